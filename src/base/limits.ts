@@ -1,0 +1,48 @@
+/**
+ * Every limit of the system in one file, with the relations between them asserted at load. Units are in the names.
+ * A number that bounds anything belongs here, not beside its use.
+ */
+import { assert } from './assert.ts';
+
+/** A page: the unit of change tracking and of the store, in bytes. */
+export const PAGE_BYTES = 4096;
+export const PAGE_SHIFT = 12;
+/** A frame: the unit of allocation in the space; a WebAssembly page, in bytes. */
+export const FRAME_BYTES = 65536;
+export const FRAME_SHIFT = 16;
+/** V8's largest memory64: 16 GiB. */
+export const SPACE_MAX_FRAMES = 262144;
+/** What a rewritten module declares as the least size of the space it imports; a space starts with this many. */
+export const SPACE_MIN_FRAMES = 1024;
+
+/** Near addresses from here up are windows; the private memory of a domain ends below, in bytes. */
+export const WINDOW_BASE = 0x8000_0000;
+/** The most private memory of a domain with wasm32 memory, in WebAssembly pages. */
+export const MEMORY32_MAX_PAGES = WINDOW_BASE / FRAME_BYTES;
+/** The most private memory of a domain with wasm64 memory, in WebAssembly pages: what could fit in the space at all. */
+export const MEMORY64_MAX_PAGES = SPACE_MAX_FRAMES;
+/** What a domain may use when nobody says otherwise, in bytes. */
+export const DEFAULT_MEMORY_LIMIT_BYTES = 1 << 30;
+
+/** Most memories of one module. */
+export const MAX_MEMORIES = 16;
+/** Most saved call stack of one activation, in bytes; past it the program gets wasm's stack exhaustion trap. */
+export const FRAME_STACK_MAX_BYTES = 256 << 20;
+/** First size of the extent that takes saved call stacks, in bytes. */
+export const FRAME_STACK_FIRST_BYTES = FRAME_BYTES;
+/** The native stack of a core's worker, in MiB: the deepest live recursion. */
+export const CORE_STACK_MIB = 256;
+
+/** Largest program accepted, in bytes. */
+export const MODULE_MAX_BYTES = 512 << 20;
+/** Bytes a program may have written that have not got out yet; then its writes block. */
+export const OUTBOX_MAX_BYTES = 1 << 20;
+/** Longest name of a domain, in bytes of UTF-8. */
+export const DOMAIN_NAME_MAX_BYTES = 64;
+
+assert(1 << PAGE_SHIFT === PAGE_BYTES, 'PAGE_SHIFT belongs to PAGE_BYTES');
+assert(1 << FRAME_SHIFT === FRAME_BYTES, 'FRAME_SHIFT belongs to FRAME_BYTES');
+assert(FRAME_BYTES % PAGE_BYTES === 0, 'a frame is whole pages');
+assert(SPACE_MIN_FRAMES <= SPACE_MAX_FRAMES, 'a space starts smaller than it may grow');
+assert(MEMORY32_MAX_PAGES * FRAME_BYTES <= WINDOW_BASE, 'private memory ends below the windows');
+assert(FRAME_STACK_FIRST_BYTES <= FRAME_STACK_MAX_BYTES, 'a stack starts smaller than it may grow');
