@@ -63,5 +63,8 @@ export const VALUE_BYTES = 16;
 
 assert(FLAG_ADDRESS % 4 === 0 && FLAG_ADDRESS < 4096, 'the safepoint word is aligned, in the first page');
 assert(MARKS_ADDRESS + MARKS_BYTES <= FRAME_TABLE_ADDRESS, 'marks end before the frame table');
-assert(FRAME_TABLE_ADDRESS + FRAME_TABLE_BYTES <= FIRST_FREE_ADDRESS, 'the frame table ends before free frames');
+assert(
+  FRAME_TABLE_ADDRESS + FRAME_TABLE_BYTES <= FIRST_FREE_ADDRESS,
+  'the frame table ends before free frames',
+);
 assert(FIRST_FREE_ADDRESS % FRAME_BYTES === 0, 'free frames are aligned');

@@ -1,0 +1,72 @@
+/**
+ * The saved call frame, version 1: the state of one suspended function in terms of the program as it was shipped.
+ * Nothing in it depends on the compiler that made the running code, on the host, or on where the domain lies, so a
+ * later compiler, another machine or a debugger can read it and go on from it.
+ *
+ * Frames lie on a domain's frame stack, which grows upwards, outermost frame first. One frame, little endian:
+ *
+ *   values    the live locals in index order, then the operands from the bottom of the operand stack upwards, without
+ *             the arguments of the call the frame stands in. i32 and f32: 8 bytes, the upper four zero; i64, f64: 8;
+ *             v128: 16; funcref: 8, the function's index or -1 for null as i32; externref: 8, -1 as i32 (null);
+ *             exnref: see below
+ *   masks     ceil(locals / 64) words of 8 bytes: bit i of word j tells that local 64*j + i is among the values
+ *   trailer   u32 function index, u32 instruction offset, u16 format version, u8 kind, u8 zero, u16 operands,
+ *             u16 mask words (16 bytes)
+ *
+ * Function index: in the program's function index space. Instruction offset: bytes from the start of the program's
+ * module to the instruction; for an imported function 0. Types of locals and operands are those the program's
+ * validation gives at that instruction. A frame is read from its end, so the stack unwinds without lengths.
+ *
+ * An exnref operand or local: -1 (null) or the index of its tag in the program's tag index space as i32 in 8 bytes,
+ * preceded by the exception's arguments, each as above.
+ *
+ * Kinds: BEFORE: the instruction has not begun; operands hold what it will consume. CALLING: the instruction is a
+ * call that has consumed its arguments; results are still to come, and lie in the frame above or the result area.
+ * An imported function's frame is BEFORE with the arguments as locals: the call is to be made again.
+ */
+import { assert } from '../base/assert.ts';
+
+export const FRAME_VERSION = 1;
+export const KIND_BEFORE = 0;
+export const KIND_CALLING = 1;
+export const TRAILER_BYTES = 16;
+
+export interface FrameTrailer {
+  functionIndex: number;
+  instructionOffset: number;
+  version: number;
+  kind: number;
+  operands: number;
+  maskWords: number;
+}
+
+/** First word of the trailer as the compiler emits it: function index low, instruction offset high. */
+export function trailerPlace(functionIndex: number, instructionOffset: number): bigint {
+  return (BigInt(instructionOffset) << 32n) | BigInt(functionIndex);
+}
+
+/** Second word of the trailer as the compiler emits it. */
+export function trailerShape(kind: number, operands: number, maskWords: number): bigint {
+  assert(operands < 65536 && maskWords < 65536, 'the compiler refuses functions with frames of this size');
+  return (
+    (BigInt(maskWords) << 48n) | (BigInt(operands) << 32n) | (BigInt(kind) << 16n) | BigInt(FRAME_VERSION)
+  );
+}
+
+/** Reads the trailer that ends at byte `end` of `view`. The caller has checked that 16 bytes lie there. */
+export function readTrailer(view: DataView, end: number): FrameTrailer {
+  const at = end - TRAILER_BYTES;
+  return {
+    functionIndex: view.getUint32(at, true),
+    instructionOffset: view.getUint32(at + 4, true),
+    version: view.getUint16(at + 8, true),
+    kind: view.getUint8(at + 10),
+    operands: view.getUint16(at + 12, true),
+    maskWords: view.getUint16(at + 14, true),
+  };
+}
+
+/** Words of mask for a function with this many locals, parameters included. */
+export function maskWordsFor(locals: number): number {
+  return (locals + 63) >>> 6;
+}

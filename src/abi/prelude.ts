@@ -1,0 +1,257 @@
+/**
+ * The functions that every rewritten module carries with exactly these bodies: the only code that touches memory at
+ * addresses nobody proved. They are few, they check for themselves, and the verifier accepts them by comparing bytes,
+ * so what is argued here once holds for every program.
+ *
+ * Soundness, for all of them: `hdr`, base and limit globals are written by the kernel alone; the control page is
+ * written by the kernel and by these bodies alone (the verifier keeps all other code at or above STATE_OFFSET).
+ *
+ * - push_*: [stackPointer, stackPointer + size) lies below stackLimit when the store is made, and the kernel keeps
+ *   stackBase ≤ stackPointer ≤ stackLimit, so the bytes written are the domain's own frame stack.
+ * - pop_*: reads [stackPointer - size, stackPointer) only after that was found to begin at or above stackBase.
+ * - fill, copy, init: the whole range is found to lie below the limit of its memory before anything is written; the
+ *   marks written are those of the range's pages.
+ */
+import { pushSigned, pushUnsigned } from '../base/leb.ts';
+import { PAGE_SHIFT } from '../base/limits.ts';
+import { CONTROL, MARKS_ADDRESS } from './layout.ts';
+import { SYSTEM } from './system.ts';
+
+const I32 = 0x7f;
+const I64 = 0x7e;
+const F32 = 0x7d;
+const F64 = 0x7c;
+const V128 = 0x7b;
+
+/** A function with a fixed body. `body` is a whole code entry without its size: local declarations and expression. */
+export interface TemplateFunction {
+  readonly params: readonly number[];
+  readonly results: readonly number[];
+  readonly body: Uint8Array;
+}
+
+/** One memory of the program as the templates see it. */
+export interface TemplateMemory {
+  readonly is64: boolean;
+  /** Global that holds the address where its data begins, less `offset`. */
+  readonly baseGlobal: number;
+  readonly limitGlobal: number;
+  /** The control bytes H for memory 0, else 0. */
+  readonly offset: number;
+}
+
+/** The prelude, in the order in which its functions stand; PRELUDE[name] is the place of one. */
+export const PRELUDE_ORDER = [
+  'push_i32',
+  'push_i64',
+  'push_f32',
+  'push_f64',
+  'push_v128',
+  'pop_i32',
+  'pop_i64',
+  'pop_f32',
+  'pop_f64',
+  'pop_v128',
+] as const;
+export type PreludeName = (typeof PRELUDE_ORDER)[number];
+
+const TYPES: Readonly<Record<string, number>> = { i32: I32, i64: I64, f32: F32, f64: F64, v128: V128 };
+
+// The few opcodes used here, by their names in the specification.
+const IF = [0x04, 0x40];
+const LOOP = [0x03, 0x40];
+const END = 0x0b;
+const UNREACHABLE = 0x00;
+const I64_GT_U = 0x56;
+const I64_LT_U = 0x54;
+const I64_ADD = 0x7c;
+const I64_SUB = 0x7d;
+const I64_SHR_U = 0x88;
+const I32_OR = 0x72;
+const EXTEND_U = 0xad;
+const WRAP = 0xa7;
+const I32_REINTERPRET_F32 = 0xbc;
+const F32_REINTERPRET_I32 = 0xbe;
+
+const get = (local: number): number[] => [0x20, local];
+const set = (local: number): number[] => [0x21, local];
+const tee = (local: number): number[] => [0x22, local];
+function op(code: number, index: number): number[] {
+  const out = [code];
+  pushUnsigned(out, index);
+  return out;
+}
+const globalGet = (index: number): number[] => op(0x23, index);
+const call = (index: number): number[] => op(0x10, index);
+function const64(value: number): number[] {
+  const out = [0x42];
+  pushSigned(out, value);
+  return out;
+}
+/** A memory access with alignment 1 (2^0) at a constant offset. */
+function access(code: readonly number[], offset: number): number[] {
+  const out = [...code, 0];
+  pushUnsigned(out, offset);
+  return out;
+}
+const LOAD64 = [0x29];
+const STORE64 = [0x37];
+
+function template(params: readonly number[], results: readonly number[], code: number[]): TemplateFunction {
+  return { params, results, body: Uint8Array.from([...code, END]) };
+}
+
+function storeOf(type: string): number[] {
+  switch (type) {
+    case 'i32':
+      return [EXTEND_U, ...access(STORE64, 0)];
+    case 'f32':
+      return [I32_REINTERPRET_F32, EXTEND_U, ...access(STORE64, 0)];
+    case 'i64':
+      return access(STORE64, 0);
+    case 'f64':
+      return access([0x39], 0);
+    default:
+      return access([0xfd, 0x0b], 0);
+  }
+}
+
+function loadOf(type: string): number[] {
+  switch (type) {
+    case 'i32':
+      return [...access(LOAD64, 0), WRAP];
+    case 'f32':
+      return [...access(LOAD64, 0), WRAP, F32_REINTERPRET_I32];
+    case 'i64':
+      return access(LOAD64, 0);
+    case 'f64':
+      return access([0x2b], 0);
+    default:
+      return access([0xfd, 0x00], 0);
+  }
+}
+
+function push(type: string, hdr: number): TemplateFunction {
+  const size = type === 'v128' ? 16 : 8;
+  return template(
+    [TYPES[type] as number],
+    [],
+    [
+      ...[1, 1, I64], // one local: the stack pointer
+      ...LOOP,
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer), ...tee(1)],
+      ...[...const64(size), I64_ADD],
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackLimit), I64_GT_U],
+      ...[...IF, ...call(SYSTEM.stack), 0x0c, 1, END],
+      END,
+      ...[...get(1), ...get(0), ...storeOf(type)],
+      ...[...globalGet(hdr), ...get(1), ...const64(size), I64_ADD, ...access(STORE64, CONTROL.stackPointer)],
+    ],
+  );
+}
+
+function pop(type: string, hdr: number): TemplateFunction {
+  const size = type === 'v128' ? 16 : 8;
+  return template(
+    [],
+    [TYPES[type] as number],
+    [
+      ...[1, 1, I64], // one local: the stack pointer, moved down
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer), ...const64(size), I64_SUB, ...tee(0)],
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackBase), I64_LT_U],
+      ...[...IF, UNREACHABLE, END],
+      ...[...globalGet(hdr), ...get(0), ...access(STORE64, CONTROL.stackPointer)],
+      ...[...get(0), ...loadOf(type)],
+    ],
+  );
+}
+
+/** The prelude for a module whose `hdr` global has this index. */
+export function preludeFunctions(hdr: number): TemplateFunction[] {
+  return PRELUDE_ORDER.map((name) => {
+    const [kind, type] = name.split('_') as [string, string];
+    return kind === 'push' ? push(type, hdr) : pop(type, hdr);
+  });
+}
+
+const addressType = (memory: TemplateMemory): number => (memory.is64 ? I64 : I32);
+/** local `to` (i64) := parameter `from`, widened. */
+const widen = (from: number, is64: boolean, to: number): number[] => [
+  ...get(from),
+  ...(is64 ? [] : [EXTEND_U]),
+  ...set(to),
+];
+
+/** Traps unless [at, at + n) lies below the limit, then leaves the global address in `at`. */
+function checkRange(memory: TemplateMemory, at: number, n: number): number[] {
+  return [
+    ...[...get(n), ...globalGet(memory.limitGlobal), I64_GT_U],
+    ...[...get(at), ...globalGet(memory.limitGlobal), ...get(n), I64_SUB, I64_GT_U],
+    ...[I32_OR, ...IF, UNREACHABLE, END],
+  ];
+}
+function toGlobal(memory: TemplateMemory, at: number): number[] {
+  return [
+    ...[...get(at), ...globalGet(memory.baseGlobal), I64_ADD],
+    ...[...const64(memory.offset), I64_ADD, ...set(at)],
+  ];
+}
+/** Marks the pages of [at, at + n), a global range, when it is not empty. */
+function markRange(at: number, n: number): number[] {
+  const page = [...get(at), ...const64(PAGE_SHIFT), I64_SHR_U];
+  const last = [...get(at), ...get(n), I64_ADD, ...const64(1), I64_SUB, ...const64(PAGE_SHIFT), I64_SHR_U];
+  return [
+    ...[...get(n), 0x50, 0x45, ...IF], // i64.eqz, i32.eqz: n is not zero
+    ...[...page, ...const64(MARKS_ADDRESS), I64_ADD, 0x41, 1],
+    ...[...last, ...page, I64_SUB, ...const64(1), I64_ADD],
+    ...[0xfc, 11, 0], // memory.fill
+    END,
+  ];
+}
+
+/** memory.fill on one memory of the program: (address, value, count). */
+export function fillTemplate(memory: TemplateMemory): TemplateFunction {
+  const [d, n] = [3, 4];
+  return template(
+    [addressType(memory), I32, addressType(memory)],
+    [],
+    [
+      ...[1, 2, I64],
+      ...[...widen(0, memory.is64, d), ...widen(2, memory.is64, n)],
+      ...[...checkRange(memory, d, n), ...toGlobal(memory, d), ...markRange(d, n)],
+      ...[...get(d), ...get(1), ...get(n), 0xfc, 11, 0],
+    ],
+  );
+}
+
+/** memory.copy between two memories of the program, which may be the same: (to, from, count). */
+export function copyTemplate(to: TemplateMemory, from: TemplateMemory): TemplateFunction {
+  const count64 = to.is64 && from.is64;
+  const [d, s, n] = [3, 4, 5];
+  return template(
+    [addressType(to), addressType(from), count64 ? I64 : I32],
+    [],
+    [
+      ...[1, 3, I64],
+      ...[...widen(0, to.is64, d), ...widen(1, from.is64, s), ...widen(2, count64, n)],
+      ...[...checkRange(to, d, n), ...checkRange(from, s, n)],
+      ...[...toGlobal(to, d), ...toGlobal(from, s), ...markRange(d, n)],
+      ...[...get(d), ...get(s), ...get(n), 0xfc, 10, 0, 0],
+    ],
+  );
+}
+
+/** memory.init from data segment `segment`: (to, from, count). The segment's own bounds are V8's to check. */
+export function initTemplate(memory: TemplateMemory, segment: number): TemplateFunction {
+  const [d, n] = [3, 4];
+  return template(
+    [addressType(memory), I32, I32],
+    [],
+    [
+      ...[1, 2, I64],
+      ...[...widen(0, memory.is64, d), ...widen(2, false, n)],
+      ...[...checkRange(memory, d, n), ...toGlobal(memory, d), ...markRange(d, n)],
+      ...[...get(d), ...get(1), ...get(2), 0xfc, ...op(8, segment), 0],
+    ],
+  );
+}

@@ -1,0 +1,80 @@
+/**
+ * The system's side of a rewritten module: what it imports from the kernel and what it exports to it. The order of
+ * the imports is fixed, so that their indices are constants in compiler and verifier alike.
+ */
+import { FRAME_BYTES } from '../base/limits.ts';
+import { RESULTS_OFFSET, VALUE_BYTES } from './layout.ts';
+
+/** The module name of everything the kernel supplies. A program that imports from it is refused. */
+export const SYSTEM_MODULE = 'perdure';
+/** The space itself: memory 0 of every rewritten module. */
+export const SPACE_IMPORT = 'space';
+/** The exception by which code unwinds; it carries nothing. Tag 0 of every rewritten module. */
+export const UNWIND_IMPORT = 'unwind';
+
+const I32 = 0x7f;
+const I64 = 0x7e;
+const FUNCREF = 0x70;
+const EXTERNREF = 0x6f;
+
+export interface SystemImport {
+  readonly name: string;
+  /** Value types by their binary codes. */
+  readonly params: readonly number[];
+  readonly results: readonly number[];
+}
+
+/**
+ * Functions of the kernel, by index. All are total: they assume nothing about their arguments.
+ *
+ * - `grow(memory, delta)`: memory.grow; previous size in pages, or -1. May move the domain and change base and limit.
+ * - `rethrow()`: throws the pending exception of the callee of a resumed site.
+ * - `stack()`: makes room on the frame stack, or ends the program by wasm's stack exhaustion.
+ * - `wait(memory, address, expected, timeout, width)`: memory.atomic.wait32 (width 4) or wait64 (width 8).
+ * - `notify(memory, address, count)`: memory.atomic.notify.
+ * - `ref_index(ref)`: the original index of a function of this program, -1 for null.
+ * - `extern_id(ref)`: -1 for null; any other host reference cannot be kept and ends the program.
+ */
+export const SYSTEM_IMPORTS: readonly SystemImport[] = [
+  { name: 'grow', params: [I32, I64], results: [I64] },
+  { name: 'rethrow', params: [], results: [] },
+  { name: 'stack', params: [], results: [] },
+  { name: 'wait', params: [I32, I64, I64, I64, I32], results: [I32] },
+  { name: 'notify', params: [I32, I64, I32], results: [I32] },
+  { name: 'ref_index', params: [FUNCREF], results: [I32] },
+  { name: 'extern_id', params: [EXTERNREF], results: [I32] },
+];
+
+/** Function indices of the system imports. */
+export const SYSTEM = {
+  grow: 0,
+  rethrow: 1,
+  stack: 2,
+  wait: 3,
+  notify: 4,
+  refIndex: 5,
+  externId: 6,
+} as const;
+
+/** The program's own exports carry this prefix, so that none can be mistaken for the system's. */
+export const GUEST_EXPORT = 'g:';
+/** Exports for the kernel. `limit`, `base` and `table` are followed by a number. */
+export const EXPORT = {
+  hdr: 'k:hdr',
+  limit: 'k:limit',
+  base: 'k:base',
+  table: 'k:table',
+  resume: 'k:resume',
+  refs: 'k:refs',
+  init: 'k:init',
+  save: 'k:save',
+  restore: 'k:restore',
+} as const;
+
+/**
+ * Bytes of control area (control page and state zone) a module needs: a multiple of FRAME_BYTES.
+ * @param slots values of VALUE_BYTES kept in the state zone: results, globals, and flags (one a flag).
+ */
+export function controlBytes(slots: number): number {
+  return Math.ceil((RESULTS_OFFSET + slots * VALUE_BYTES) / FRAME_BYTES) * FRAME_BYTES;
+}
