@@ -1,0 +1,218 @@
+/**
+ * A growing byte buffer that writes the encodings of the WebAssembly binary format. One array, doubled when full, so
+ * a byte costs amortised constant time; integers are written in their shortest form.
+ *
+ * A length that is not known yet: `const at = w.beginSize(); …; w.endSize(at)`. `endSize` moves what was written to
+ * close the gap; `endPaddedSize` leaves it where it is and pads the length to five bytes (legal LEB128).
+ * Never keep `subarray()` across a later write: growing replaces the buffer.
+ */
+import { assert } from '../base/assert.ts';
+
+const UTF8 = new TextEncoder();
+const SCRATCH = new DataView(new ArrayBuffer(8));
+const SIZE_BYTES = 5;
+
+export class Writer {
+  /** The buffer; only the first `length` bytes are written. Replaced when it grows. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** How many bytes are written. */
+  length = 0;
+
+  constructor(capacity = 1024) {
+    this.bytes = new Uint8Array(Math.max(16, capacity));
+  }
+
+  /** Makes room for `count` more bytes. */
+  reserve(count: number): void {
+    if (this.length + count > this.bytes.length) this.#grow(count);
+  }
+
+  #grow(count: number): void {
+    const larger = new Uint8Array(Math.max(this.bytes.length * 2, this.length + count));
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
+  }
+
+  u8(value: number): void {
+    if (this.length === this.bytes.length) this.#grow(1);
+    this.bytes[this.length++] = value;
+  }
+
+  /** An unsigned LEB128 of a value in [0, 2^32). */
+  u32(value: number): void {
+    if (this.length + SIZE_BYTES > this.bytes.length) this.#grow(SIZE_BYTES);
+    const bytes = this.bytes;
+    let at = this.length;
+    while (value > 0x7f) {
+      bytes[at++] = (value & 0x7f) | 0x80;
+      value >>>= 7;
+    }
+    bytes[at++] = value;
+    this.length = at;
+  }
+
+  /** A signed LEB128 of an int32. */
+  s32(value: number): void {
+    if (this.length + SIZE_BYTES > this.bytes.length) this.#grow(SIZE_BYTES);
+    const bytes = this.bytes;
+    let at = this.length;
+    value |= 0;
+    while (value > 0x3f || value < -0x40) {
+      bytes[at++] = (value & 0x7f) | 0x80;
+      value >>= 7;
+    }
+    bytes[at++] = value & 0x7f;
+    this.length = at;
+  }
+
+  /** A signed LEB128 of 33 bits: block types and heap types. */
+  s33(value: number): void {
+    while (value > 0x3f || value < -0x40) {
+      const low: number = ((value % 128) + 128) % 128;
+      this.u8(low | 0x80);
+      value = (value - low) / 128;
+    }
+    this.u8(value & 0x7f);
+  }
+
+  /** A signed LEB128 of an int64, from a bigint (wrapped to 64 bits) or a safe integer. */
+  s64(value: bigint | number): void {
+    if (typeof value === 'number' && (value | 0) === value) {
+      this.s32(value);
+      return;
+    }
+    SCRATCH.setBigInt64(0, BigInt(value), true);
+    this.s64parts(SCRATCH.getInt32(0, true), SCRATCH.getInt32(4, true));
+  }
+
+  /** A signed LEB128 of an int64 given as two int32s. */
+  s64parts(lo: number, hi: number): void {
+    lo |= 0;
+    hi |= 0;
+    while (hi !== lo >> 31 || lo > 0x3f || lo < -0x40) {
+      this.u8((lo & 0x7f) | 0x80);
+      lo = (lo >>> 7) | (hi << 25);
+      hi >>= 7;
+    }
+    this.u8(lo & 0x7f);
+  }
+
+  /** An unsigned LEB128 of 64 bits, from a bigint or a safe integer ≥ 0. */
+  u64(value: bigint | number): void {
+    if (typeof value === 'number') {
+      while (value > 0xffffffff) {
+        const low: number = value % 128;
+        this.u8(low | 0x80);
+        value = (value - low) / 128;
+      }
+      this.u32(value);
+      return;
+    }
+    while (value > 0x7fn) {
+      this.u8(Number(value & 0x7fn) | 0x80);
+      value >>= 7n;
+    }
+    this.u8(Number(value));
+  }
+
+  /** Four bytes, little endian: the bits of an f32. */
+  f32bits(bits: number): void {
+    this.reserve(4);
+    const { bytes } = this;
+    const at = this.length;
+    bytes[at] = bits;
+    bytes[at + 1] = bits >>> 8;
+    bytes[at + 2] = bits >>> 16;
+    bytes[at + 3] = bits >>> 24;
+    this.length = at + 4;
+  }
+
+  /** Eight bytes, little endian: the bits of an f64. */
+  f64bits(bits: bigint): void {
+    SCRATCH.setBigUint64(0, bits, true);
+    this.f32bits(SCRATCH.getInt32(0, true));
+    this.f32bits(SCRATCH.getInt32(4, true));
+  }
+
+  /** The bytes as they are. */
+  raw(source: Uint8Array): void {
+    this.reserve(source.length);
+    this.bytes.set(source, this.length);
+    this.length += source.length;
+  }
+
+  /** The bytes [start, end) of `source`; short ones without a call into the engine. */
+  rawRange(source: Uint8Array, start: number, end: number): void {
+    const count = end - start;
+    this.reserve(count);
+    if (count > 24) {
+      this.bytes.set(source.subarray(start, end), this.length);
+    } else {
+      const { bytes, length } = this;
+      for (let i = 0; i < count; i++) bytes[length + i] = source[start + i]!;
+    }
+    this.length += count;
+  }
+
+  /** A vector of bytes: its length, then the bytes. */
+  vec(source: Uint8Array): void {
+    this.u32(source.length);
+    this.raw(source);
+  }
+
+  name(text: string): void {
+    this.vec(UTF8.encode(text));
+  }
+
+  /** Leaves room for a length; give the result to `endSize` or `endPaddedSize`. */
+  beginSize(): number {
+    this.reserve(SIZE_BYTES);
+    this.length += SIZE_BYTES;
+    return this.length - SIZE_BYTES;
+  }
+
+  /**
+   * Writes the shortest length of all that was written since `beginSize`, and moves that down to close the gap.
+   * Gives by how many bytes it moved. Lengths nest: end the inner one first.
+   */
+  endSize(at: number): number {
+    const start = at + SIZE_BYTES;
+    const end = this.length;
+    this.length = at;
+    this.u32(end - start);
+    const shift = start - this.length;
+    if (shift > 0) this.bytes.copyWithin(this.length, start, end);
+    this.length = end - shift;
+    return shift;
+  }
+
+  /** Writes the length of all that was written since `beginSize` in five bytes; nothing moves. */
+  endPaddedSize(at: number): void {
+    this.patchU32(at, this.length - at - SIZE_BYTES);
+  }
+
+  /** Overwrites the five bytes at `at` with a padded LEB128. */
+  patchU32(at: number, value: number): void {
+    assert(at + SIZE_BYTES <= this.length, 'only what was written can be patched');
+    for (let i = 0; i < 4; i++) {
+      this.bytes[at + i] = (value & 0x7f) | 0x80;
+      value >>>= 7;
+    }
+    this.bytes[at + 4] = value;
+  }
+
+  /** What was written, not copied: good until the next write. */
+  subarray(): Uint8Array<ArrayBuffer> {
+    return this.bytes.subarray(0, this.length);
+  }
+
+  /** What was written, in an array of its own. */
+  toBytes(): Uint8Array<ArrayBuffer> {
+    return this.bytes.slice(0, this.length);
+  }
+
+  /** Forgets all that was written and keeps the buffer. */
+  clear(): void {
+    this.length = 0;
+  }
+}
