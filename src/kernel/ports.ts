@@ -2,7 +2,7 @@
  * Ports: what the outside looks like from inside. Personalities use these types, drivers implement them, and neither
  * knows the other. Types and constants only; nothing here does anything.
  *
- * Conventions, everywhere in this file:
+ * Conventions, everywhere in this file (ERRNO is src/abi/errno.ts):
  * - A call never blocks the thread. It returns a result, or a negative number: `-ERRNO.x`, or WOULD_BLOCK. After
  *   WOULD_BLOCK the personality suspends the caller (`Caller.block`) and, when it is woken, makes the same call with
  *   the same arguments again. Wakes may be spurious.
@@ -11,91 +11,10 @@
  * - Offsets and sizes are safe integers in bytes; times are nanoseconds as bigint.
  * - Paths and names are bytes as the guest gave them (no terminating zero), copied out of guest memory before.
  * - Objects have ids that stay true over restarts: after recovery `Ports.object(id)` finds the same object again,
- *   or one on which every operation fails with ERRNO.stale or ERRNO.connreset where the host has lost it.
+ *   or one on which every operation fails with ERRNO.STALE or ERRNO.CONNRESET where the host has lost it.
  */
 
-/** Errors as numbers, by the names and numbers of WASI preview 1's `errno` (wasi_snapshot_preview1.witx). */
-export const ERRNO = {
-  success: 0,
-  toobig: 1,
-  acces: 2,
-  addrinuse: 3,
-  addrnotavail: 4,
-  afnosupport: 5,
-  again: 6,
-  already: 7,
-  badf: 8,
-  badmsg: 9,
-  busy: 10,
-  canceled: 11,
-  child: 12,
-  connaborted: 13,
-  connrefused: 14,
-  connreset: 15,
-  deadlk: 16,
-  destaddrreq: 17,
-  dom: 18,
-  dquot: 19,
-  exist: 20,
-  fault: 21,
-  fbig: 22,
-  hostunreach: 23,
-  idrm: 24,
-  ilseq: 25,
-  inprogress: 26,
-  intr: 27,
-  inval: 28,
-  io: 29,
-  isconn: 30,
-  isdir: 31,
-  loop: 32,
-  mfile: 33,
-  mlink: 34,
-  msgsize: 35,
-  multihop: 36,
-  nametoolong: 37,
-  netdown: 38,
-  netreset: 39,
-  netunreach: 40,
-  nfile: 41,
-  nobufs: 42,
-  nodev: 43,
-  noent: 44,
-  noexec: 45,
-  nolck: 46,
-  nolink: 47,
-  nomem: 48,
-  nomsg: 49,
-  noprotoopt: 50,
-  nospc: 51,
-  nosys: 52,
-  notconn: 53,
-  notdir: 54,
-  notempty: 55,
-  notrecoverable: 56,
-  notsock: 57,
-  notsup: 58,
-  notty: 59,
-  nxio: 60,
-  overflow: 61,
-  ownerdead: 62,
-  perm: 63,
-  pipe: 64,
-  proto: 65,
-  protonosupport: 66,
-  prototype: 67,
-  range: 68,
-  rofs: 69,
-  spipe: 70,
-  srch: 71,
-  stale: 72,
-  timedout: 73,
-  txtbsy: 74,
-  xdev: 75,
-  notcapable: 76,
-} as const;
-
-/** The call cannot be answered yet. Distinct from every -errno; a non-blocking descriptor turns it into `again`. */
+/** The call cannot be answered yet. Distinct from every -errno; a non-blocking descriptor turns it into AGAIN. */
 export const WOULD_BLOCK = -0x10000;
 
 /** What can be done now without WOULD_BLOCK. An ended or failed side counts as ready, as poll(2) has it. */
@@ -196,14 +115,14 @@ export interface HostTimes {
 /**
  * A directory of the host inside a granted folder: the folder itself or one opened below it. No path leads out of
  * the *directory it is given to*: an absolute path, one too many `..`, or a symbolic link that would leave, is
- * -ERRNO.perm. Everything that changes the host waits for a durable checkpoint and so is WOULD_BLOCK at first. A
- * read-only folder answers -ERRNO.rofs.
+ * -ERRNO.PERM. Everything that changes the host waits for a durable checkpoint and so is WOULD_BLOCK at first. A
+ * read-only folder answers -ERRNO.ROFS.
  */
 export interface HostDirectory {
   readonly kind: 'directory';
   readonly id: number;
   readonly readOnly: boolean;
-  /** Opens a regular file or directory; other kinds are -ERRNO.notsup. The object must be closed. */
+  /** Opens a regular file or directory; other kinds are -ERRNO.NOTSUP. The object must be closed. */
   open(op: Operation, path: Uint8Array, options: HostOpenOptions): HostDirectory | HostFile | number;
   /** The path's own attributes; an empty path is the directory itself. */
   stat(path: Uint8Array, follow: boolean): HostStat | number;
@@ -213,7 +132,7 @@ export interface HostDirectory {
   unlink(op: Operation, path: Uint8Array): number;
   rename(op: Operation, path: Uint8Array, to: HostDirectory, toPath: Uint8Array): number;
   link(op: Operation, path: Uint8Array, follow: boolean, to: HostDirectory, toPath: Uint8Array): number;
-  /** The target is stored as given. An absolute one is -ERRNO.perm. */
+  /** The target is stored as given. An absolute one is -ERRNO.PERM. */
   symlink(op: Operation, target: Uint8Array, path: Uint8Array): number;
   readlink(path: Uint8Array): Uint8Array | number;
   /** What is in the directory now, sorted by name bytes, without `.` and `..`. */
@@ -253,7 +172,7 @@ export interface Listener extends Waitable {
   close(): void;
 }
 
-/** A connected stream socket. A connection does not outlive the process: after a restart it is -ERRNO.connreset. */
+/** A connected stream socket. A connection does not outlive the process: after a restart it is -ERRNO.CONNRESET. */
 export interface Socket extends Waitable {
   readonly kind: 'socket';
   readonly id: number;
