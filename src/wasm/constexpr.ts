@@ -1,8 +1,8 @@
 /**
- * Constant expressions: the initial values of globals, the offsets of segments, the elements of element segments. A
- * decoded one keeps its bytes (it is written back unchanged) and lists its instructions. Make a new one with
- * `constExpr`. Only
- * the instructions that may stand in one are taken; any other is malformed here.
+ * Constant expressions: the initial values of globals, the offsets of segments, the elements of element
+ * segments. A decoded one keeps its bytes (it is written back unchanged) and lists its instructions. Make a
+ * new one with `constExpr`. Only the instructions that may stand in one are taken; any other is malformed
+ * here.
  */
 import { assert } from '../base/assert.ts';
 import { emitI32Const, emitI64Const, emitIndex, emitOp } from './emit.ts';
@@ -14,9 +14,9 @@ import type { ByteRange } from './types.ts';
 import { Writer } from './writer.ts';
 
 /**
- * One instruction of a constant expression. `value` by instruction: i32.const an int32; i64.const a signed bigint; f32.const its
- * bits as an unsigned number; f64.const and v128.const their bits as unsigned bigints (little endian); global.get and
- * ref.func the index; ref.null the reference type; arithmetic 0.
+ * One instruction of a constant expression. `value` by instruction: i32.const an int32; i64.const a signed
+ * bigint; f32.const its bits as an unsigned number; f64.const and v128.const their bits as unsigned bigints
+ * (little endian); global.get and ref.func the index; ref.null the reference type; arithmetic 0.
  */
 export interface ConstOp {
   readonly op: number;

@@ -1,7 +1,7 @@
 /**
- * Writes instructions. One function for each kind of immediates, and `emitInstruction`, which writes what a cursor just
- * decoded in its shortest form (use the cursor's `copyTo` to keep the bytes as they are).
- * `op` is a number of `opcodes.ts`; nothing here checks that it takes the immediates it is given.
+ * Writes instructions. One function for each kind of immediates, and `emitInstruction`, which writes what a
+ * cursor just decoded in its shortest form (use the cursor's `copyTo` to keep the bytes as they are). `op` is
+ * a number of `opcodes.ts`; nothing here checks that it takes the immediates it is given.
  */
 import { CATCH_ALL, type CatchClause, type InstructionCursor } from './instructions.ts';
 import { OP, PREFIX_FC } from './opcodes.ts';

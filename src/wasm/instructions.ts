@@ -1,25 +1,33 @@
 /**
- * A cursor over the instructions of one function body (or one constant expression). It decodes one instruction at a
- * time into its own fields and allocates nothing, checks the form of every immediate, and sees to it that blocks nest and
- * that the body ends with the `end` that closes it. Types are not checked: that is validation, and V8 does it.
+ * A cursor over the instructions of one function body (or one constant expression). It decodes one
+ * instruction at a time into its own fields and allocates nothing, checks the form of every immediate, and
+ * sees to it that blocks nest and that the body ends with the `end` that closes it. Types are not checked:
+ * that is validation, and V8 does it.
  *
  *     cursor.reset(code.start, code.end);
  *     while (cursor.next()) switch (cursor.op) { … }
  *
- * Fields hold what the last `next()` decoded, and only those that the kind of immediate names; the others are stale.
+ * Fields hold what the last `next()` decoded, and only those that the kind of immediate names; the others are
+ * stale.
  *   IMM_INDEX, IMM_LABEL  imm0
- *   IMM_INDEX2            imm0, imm1 in binary order: call_indirect type, table; memory.init data, memory; memory.copy
- *                         destination, source; table.init element segment, table; table.copy destination, source
- *   IMM_I32               imm0 (an int32)          IMM_I64  lo, hi (int32s) and `i64`
- *   IMM_F32               imm0 (bits, int32)       IMM_F64  lo, hi (bits)
- *   IMM_MEMARG            imm0 memory, imm1 log2 of the alignment, memOffset; IMM_MEMARG_LANE: also imm2, the lane
- *   IMM_LANE              imm2
- *   IMM_V128              16 bytes at bytes[end - 16]
- *   IMM_BLOCK             blockType (see `blockFuncType`)
- *   IMM_TRY_TABLE         blockType, catches[0 .. catchCount); labels count from outside the try_table
- *   IMM_BR_TABLE          targets[0 .. targetCount), imm0 the default label
- *   IMM_SELECT            selectTypes         IMM_REF_NULL  imm0: FUNCREF, EXTERNREF or EXNREF
- *   IMM_ELSE, IMM_END     imm0: the instruction that opened what ends here (OP.if for else; `BODY` for the body's end)
+ *   IMM_INDEX2       imm0, imm1 in the order of the bytes: call_indirect type, table; memory.init data, memory;
+ *                    memory.copy destination, source; table.init element segment, table; table.copy
+ *                    destination, source
+ *   IMM_I32          imm0 (an int32)
+ *   IMM_I64          lo, hi (int32s), and `i64`
+ *   IMM_F32          imm0 (the bits, as an int32)
+ *   IMM_F64          lo, hi (the bits), and `f64bits`
+ *   IMM_MEMARG       imm0 memory, imm1 log2 of the alignment, memOffset
+ *   IMM_MEMARG_LANE  these, and imm2 the lane
+ *   IMM_LANE         imm2
+ *   IMM_V128         16 bytes at bytes[end - 16]
+ *   IMM_BLOCK        blockType (see `blockFuncType`)
+ *   IMM_TRY_TABLE    blockType, catches[0 .. catchCount); their labels count from outside the try_table
+ *   IMM_BR_TABLE     targets[0 .. targetCount), and imm0 the default label
+ *   IMM_SELECT       selectTypes
+ *   IMM_REF_NULL     imm0: FUNCREF, EXTERNREF or EXNREF
+ *   IMM_ELSE, IMM_END  imm0: the instruction that opened what ends here (OP.if for else; OP.else where an if had
+ *                    one; `BODY` for the body's end)
  */
 import { OP, PREFIX_FC, PREFIX_FD, PREFIX_FE } from './opcodes.ts';
 import {
@@ -121,7 +129,10 @@ export class InstructionCursor {
     this.#expression = false;
   }
 
-  /** Goes to the start of an expression that ends before `limit`; behind its last instruction, `end` says where. */
+  /**
+   * Goes to the start of an expression that ends before `limit`; behind its last instruction, `end` says
+   * where.
+   */
   resetExpression(start: number, limit: number): void {
     this.reset(start, limit);
     this.#expression = true;
@@ -147,7 +158,9 @@ export class InstructionCursor {
     w.rawRange(this.bytes, this.offset, this.end);
   }
 
-  /** Decodes the next instruction; false behind the body's end. Throws `MalformedError` or `UnsupportedError`. */
+  /**
+   * Decodes the next instruction; false behind the body's end. Throws `MalformedError` or `UnsupportedError`.
+   */
   next(): boolean {
     const r = this.#r;
     if (this.depth < 0) return false;

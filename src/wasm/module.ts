@@ -1,11 +1,11 @@
 /**
- * A whole module: from bytes to its parts and back. `decodeModule` reads every section and checks their order, sizes and
- * counts, but leaves function bodies as ranges of bytes; `decodeAll` also walks every instruction. `encodeModule` writes the
- * parts in canonical order; what was not changed is copied. Nothing is copied out of the input, so keep it unchanged for as
- * long as the module lives.
+ * A whole module: from bytes to its parts and back. `decodeModule` reads every section and checks their
+ * order, sizes and counts, but leaves function bodies as ranges of bytes; `decodeAll` also walks every
+ * instruction. `encodeModule` writes the parts in canonical order; what was not changed is copied. Nothing is
+ * copied out of the input, so keep it unchanged for as long as the module lives.
  *
- * Every input that is not well formed is a `MalformedError` with the byte offset; what is well formed but not taken is
- * an `UnsupportedError`. Types and indices are not checked: that is validation, and V8 does it.
+ * Every input that is not well formed is a `MalformedError` with the byte offset; what is well formed but not
+ * taken is an `UnsupportedError`. Types and indices are not checked: that is validation, and V8 does it.
  */
 import { MalformedError } from '../base/errors.ts';
 import { MODULE_MAX_BYTES } from '../base/limits.ts';

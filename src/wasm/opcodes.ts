@@ -1,9 +1,9 @@
 /**
- * The numbers of all instructions Perdure knows, by name. A number is the opcode byte itself for one-byte opcodes, and
- * for the prefixed ones `0x100 + n` (prefix 0xfc), `0x200 + n` (0xfd: SIMD and relaxed SIMD), `0x400 + n` (0xfe:
- * atomics), n being the number after the prefix. So all numbers are below `OP_LIMIT`, and tables indexed by them are
- * small. A name is the text format's with every dot as an underscore; `select_t` is select with a type, `end` and `else`
- * count as instructions. What is known about each is in `optable.ts`.
+ * The numbers of all instructions Perdure knows, by name. A number is the opcode byte itself for one-byte
+ * opcodes, and for the prefixed ones `0x100 + n` (prefix 0xfc), `0x200 + n` (0xfd: SIMD and relaxed SIMD),
+ * `0x400 + n` (0xfe: atomics), n being the number after the prefix. So all numbers are below `OP_LIMIT`, and
+ * tables indexed by them are small. A name is the text format's with every dot as an underscore; `select_t`
+ * is select with a type, `end` and `else` count as instructions. What is known about each is in `optable.ts`.
  */
 
 /** All instruction numbers are below this. */

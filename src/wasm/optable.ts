@@ -1,7 +1,8 @@
 /**
- * What is known about each instruction, in tables indexed by its number (`opcodes.ts`): its name, the kind of its
- * immediates, its operands and results where they are the same for every use, and the class and size of a memory
- * access. Built once at load from the groups at the end; checked against V8 for every instruction by the tests.
+ * What is known about each instruction, in tables indexed by its number (`opcodes.ts`): its name, the kind of
+ * its immediates, its operands and results where they are the same for every use, and the class and size of a
+ * memory access. Built once at load from the groups at the end; checked against V8 for every instruction by
+ * the tests.
  */
 import { assert } from '../base/assert.ts';
 import { OP, OP_LIMIT, PREFIX_FC, PREFIX_FD, PREFIX_FE } from './opcodes.ts';
@@ -70,7 +71,10 @@ export const OP_ACCESS: Uint8Array = new Uint8Array(OP_LIMIT);
 export const OP_ACCESS_BYTES: Uint8Array = new Uint8Array(OP_LIMIT);
 /** log2 of `OP_ACCESS_BYTES`: the largest align immediate, and the only one for atomics. */
 export const OP_ALIGN: Uint8Array = new Uint8Array(OP_LIMIT);
-/** 1 for the instructions that write to memory (memory.fill, copy and init are not among them: they have no memarg). */
+/**
+ * 1 for the instructions that write to memory (memory.fill, copy and init are not among them: they have no
+ * memarg).
+ */
 export const OP_WRITES: Uint8Array = new Uint8Array(OP_LIMIT);
 
 /** The name of an instruction, for messages; never throws. */

@@ -1,10 +1,10 @@
 /**
  * A cursor over the bytes of a WebAssembly module. Every read is bounded by `end`; every failure is a
- * `MalformedError` with the byte offset in the whole input, and an integer that the format calls malformed (too long,
- * or with bits set that its type has not) is refused, not truncated.
+ * `MalformedError` with the byte offset in the whole input, and an integer that the format calls malformed
+ * (too long, or with bits set that its type has not) is refused, not truncated.
  *
- * Use one reader for a whole module: a section is read by lowering `end` for its length. Never read `bytes` without
- * a bound.
+ * Use one reader for a whole module: a section is read by lowering `end` for its length. Never read `bytes`
+ * without a bound.
  */
 import { MalformedError } from '../base/errors.ts';
 
@@ -195,7 +195,9 @@ export class Reader {
     }
   }
 
-  /** The length of a vector whose items take at least one byte each: no larger than the bytes that are left. */
+  /**
+   * The length of a vector whose items take at least one byte each: no larger than the bytes that are left.
+   */
   count(what: string): number {
     const at = this.pos;
     const count = this.u32();

@@ -1,6 +1,6 @@
 /**
- * Instructions that are well formed WebAssembly and refused: an `UnsupportedError` that names the construct and says where.
- * Everything else that `optable.ts` does not know is malformed.
+ * Instructions that are well formed WebAssembly and refused: an `UnsupportedError` that names the construct
+ * and says where. Everything else that `optable.ts` does not know is malformed.
  */
 import { MalformedError, UnsupportedError } from '../base/errors.ts';
 

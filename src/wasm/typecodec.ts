@@ -1,7 +1,7 @@
 /**
- * Types to and from bytes: value types, limits, and the types of tables, memories, globals and tags, which imports and
- * their own sections share. A type that belongs to GC or typed function references is an `UnsupportedError` that names
- * it; any other unknown byte is malformed.
+ * Types to and from bytes: value types, limits, and the types of tables, memories, globals and tags, which
+ * imports and their own sections share. A type that belongs to GC or typed function references is an
+ * `UnsupportedError` that names it; any other unknown byte is malformed.
  */
 import { UnsupportedError } from '../base/errors.ts';
 import type { Reader } from './reader.ts';

@@ -1,7 +1,7 @@
 /**
- * The types of the WebAssembly binary format. A value type is a number: its one-byte binary code, so that a list of
- * types compares, prints and encodes without a table. Only types Perdure takes have names here; what belongs to GC
- * and typed function references never gets past the decoder (`typecodec.ts`).
+ * The types of the WebAssembly binary format. A value type is a number: its one-byte binary code, so that a
+ * list of types compares, prints and encodes without a table. Only types Perdure takes have names here; what
+ * belongs to GC and typed function references never gets past the decoder (`typecodec.ts`).
  */
 
 /** A value type: one of I32 I64 F32 F64 V128 FUNCREF EXTERNREF EXNREF. */
@@ -24,7 +24,10 @@ export interface FuncType {
   readonly results: readonly ValueType[];
 }
 
-/** Bounds of a memory in pages of 64 KiB, or of a table in elements. Bigints, for a 64-bit table goes to 2^64-1. */
+/**
+ * Bounds of a memory in pages of 64 KiB, or of a table in elements. Bigints, for a 64-bit table goes to
+ * 2^64-1.
+ */
 export interface Limits {
   readonly min: bigint;
   readonly max: bigint | undefined;
@@ -82,7 +85,9 @@ export function funcTypeName(type: FuncType): string {
   return `[${type.params.map(valueTypeName).join(' ')}] -> [${type.results.map(valueTypeName).join(' ')}]`;
 }
 
-/** True when two function types have the same parameters and results (the same type, in a world without GC). */
+/**
+ * True when two function types have the same parameters and results (the same type, in a world without GC).
+ */
 export function sameFuncType(a: FuncType, b: FuncType): boolean {
   return sameTypes(a.params, b.params) && sameTypes(a.results, b.results);
 }

@@ -1,10 +1,10 @@
 /**
- * A growing byte buffer that writes the encodings of the WebAssembly binary format. One array, doubled when full, so
- * a byte costs amortised constant time; integers are written in their shortest form.
+ * A growing byte buffer that writes the encodings of the WebAssembly binary format. One array, doubled when
+ * full, so a byte costs amortised constant time; integers are written in their shortest form.
  *
- * A length that is not known yet: `const at = w.beginSize(); …; w.endSize(at)`. `endSize` moves what was written to
- * close the gap; `endPaddedSize` leaves it where it is and pads the length to five bytes (legal LEB128).
- * Never keep `subarray()` across a later write: growing replaces the buffer.
+ * A length that is not known yet: `const at = w.beginSize(); …; w.endSize(at)`. `endSize` moves what was
+ * written to close the gap; `endPaddedSize` leaves it where it is and pads the length to five bytes (legal
+ * LEB128). Never keep `subarray()` across a later write: growing replaces the buffer.
  */
 import { assert } from '../base/assert.ts';
 
@@ -172,8 +172,8 @@ export class Writer {
   }
 
   /**
-   * Writes the shortest length of all that was written since `beginSize`, and moves that down to close the gap.
-   * Gives by how many bytes it moved. Lengths nest: end the inner one first.
+   * Writes the shortest length of all that was written since `beginSize`, and moves that down to close the
+   * gap. Gives by how many bytes it moved. Lengths nest: end the inner one first.
    */
   endSize(at: number): number {
     const start = at + SIZE_BYTES;

@@ -1,6 +1,6 @@
 /**
- * The code section. A body is not decoded here: it stays a range of bytes, which an `InstructionCursor` walks and
- * which is written back as it is.
+ * The code section. A body is not decoded here: it stays a range of bytes, which an `InstructionCursor` walks
+ * and which is written back as it is.
  */
 import type { Reader } from '../reader.ts';
 import { decodeValueType } from '../typecodec.ts';
@@ -13,7 +13,9 @@ export interface LocalRun {
   readonly type: ValueType;
 }
 
-/** One function: its locals beside the parameters, and its instructions [start, end) with the closing `end`. */
+/**
+ * One function: its locals beside the parameters, and its instructions [start, end) with the closing `end`.
+ */
 export interface Code extends ByteRange {
   readonly locals: readonly LocalRun[];
 }

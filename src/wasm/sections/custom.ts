@@ -1,4 +1,6 @@
-/** Custom sections: a name and bytes that mean nothing to the format. They may stand between any two sections. */
+/**
+ * Custom sections: a name and bytes that mean nothing to the format. They may stand between any two sections.
+ */
 import type { Reader } from '../reader.ts';
 import type { ByteRange } from '../types.ts';
 import type { Writer } from '../writer.ts';

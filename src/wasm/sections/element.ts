@@ -1,6 +1,6 @@
 /**
- * The element section. A segment holds either function indices or constant expressions; exactly one of the two fields
- * is there, as in the bytes, so that writing it back keeps the form.
+ * The element section. A segment holds either function indices or constant expressions; exactly one of the
+ * two fields is there, as in the bytes, so that writing it back keeps the form.
  */
 import { type ConstExpr, decodeConstExpr, encodeConstExpr } from '../constexpr.ts';
 import type { Reader } from '../reader.ts';
