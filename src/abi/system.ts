@@ -33,7 +33,8 @@ export interface SystemImport {
  * - `wait(memory, address, expected, timeout, width)`: memory.atomic.wait32 (width 4) or wait64 (width 8).
  * - `notify(memory, address, count)`: memory.atomic.notify.
  * - `ref_index(ref)`: the original index of a function of this program, -1 for null.
- * - `extern_id(ref)`: -1 for null; any other host reference cannot be kept and ends the program.
+ * - `extern_id(ref)`: -1 for null; for any other host reference a number by which a volatile domain finds it again
+ *   (`extern_of`); in a domain that persists it ends the program, for a host reference cannot be kept.
  */
 export const SYSTEM_IMPORTS: readonly SystemImport[] = [
   { name: 'grow', params: [I32, I64], results: [I64] },
@@ -43,6 +44,7 @@ export const SYSTEM_IMPORTS: readonly SystemImport[] = [
   { name: 'notify', params: [I32, I64, I32], results: [I32] },
   { name: 'ref_index', params: [FUNCREF], results: [I32] },
   { name: 'extern_id', params: [EXTERNREF], results: [I32] },
+  { name: 'extern_of', params: [I32], results: [EXTERNREF] },
 ];
 
 /** Function indices of the system imports. */
