@@ -84,6 +84,7 @@ export function decodeModule(bytes: Uint8Array): Module {
   decodeHeader(r);
   const module = emptyModule();
   let last = 0;
+  let lastKept = 0; // an empty section is not written back
   let codeAt = -1;
   let dataAt = -1;
   while (r.pos < bytes.length) {
@@ -93,7 +94,7 @@ export function decodeModule(bytes: Uint8Array): Module {
     if (size > bytes.length - r.pos) r.fail('the section does not fit in the module', at);
     r.end = r.pos + size;
     if (id === CUSTOM) {
-      module.customs.push(decodeCustom(r, last));
+      module.customs.push(decodeCustom(r, lastKept));
     } else {
       if (id >= RANK.length) r.fail(`malformed section id ${id}`, at);
       if (RANK[id]! <= RANK[last]!) r.fail('unexpected section: out of order or there twice', at);
@@ -101,6 +102,7 @@ export function decodeModule(bytes: Uint8Array): Module {
       if (id === 10) codeAt = at;
       if (id === 11) dataAt = at;
       decodeSection(r, id, module);
+      if (isPresent(module, id)) lastKept = id;
     }
     if (r.pos !== r.end) r.fail('section size mismatch: bytes are left over', r.pos);
     r.end = bytes.length;
@@ -199,35 +201,20 @@ function encodeCustoms(w: Writer, module: Module, after: number): void {
   }
 }
 
-function isPresent(module: Module, id: (typeof ORDER)[number]): boolean {
-  switch (id) {
-    case 1:
-      return module.types.length > 0;
-    case 2:
-      return module.imports.length > 0;
-    case 3:
-      return module.functions.length > 0;
-    case 4:
-      return module.tables.length > 0;
-    case 5:
-      return module.memories.length > 0;
-    case 6:
-      return module.globals.length > 0;
-    case 7:
-      return module.exports.length > 0;
-    case 8:
-      return module.start !== undefined;
-    case 9:
-      return module.elements.length > 0;
-    case 10:
-      return module.codes.length > 0;
-    case 11:
-      return module.datas.length > 0;
-    case 12:
-      return module.dataCount !== undefined;
-    case 13:
-      return module.tags.length > 0;
-  }
+function isPresent(module: Module, id: number): boolean {
+  if (id === 1) return module.types.length > 0;
+  if (id === 2) return module.imports.length > 0;
+  if (id === 3) return module.functions.length > 0;
+  if (id === 4) return module.tables.length > 0;
+  if (id === 5) return module.memories.length > 0;
+  if (id === 6) return module.globals.length > 0;
+  if (id === 7) return module.exports.length > 0;
+  if (id === 8) return module.start !== undefined;
+  if (id === 9) return module.elements.length > 0;
+  if (id === 10) return module.codes.length > 0;
+  if (id === 11) return module.datas.length > 0;
+  if (id === 12) return module.dataCount !== undefined;
+  return module.tags.length > 0;
 }
 
 function encodeSection(w: Writer, id: number, module: Module): void {

@@ -8,7 +8,7 @@ import type { Writer } from '../writer.ts';
 /** The bytes behind the name are `source[start .. end)`. */
 export interface Custom extends ByteRange {
   readonly name: string;
-  /** Id of the last section before it that is not custom; 0 where there is none. */
+  /** Id of the last section before it that is neither custom nor empty; 0 where there is none. */
   readonly after: number;
 }
 
