@@ -24,6 +24,9 @@ export const MEMORY64_MAX_PAGES = SPACE_MAX_FRAMES;
 /** What a domain may use when nobody says otherwise, in bytes. */
 export const DEFAULT_MEMORY_LIMIT_BYTES = 1 << 30;
 
+/** Largest segment kept in one heap block instead of frames, in bytes. */
+export const SEGMENT_SMALL_BYTES = 16368;
+
 /** Most memories of one module. */
 export const MAX_MEMORIES = 16;
 /** Most saved call stack of one activation, in bytes; past it the program gets wasm's stack exhaustion trap. */

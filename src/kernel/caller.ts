@@ -1,0 +1,86 @@
+/**
+ * What a personality sees of the kernel: the caller of a system call, and what a personality gives the kernel in turn.
+ *
+ * A personality's function is called as `fn(caller, ...arguments)`, with i32 as numbers (signed), i64 as bigints, and
+ * returns what the import's type says. It never throws on what a guest gave it. To wait it calls `caller.block()`,
+ * which does not return: the same function is called again with the same arguments when the domain has been woken,
+ * possibly in another process. What it must remember till then goes to the scratch words.
+ *
+ * The caller is valid only during the call: never keep it. Guest memory belongs to code that may be hostile, and later
+ * to several threads: read each byte once, copy before checking. Global addresses got from `range` are good until the
+ * call returns; nothing a personality may call moves a domain.
+ */
+import type { Space } from '../space/index.ts';
+
+/** Words of 64 bits a call can keep while it waits. */
+export const SCRATCH_WORDS = 8;
+
+export interface Caller {
+  readonly space: Space;
+  /** Number of the calling domain; never used twice in a space. */
+  readonly domainId: number;
+  readonly name: string;
+  /** Address (in the kernel heap) of the personality's own state for this domain, 0 before it set one. */
+  personalityState: number;
+  /** Bytes of the guest's memory 0 now. */
+  readonly memoryBytes: number;
+
+  /** Global address of [pointer, pointer + length) in the guest's memory 0, or -1 where any of it is outside. */
+  range(pointer: number, length: number): number;
+  /** A copy of guest bytes, or null where they are not in its memory. */
+  readBytes(pointer: number, length: number): Uint8Array<ArrayBuffer> | null;
+  /** Copies to guest memory and marks it. False, with nothing written, where it does not fit. */
+  writeBytes(pointer: number, data: Uint8Array): boolean;
+  /** Single values at any alignment: the value, or -1 (-1n) where it is outside. */
+  getU8(pointer: number): number;
+  getU16(pointer: number): number;
+  getU32(pointer: number): number;
+  getU64(pointer: number): bigint;
+  /** False, with nothing written, where it is outside. Values wrap to their width. */
+  setU8(pointer: number, value: number): boolean;
+  setU16(pointer: number, value: number): boolean;
+  setU32(pointer: number, value: number): boolean;
+  setU64(pointer: number, value: bigint): boolean;
+
+  /** Scratch word 0..SCRATCH_WORDS-1 of this call: zero at its first run, kept while it blocks, over restarts too. */
+  getScratch(word: number): bigint;
+  setScratch(word: number, value: bigint): void;
+
+  /** Monotonic time of the space, ns; goes on over restarts. */
+  now(): bigint;
+  /**
+   * Suspends the domain until `kernel.wake(domainId)`, or the deadline (in `now()` terms); then the call is made
+   * again from its start. Wakes may be spurious.
+   */
+  block(deadline?: bigint): never;
+  /** Ends the domain's slice after this call, so that others run. */
+  yield(): void;
+  /** Ends the domain with this exit code. */
+  exit(code: number): never;
+  /** Ends the domain as a trap does, with a reason for people ("abort", "unknown import env.f"). */
+  trap(reason: string): never;
+}
+
+export type ImportValue = number | bigint;
+// biome-ignore lint/suspicious/noConfusingVoidType: functions without a result return nothing
+export type SystemCall = (caller: Caller, ...args: never[]) => ImportValue | void;
+
+/** How a domain ended, as its personality is told. */
+export interface Ending {
+  readonly kind: 'exit' | 'trap' | 'limit' | 'killed' | 'removed';
+  readonly code: number;
+}
+
+/**
+ * The supplier of a program's imports. One object serves all domains of a kernel; it keeps its state in the space.
+ */
+export interface Personality {
+  /** The function for an import, or undefined where there is none: the program is then refused, naming it. */
+  resolve(module: string, name: string): SystemCall | undefined;
+  /** The domain ends, or is dropped (a volatile one, at recovery): free its state and give its objects back. */
+  release?(space: Space, domainId: number, personalityState: number, ending: Ending): void;
+  /** The domain's state as plain data, for export; `adopt` makes state of it in another space. */
+  describe?(space: Space, domainId: number, personalityState: number): unknown;
+  /** Makes state from what `describe` gave, which may be hostile. @throws MalformedError with nothing changed */
+  adopt?(space: Space, domainId: number, data: unknown): number;
+}

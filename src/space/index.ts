@@ -1,0 +1,10 @@
+/** The space: memory, frames, heap, records, segments. Import from here. */
+export { SpaceFullError } from './errors.ts';
+export { Frames, OWNER, OWNER_VOLATILE } from './frames.ts';
+export { Heap } from './heap.ts';
+export type { DirtyPages } from './marks.ts';
+export * from './records.ts';
+export { Segments } from './segments.ts';
+export { type PageImage, Space, type SpaceOptions } from './space.ts';
+export { ROOT, SUPERBLOCK_ADDRESS, Superblock } from './superblock.ts';
+export { RecordTable } from './table.ts';
