@@ -70,6 +70,11 @@ export function importsOf(text: string): Import[] {
   return found;
 }
 
+/** Tests, and what only tests use (`x.testing.ts`). */
+function isTest(file: string): boolean {
+  return /\.test(ing)?\.ts$/.test(file);
+}
+
 /** The layer of a file given relative to the root: the folder below src, 'top' for src/index.ts. */
 function layerOf(file: string): string | undefined {
   const parts = file.split('/');
@@ -77,10 +82,15 @@ function layerOf(file: string): string | undefined {
   return parts.length === 2 ? 'top' : parts[1];
 }
 
+/** Tests, and what only they use, are not in the package. */
+function isTest(file: string): boolean {
+  return isTest(file) || file.includes('/testing/');
+}
+
 /** Imports of one file that break the design. Tests may import anything. */
 export function importBreaches(file: string, text: string): Breach[] {
   const layer = layerOf(file);
-  if (layer === undefined || file.endsWith('.test.ts') || ROOTS.includes(layer)) return [];
+  if (layer === undefined || isTest(file) || ROOTS.includes(layer)) return [];
   const rules = LAYERS[layer];
   if (rules === undefined) return [{ file, line: 1, rule: `src/${layer} is no layer of the design` }];
   const breaches: Breach[] = [];
@@ -145,7 +155,7 @@ export function sizeBreaches(file: string, text: string, listed: Record<string, 
 /** Every file opens with a comment that says what it is. */
 export function contractBreaches(file: string, text: string): Breach[] {
   const body = text.startsWith('#!') ? text.slice(text.indexOf('\n') + 1) : text;
-  if (file.endsWith('.test.ts') || body.startsWith('/**')) return [];
+  if (isTest(file) || body.startsWith('/**')) return [];
   return [{ file, line: 1, rule: 'does not open with a comment that says what it is' }];
 }
 

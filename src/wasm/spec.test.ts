@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { MalformedError, UnsupportedError } from '../base/errors.ts';
 import { decodeAll, encodeModule } from './module.ts';
+import { parts } from './testing/wat.ts';
 
 const FOLDER = process.env.PERDURE_TESTSUITE ?? join(import.meta.dirname, '../../../shared/testsuite');
 
@@ -76,14 +77,3 @@ test('the malformed modules of the specification are refused, and the others rea
   assert.deepEqual(wrong, []);
   assert.ok(counts.malformed > 200 && counts.read > 50, JSON.stringify(counts));
 });
-
-/** What a module says, without where its bytes lie. */
-function parts(module: object): unknown {
-  return JSON.parse(
-    JSON.stringify(module, function (this: { source?: Uint8Array; start: number; end: number }, key, value) {
-      if (key === 'start' || key === 'end') return this.source === undefined ? value : undefined;
-      if (key === 'source') return Buffer.from(this.source!.subarray(this.start, this.end)).toString('hex');
-      return typeof value === 'bigint' ? String(value) : value;
-    }),
-  );
-}
