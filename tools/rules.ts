@@ -70,9 +70,9 @@ export function importsOf(text: string): Import[] {
   return found;
 }
 
-/** Tests, and what only tests use (`x.testing.ts`). */
+/** Tests, and what only they use (`x.testing.ts`, `testing/`): not in the package, and free to import anything. */
 function isTest(file: string): boolean {
-  return /\.test(ing)?\.ts$/.test(file);
+  return /\.test(ing)?\.ts$|\/testing\//.test(file);
 }
 
 /** The layer of a file given relative to the root: the folder below src, 'top' for src/index.ts. */
@@ -80,11 +80,6 @@ function layerOf(file: string): string | undefined {
   const parts = file.split('/');
   if (parts[0] !== 'src') return undefined;
   return parts.length === 2 ? 'top' : parts[1];
-}
-
-/** Tests, and what only they use, are not in the package. */
-function isTest(file: string): boolean {
-  return isTest(file) || file.includes('/testing/');
 }
 
 /** Imports of one file that break the design. Tests may import anything. */

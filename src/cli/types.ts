@@ -1,0 +1,101 @@
+/**
+ * The plain data that crosses threads and the control socket: what is asked of a space and what it answers. Types
+ * only; everything here survives JSON, except bytes, which travel beside it.
+ */
+
+/** What a domain is doing, as people see it. */
+export type DomainState =
+  /** It has or waits for the processor. */
+  | 'running'
+  /** It waits for time, input, or a slow reader of its output. */
+  | 'waiting'
+  /** It does not run now, and goes on from where it was with `perdure up`. */
+  | 'suspended'
+  /** It ended; see `exitCode` and `reason`. */
+  | 'exited';
+
+export interface DomainSummary {
+  readonly id: number;
+  readonly name: string;
+  readonly state: DomainState;
+  /** Exit code for a shell, once it has ended: its own, or 134 trap, 137 processor time, 143 stopped. */
+  readonly exitCode: number | null;
+  /** Why it ended, where it did not end by itself. One line, or several with a call stack. */
+  readonly reason: string | null;
+  readonly cpuMs: number;
+  readonly cpuLimitMs: number | null;
+  readonly memoryBytes: number;
+  readonly memoryLimitBytes: number;
+  /** SHA-256 of the program as it was given, in hex. */
+  readonly program: string;
+  readonly arguments: readonly string[];
+  readonly detached: boolean;
+  readonly volatile: boolean;
+}
+
+/** A folder of the host for a program. `host` is absolute. */
+export interface DirGrant {
+  readonly host: string;
+  readonly guest: string;
+  readonly readOnly: boolean;
+}
+
+export interface RunRequest {
+  /** The name to have. `exact`: refuse if it is taken; else a number is added. */
+  readonly name: string;
+  readonly exact: boolean;
+  /** Arguments, the program's name first. */
+  readonly arguments: readonly string[];
+  readonly environment: readonly string[];
+  readonly dirs: readonly DirGrant[];
+  readonly memoryLimitBytes: number | null;
+  readonly cpuLimitMs: number | null;
+  readonly detached: boolean;
+  readonly volatile: boolean;
+  readonly trapUnknownImports: boolean;
+}
+
+/** How a domain ended. */
+export interface ExitReport {
+  readonly id: number;
+  readonly name: string;
+  readonly exitCode: number;
+  readonly reason: string | null;
+}
+
+/** One frame of a program's call stack. Values are text, as they would be written in the program. */
+export interface FrameReport {
+  readonly functionIndex: number;
+  readonly functionName: string | null;
+  /** Byte offset of the instruction in the program. */
+  readonly offset: number;
+  readonly locals: readonly ValueReport[];
+  readonly operands: readonly ValueReport[];
+}
+
+export interface ValueReport {
+  readonly name: string;
+  readonly type: string;
+  readonly value: string;
+}
+
+export interface Inspection extends DomainSummary {
+  /** Checkpoint this was read from. */
+  readonly checkpoint: number;
+  readonly memories: readonly { readonly bytes: number }[];
+  /** Innermost first. */
+  readonly stack: readonly FrameReport[];
+  /** Frames left out of `stack` because there are too many. */
+  readonly omitted: number;
+}
+
+/** What a shell is told for each way to end. */
+export const EXIT = {
+  own: 125,
+  refused: 126,
+  notFound: 127,
+  interrupted: 130,
+  trapped: 134,
+  cpuLimit: 137,
+  stopped: 143,
+} as const;
