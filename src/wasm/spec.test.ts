@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { MalformedError, UnsupportedError } from '../base/errors.ts';
 import { decodeAll, encodeModule } from './module.ts';
-import { parts } from './testing/wat.ts';
+import { parts } from './wat.testing.ts';
 
 const FOLDER = process.env.PERDURE_TESTSUITE ?? join(import.meta.dirname, '../../../shared/testsuite');
 

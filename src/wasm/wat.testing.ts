@@ -3,7 +3,7 @@
  * `EVERYTHING` together use every kind of section, segment, immediate and type that Perdure takes.
  */
 import wabt from 'wabt';
-import type { Module } from '../module.ts';
+import type { Module } from './module.ts';
 
 const FEATURES = {
   exceptions: true,
