@@ -99,3 +99,25 @@ export const EXIT = {
   cpuLimit: 137,
   stopped: 143,
 } as const;
+
+/** All that can be asked of a space, whoever owns it: this process (`host.ts`) or another (`remote.ts`). */
+export interface SpaceApi {
+  list(): Promise<DomainSummary[]>;
+  /** Installs the program and starts it. `step` is told what takes long. */
+  run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary>;
+  /** Lets suspended programs go on: the named ones, or all. */
+  resume(names: readonly string[] | null): Promise<void>;
+  inspect(name: string): Promise<Inspection>;
+  /** Ends a program. It stays in the list as exited. */
+  stop(name: string): Promise<void>;
+  remove(name: string, options: RemoveOptions): Promise<void>;
+  /** A program as one file. Without `keep` it is suspended here in that state. */
+  export(name: string, keep: boolean): Promise<Uint8Array>;
+  import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary>;
+  close(): Promise<void>;
+}
+
+export interface RemoveOptions {
+  readonly force: boolean;
+  readonly keepFiles: boolean;
+}

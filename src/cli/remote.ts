@@ -1,0 +1,130 @@
+/**
+ * A space another process owns, over its control socket: the same interface as a space of our own. `serve.ts` is the
+ * other end. Bytes (programs, archives) travel in frames before or beside the request they belong to.
+ */
+import { EnvironmentError } from '../base/errors.ts';
+import { type Connection, connectControl } from './control.ts';
+import type {
+  DirGrant,
+  DomainSummary,
+  ExitReport,
+  Inspection,
+  RemoveOptions,
+  RunRequest,
+  SpaceApi,
+} from './types.ts';
+import { FRAME } from './wire.ts';
+
+/** Where the streams of a followed program end in this process. */
+export interface FollowStreams {
+  /** Takes what it wrote; the promise resolves when it is out. */
+  output(kind: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void>;
+  /** Calls `take` with what is typed, an empty array at its end; returns how to stop that. */
+  input(take: (bytes: Uint8Array) => void): () => void;
+}
+
+export class RemoteSpace implements SpaceApi {
+  readonly #connection: Connection;
+  #received: Uint8Array[] = [];
+  #step: (text: string) => void = () => {};
+  #onExit: (report: ExitReport) => void = () => {};
+  #onOutput: (kind: number, bytes: Uint8Array) => void = () => {};
+
+  private constructor(connection: Connection) {
+    this.#connection = connection;
+    connection.onBytes = (kind, bytes) => {
+      if (kind === FRAME.data) this.#received.push(bytes);
+      else this.#onOutput(kind, bytes);
+    };
+    connection.onMessage = (message) => {
+      if (message.event === 'step') this.#step(String(message.text));
+      if (message.event === 'exit') this.#onExit(message.report as ExitReport);
+    };
+  }
+
+  /** The space in `folder`, or undefined where no process that owns it answers. */
+  static async connect(folder: string): Promise<RemoteSpace | undefined> {
+    const connection = await connectControl(folder);
+    return connection === undefined ? undefined : new RemoteSpace(connection);
+  }
+
+  async list(): Promise<DomainSummary[]> {
+    return (await this.#connection.request({ op: 'list' })) as DomainSummary[];
+  }
+
+  async run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary> {
+    this.#step = step;
+    await this.#connection.sendBytes(FRAME.data, program);
+    return (await this.#connection.request({ op: 'run', request })) as DomainSummary;
+  }
+
+  async resume(names: readonly string[] | null): Promise<void> {
+    await this.#connection.request({ op: 'resume', names });
+  }
+
+  async inspect(name: string): Promise<Inspection> {
+    return (await this.#connection.request({ op: 'inspect', name })) as Inspection;
+  }
+
+  async stop(name: string): Promise<void> {
+    await this.#connection.request({ op: 'stop', name });
+  }
+
+  async remove(name: string, options: RemoveOptions): Promise<void> {
+    await this.#connection.request({ op: 'remove', name, options });
+  }
+
+  async export(name: string, keep: boolean): Promise<Uint8Array> {
+    this.#received = [];
+    await this.#connection.request({ op: 'export', name, keep });
+    return Buffer.concat(this.#received.splice(0));
+  }
+
+  async import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary> {
+    await this.#connection.sendBytes(FRAME.data, archive);
+    return (await this.#connection.request({ op: 'import', name, dirs })) as DomainSummary;
+  }
+
+  /** Makes a checkpoint and ends the owner. */
+  async shutdown(): Promise<void> {
+    const gone = new Promise<void>((resolve) => {
+      this.#connection.onClose = resolve;
+    });
+    await this.#connection.request({ op: 'shutdown' });
+    await gone;
+  }
+
+  /**
+   * Shows what a program writes and lets it read what is typed, until it ends. Rejects with code 'owner-gone' when
+   * its process goes away, which says nothing about the program.
+   */
+  async follow(name: string, streams: FollowStreams): Promise<ExitReport> {
+    const ended = new Promise<ExitReport>((resolve, reject) => {
+      this.#onExit = resolve;
+      this.#connection.onClose = () =>
+        reject(new EnvironmentError('owner-gone', 'the process that owns the space went away'));
+    });
+    ended.catch(() => {});
+    let written = Promise.resolve();
+    this.#onOutput = (kind, bytes) => {
+      written = written
+        .then(() => streams.output(kind === FRAME.stderr ? 'stderr' : 'stdout', bytes))
+        .then(() => this.#connection.send({ event: 'taken', bytes: bytes.length }));
+    };
+    await this.#connection.request({ op: 'attach', name });
+    const stop = streams.input((bytes) => {
+      this.#connection.sendBytes(FRAME.stdin, bytes).catch(() => {});
+    });
+    try {
+      const report = await ended;
+      await written;
+      return report;
+    } finally {
+      stop();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+  }
+}
