@@ -98,6 +98,14 @@ export function writeOp(w: Writer, op: number): void {
   }
 }
 
+const WRITING: readonly number[] = [
+  ACCESS_STORE,
+  ACCESS_STORE_LANE,
+  ACCESS_ATOMIC_STORE,
+  ACCESS_RMW,
+  ACCESS_CMPXCHG,
+];
+
 const TYPE_LETTERS: Readonly<Record<string, ValueType>> = {
   a: ADDRESS,
   i: I32,
@@ -148,9 +156,8 @@ function define(immediate: number, signature: string, names: string): number[] {
 }
 
 function access(kind: number, bytes: number, signature: string, names: string): void {
-  const lane = kind === LOAD_LANE || kind === STORE_LANE;
-  const writes =
-    kind === STORE || kind === STORE_LANE || kind === ATOMIC_STORE || kind === RMW || kind === CMPXCHG;
+  const lane = kind === ACCESS_LOAD_LANE || kind === ACCESS_STORE_LANE;
+  const writes = WRITING.includes(kind);
   for (const op of define(lane ? IMM_MEMARG_LANE : IMM_MEMARG, signature, names)) {
     OP_ACCESS[op] = kind;
     OP_ACCESS_BYTES[op] = bytes;
@@ -158,17 +165,6 @@ function access(kind: number, bytes: number, signature: string, names: string): 
     OP_WRITES[op] = writes ? 1 : 0;
   }
 }
-
-const LOAD = ACCESS_LOAD;
-const STORE = ACCESS_STORE;
-const LOAD_LANE = ACCESS_LOAD_LANE;
-const STORE_LANE = ACCESS_STORE_LANE;
-const ATOMIC_LOAD = ACCESS_ATOMIC_LOAD;
-const ATOMIC_STORE = ACCESS_ATOMIC_STORE;
-const RMW = ACCESS_RMW;
-const CMPXCHG = ACCESS_CMPXCHG;
-const WAIT = ACCESS_WAIT;
-const NOTIFY = ACCESS_NOTIFY;
 
 define(IMM_NONE, '?', 'unreachable throw_ref return drop select ref_is_null');
 define(IMM_NONE, '>', 'nop');
@@ -343,27 +339,27 @@ define(
 `,
 );
 define(IMM_FENCE, '>', 'atomic_fence');
-access(LOAD, 4, 'a>i', 'i32_load');
-access(LOAD, 8, 'a>l', 'i64_load');
-access(LOAD, 4, 'a>f', 'f32_load');
-access(LOAD, 8, 'a>d', 'f64_load');
-access(LOAD, 1, 'a>i', 'i32_load8_s i32_load8_u');
-access(LOAD, 2, 'a>i', 'i32_load16_s i32_load16_u');
-access(LOAD, 1, 'a>l', 'i64_load8_s i64_load8_u');
-access(LOAD, 2, 'a>l', 'i64_load16_s i64_load16_u');
-access(LOAD, 4, 'a>l', 'i64_load32_s i64_load32_u');
-access(STORE, 4, 'ai>', 'i32_store');
-access(STORE, 8, 'al>', 'i64_store');
-access(STORE, 4, 'af>', 'f32_store');
-access(STORE, 8, 'ad>', 'f64_store');
-access(STORE, 1, 'ai>', 'i32_store8');
-access(STORE, 2, 'ai>', 'i32_store16');
-access(STORE, 1, 'al>', 'i64_store8');
-access(STORE, 2, 'al>', 'i64_store16');
-access(STORE, 4, 'al>', 'i64_store32');
-access(LOAD, 16, 'a>v', 'v128_load');
+access(ACCESS_LOAD, 4, 'a>i', 'i32_load');
+access(ACCESS_LOAD, 8, 'a>l', 'i64_load');
+access(ACCESS_LOAD, 4, 'a>f', 'f32_load');
+access(ACCESS_LOAD, 8, 'a>d', 'f64_load');
+access(ACCESS_LOAD, 1, 'a>i', 'i32_load8_s i32_load8_u');
+access(ACCESS_LOAD, 2, 'a>i', 'i32_load16_s i32_load16_u');
+access(ACCESS_LOAD, 1, 'a>l', 'i64_load8_s i64_load8_u');
+access(ACCESS_LOAD, 2, 'a>l', 'i64_load16_s i64_load16_u');
+access(ACCESS_LOAD, 4, 'a>l', 'i64_load32_s i64_load32_u');
+access(ACCESS_STORE, 4, 'ai>', 'i32_store');
+access(ACCESS_STORE, 8, 'al>', 'i64_store');
+access(ACCESS_STORE, 4, 'af>', 'f32_store');
+access(ACCESS_STORE, 8, 'ad>', 'f64_store');
+access(ACCESS_STORE, 1, 'ai>', 'i32_store8');
+access(ACCESS_STORE, 2, 'ai>', 'i32_store16');
+access(ACCESS_STORE, 1, 'al>', 'i64_store8');
+access(ACCESS_STORE, 2, 'al>', 'i64_store16');
+access(ACCESS_STORE, 4, 'al>', 'i64_store32');
+access(ACCESS_LOAD, 16, 'a>v', 'v128_load');
 access(
-  LOAD,
+  ACCESS_LOAD,
   8,
   'a>v',
   `
@@ -371,37 +367,37 @@ access(
   v128_load64_splat v128_load64_zero
 `,
 );
-access(LOAD, 1, 'a>v', 'v128_load8_splat');
-access(LOAD, 2, 'a>v', 'v128_load16_splat');
-access(LOAD, 4, 'a>v', 'v128_load32_splat v128_load32_zero');
-access(STORE, 16, 'av>', 'v128_store');
-access(LOAD_LANE, 1, 'av>v', 'v128_load8_lane');
-access(LOAD_LANE, 2, 'av>v', 'v128_load16_lane');
-access(LOAD_LANE, 4, 'av>v', 'v128_load32_lane');
-access(LOAD_LANE, 8, 'av>v', 'v128_load64_lane');
-access(STORE_LANE, 1, 'av>', 'v128_store8_lane');
-access(STORE_LANE, 2, 'av>', 'v128_store16_lane');
-access(STORE_LANE, 4, 'av>', 'v128_store32_lane');
-access(STORE_LANE, 8, 'av>', 'v128_store64_lane');
-access(NOTIFY, 4, 'ai>i', 'memory_atomic_notify');
-access(WAIT, 4, 'ail>i', 'memory_atomic_wait32');
-access(WAIT, 8, 'all>i', 'memory_atomic_wait64');
-access(ATOMIC_LOAD, 4, 'a>i', 'i32_atomic_load');
-access(ATOMIC_LOAD, 8, 'a>l', 'i64_atomic_load');
-access(ATOMIC_LOAD, 1, 'a>i', 'i32_atomic_load8_u');
-access(ATOMIC_LOAD, 2, 'a>i', 'i32_atomic_load16_u');
-access(ATOMIC_LOAD, 1, 'a>l', 'i64_atomic_load8_u');
-access(ATOMIC_LOAD, 2, 'a>l', 'i64_atomic_load16_u');
-access(ATOMIC_LOAD, 4, 'a>l', 'i64_atomic_load32_u');
-access(ATOMIC_STORE, 4, 'ai>', 'i32_atomic_store');
-access(ATOMIC_STORE, 8, 'al>', 'i64_atomic_store');
-access(ATOMIC_STORE, 1, 'ai>', 'i32_atomic_store8');
-access(ATOMIC_STORE, 2, 'ai>', 'i32_atomic_store16');
-access(ATOMIC_STORE, 1, 'al>', 'i64_atomic_store8');
-access(ATOMIC_STORE, 2, 'al>', 'i64_atomic_store16');
-access(ATOMIC_STORE, 4, 'al>', 'i64_atomic_store32');
+access(ACCESS_LOAD, 1, 'a>v', 'v128_load8_splat');
+access(ACCESS_LOAD, 2, 'a>v', 'v128_load16_splat');
+access(ACCESS_LOAD, 4, 'a>v', 'v128_load32_splat v128_load32_zero');
+access(ACCESS_STORE, 16, 'av>', 'v128_store');
+access(ACCESS_LOAD_LANE, 1, 'av>v', 'v128_load8_lane');
+access(ACCESS_LOAD_LANE, 2, 'av>v', 'v128_load16_lane');
+access(ACCESS_LOAD_LANE, 4, 'av>v', 'v128_load32_lane');
+access(ACCESS_LOAD_LANE, 8, 'av>v', 'v128_load64_lane');
+access(ACCESS_STORE_LANE, 1, 'av>', 'v128_store8_lane');
+access(ACCESS_STORE_LANE, 2, 'av>', 'v128_store16_lane');
+access(ACCESS_STORE_LANE, 4, 'av>', 'v128_store32_lane');
+access(ACCESS_STORE_LANE, 8, 'av>', 'v128_store64_lane');
+access(ACCESS_NOTIFY, 4, 'ai>i', 'memory_atomic_notify');
+access(ACCESS_WAIT, 4, 'ail>i', 'memory_atomic_wait32');
+access(ACCESS_WAIT, 8, 'all>i', 'memory_atomic_wait64');
+access(ACCESS_ATOMIC_LOAD, 4, 'a>i', 'i32_atomic_load');
+access(ACCESS_ATOMIC_LOAD, 8, 'a>l', 'i64_atomic_load');
+access(ACCESS_ATOMIC_LOAD, 1, 'a>i', 'i32_atomic_load8_u');
+access(ACCESS_ATOMIC_LOAD, 2, 'a>i', 'i32_atomic_load16_u');
+access(ACCESS_ATOMIC_LOAD, 1, 'a>l', 'i64_atomic_load8_u');
+access(ACCESS_ATOMIC_LOAD, 2, 'a>l', 'i64_atomic_load16_u');
+access(ACCESS_ATOMIC_LOAD, 4, 'a>l', 'i64_atomic_load32_u');
+access(ACCESS_ATOMIC_STORE, 4, 'ai>', 'i32_atomic_store');
+access(ACCESS_ATOMIC_STORE, 8, 'al>', 'i64_atomic_store');
+access(ACCESS_ATOMIC_STORE, 1, 'ai>', 'i32_atomic_store8');
+access(ACCESS_ATOMIC_STORE, 2, 'ai>', 'i32_atomic_store16');
+access(ACCESS_ATOMIC_STORE, 1, 'al>', 'i64_atomic_store8');
+access(ACCESS_ATOMIC_STORE, 2, 'al>', 'i64_atomic_store16');
+access(ACCESS_ATOMIC_STORE, 4, 'al>', 'i64_atomic_store32');
 access(
-  RMW,
+  ACCESS_RMW,
   4,
   'ai>i',
   `
@@ -410,7 +406,7 @@ access(
 `,
 );
 access(
-  RMW,
+  ACCESS_RMW,
   8,
   'al>l',
   `
@@ -419,7 +415,7 @@ access(
 `,
 );
 access(
-  RMW,
+  ACCESS_RMW,
   1,
   'ai>i',
   `
@@ -428,7 +424,7 @@ access(
 `,
 );
 access(
-  RMW,
+  ACCESS_RMW,
   2,
   'ai>i',
   `
@@ -437,7 +433,7 @@ access(
 `,
 );
 access(
-  RMW,
+  ACCESS_RMW,
   1,
   'al>l',
   `
@@ -446,7 +442,7 @@ access(
 `,
 );
 access(
-  RMW,
+  ACCESS_RMW,
   2,
   'al>l',
   `
@@ -455,7 +451,7 @@ access(
 `,
 );
 access(
-  RMW,
+  ACCESS_RMW,
   4,
   'al>l',
   `
@@ -463,12 +459,12 @@ access(
   i64_atomic_rmw32_xor_u i64_atomic_rmw32_xchg_u
 `,
 );
-access(CMPXCHG, 4, 'aii>i', 'i32_atomic_rmw_cmpxchg');
-access(CMPXCHG, 8, 'all>l', 'i64_atomic_rmw_cmpxchg');
-access(CMPXCHG, 1, 'aii>i', 'i32_atomic_rmw8_cmpxchg_u');
-access(CMPXCHG, 2, 'aii>i', 'i32_atomic_rmw16_cmpxchg_u');
-access(CMPXCHG, 1, 'all>l', 'i64_atomic_rmw8_cmpxchg_u');
-access(CMPXCHG, 2, 'all>l', 'i64_atomic_rmw16_cmpxchg_u');
-access(CMPXCHG, 4, 'all>l', 'i64_atomic_rmw32_cmpxchg_u');
+access(ACCESS_CMPXCHG, 4, 'aii>i', 'i32_atomic_rmw_cmpxchg');
+access(ACCESS_CMPXCHG, 8, 'all>l', 'i64_atomic_rmw_cmpxchg');
+access(ACCESS_CMPXCHG, 1, 'aii>i', 'i32_atomic_rmw8_cmpxchg_u');
+access(ACCESS_CMPXCHG, 2, 'aii>i', 'i32_atomic_rmw16_cmpxchg_u');
+access(ACCESS_CMPXCHG, 1, 'all>l', 'i64_atomic_rmw8_cmpxchg_u');
+access(ACCESS_CMPXCHG, 2, 'all>l', 'i64_atomic_rmw16_cmpxchg_u');
+access(ACCESS_CMPXCHG, 4, 'all>l', 'i64_atomic_rmw32_cmpxchg_u');
 define(IMM_ELSE, '?', 'else');
 define(IMM_END, '?', 'end');
