@@ -15,6 +15,14 @@ export interface FunctionShape {
 
 /** Types at a safepoint of a function: what a frame standing there holds (abi/frame.ts). */
 export interface FrameLayout {
+  /**
+   * The number of this site. Before it calls a resume function (table `k:resume`, type ()->()) the kernel takes the
+   * trailer and the mask words off the frame stack, writes this number at hdr + RESUME_SITE_OFFSET and the mode at
+   * hdr + RESUME_MODE_OFFSET; the resume function pops only the values.
+   */
+  readonly site: number;
+  /** The locals, ascending, that this compiler's code expects among the values (the frame's masks must say the same). */
+  readonly live: readonly number[];
   /** Types of all locals, parameters included, by index. The frame's masks tell which are among its values. */
   readonly locals: readonly ValueType[];
   /** Types of the operands from the bottom up, without the arguments of a call the frame stands in. */
