@@ -56,6 +56,7 @@ export const SYSTEM = {
   notify: 4,
   refIndex: 5,
   externId: 6,
+  externOf: 7,
 } as const;
 
 /** The program's own exports carry this prefix, so that none can be mistaken for the system's. */
