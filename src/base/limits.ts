@@ -43,6 +43,19 @@ export const OUTBOX_MAX_BYTES = 1 << 20;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 
+/** Longest name in a directory of the file tree, in bytes. */
+export const NAME_MAX_BYTES = 255;
+/** Longest path, and longest target of a symbolic link, in bytes. */
+export const PATH_MAX_BYTES = 4096;
+/** Symbolic links followed on one path before it counts as a loop. */
+export const LINK_DEPTH_MAX = 40;
+/** Descriptors a domain may have open. */
+export const OPEN_FILES_MAX = 4096;
+/** Buffers of one vectored read or write that are looked at; the rest is left to the next call. */
+export const IOVECS_MAX = 1024;
+/** Most bytes one read or write moves, as Linux has it; the rest is left to the next call. */
+export const TRANSFER_MAX_BYTES = 0x7fff_f000;
+
 assert(1 << PAGE_SHIFT === PAGE_BYTES, 'PAGE_SHIFT belongs to PAGE_BYTES');
 assert(1 << FRAME_SHIFT === FRAME_BYTES, 'FRAME_SHIFT belongs to FRAME_BYTES');
 assert(FRAME_BYTES % PAGE_BYTES === 0, 'a frame is whole pages');
