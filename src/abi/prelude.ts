@@ -88,9 +88,9 @@ function const64(value: number): number[] {
   pushSigned(out, value);
   return out;
 }
-/** A memory access with alignment 1 (2^0) at a constant offset. */
-function access(code: readonly number[], offset: number): number[] {
-  const out = [...code, 0];
+/** A memory access with alignment 1 (2^0) at a constant offset. `space`: the index of the space's memory. */
+function access(code: readonly number[], offset: number, space = 0): number[] {
+  const out = space === 0 ? [...code, 0] : [...code, 0x40, space];
   pushUnsigned(out, offset);
   return out;
 }
@@ -101,37 +101,37 @@ function template(params: readonly number[], results: readonly number[], code: n
   return { params, results, body: Uint8Array.from([...code, END]) };
 }
 
-function storeOf(type: string): number[] {
+function storeOf(type: string, space: number): number[] {
   switch (type) {
     case 'i32':
-      return [EXTEND_U, ...access(STORE64, 0)];
+      return [EXTEND_U, ...access(STORE64, 0, space)];
     case 'f32':
-      return [I32_REINTERPRET_F32, EXTEND_U, ...access(STORE64, 0)];
+      return [I32_REINTERPRET_F32, EXTEND_U, ...access(STORE64, 0, space)];
     case 'i64':
-      return access(STORE64, 0);
+      return access(STORE64, 0, space);
     case 'f64':
-      return access([0x39], 0);
+      return access([0x39], 0, space);
     default:
-      return access([0xfd, 0x0b], 0);
+      return access([0xfd, 0x0b], 0, space);
   }
 }
 
-function loadOf(type: string): number[] {
+function loadOf(type: string, space: number): number[] {
   switch (type) {
     case 'i32':
-      return [...access(LOAD64, 0), WRAP];
+      return [...access(LOAD64, 0, space), WRAP];
     case 'f32':
-      return [...access(LOAD64, 0), WRAP, F32_REINTERPRET_I32];
+      return [...access(LOAD64, 0, space), WRAP, F32_REINTERPRET_I32];
     case 'i64':
-      return access(LOAD64, 0);
+      return access(LOAD64, 0, space);
     case 'f64':
-      return access([0x2b], 0);
+      return access([0x2b], 0, space);
     default:
-      return access([0xfd, 0x00], 0);
+      return access([0xfd, 0x00], 0, space);
   }
 }
 
-function push(type: string, hdr: number): TemplateFunction {
+function push(type: string, hdr: number, space: number): TemplateFunction {
   const size = type === 'v128' ? 16 : 8;
   return template(
     [TYPES[type] as number],
@@ -139,38 +139,53 @@ function push(type: string, hdr: number): TemplateFunction {
     [
       ...[1, 1, I64], // one local: the stack pointer
       ...LOOP,
-      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer), ...tee(1)],
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer, space), ...tee(1)],
       ...[...const64(size), I64_ADD],
-      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackLimit), I64_GT_U],
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackLimit, space), I64_GT_U],
       ...[...IF, ...call(SYSTEM.stack), 0x0c, 1, END],
       END,
-      ...[...get(1), ...get(0), ...storeOf(type)],
-      ...[...globalGet(hdr), ...get(1), ...const64(size), I64_ADD, ...access(STORE64, CONTROL.stackPointer)],
+      ...[...get(1), ...get(0), ...storeOf(type, space)],
+      ...[
+        ...globalGet(hdr),
+        ...get(1),
+        ...const64(size),
+        I64_ADD,
+        ...access(STORE64, CONTROL.stackPointer, space),
+      ],
     ],
   );
 }
 
-function pop(type: string, hdr: number): TemplateFunction {
+function pop(type: string, hdr: number, space: number): TemplateFunction {
   const size = type === 'v128' ? 16 : 8;
   return template(
     [],
     [TYPES[type] as number],
     [
       ...[1, 1, I64], // one local: the stack pointer, moved down
-      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer), ...const64(size), I64_SUB, ...tee(0)],
-      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackBase), I64_LT_U],
+      ...[
+        ...globalGet(hdr),
+        ...access(LOAD64, CONTROL.stackPointer, space),
+        ...const64(size),
+        I64_SUB,
+        ...tee(0),
+      ],
+      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackBase, space), I64_LT_U],
       ...[...IF, UNREACHABLE, END],
-      ...[...globalGet(hdr), ...get(0), ...access(STORE64, CONTROL.stackPointer)],
-      ...[...get(0), ...loadOf(type)],
+      ...[...globalGet(hdr), ...get(0), ...access(STORE64, CONTROL.stackPointer, space)],
+      ...[...get(0), ...loadOf(type, space)],
     ],
   );
 }
 
-/** The prelude for a module whose `hdr` global has this index. */
-export function preludeFunctions(hdr: number): TemplateFunction[] {
+/**
+ * The prelude for a module whose `hdr` global has this index. `space` is 0 in every module that is run; others (compiled
+ * without isolation, to measure) have the space behind their own memories.
+ */
+export function preludeFunctions(hdr: number, space = 0): TemplateFunction[] {
   return PRELUDE_ORDER.map((name) => {
     const [kind, type] = name.split('_') as [string, string];
-    return kind === 'push' ? push(type, hdr) : pop(type, hdr);
+    return kind === 'push' ? push(type, hdr, space) : pop(type, hdr, space);
   });
 }
 

@@ -1,0 +1,429 @@
+/**
+ * From a program to its rewritten module (the contract is in abi/: system.ts, evidence.ts, layout.ts).
+ *
+ *     const { bytes, evidence } = compile(program, { isolate: true, suspend: true, track: true });
+ *
+ * The input is validated by V8 first, so everything behind may rely on types. Large and untrusted: whatever comes out
+ * of here, the verifier looks at it as if an adversary had made it.
+ */
+import {
+  EVIDENCE_SECTION,
+  EVIDENCE_VERSION,
+  type Evidence,
+  encodeEvidence,
+  packRoles,
+  type RoleLocal,
+} from '../abi/evidence.ts';
+import {
+  copyTemplate,
+  fillTemplate,
+  initTemplate,
+  preludeFunctions,
+  type TemplateFunction,
+} from '../abi/prelude.ts';
+import {
+  EXPORT,
+  GUEST_EXPORT,
+  SPACE_IMPORT,
+  SYSTEM_IMPORTS,
+  SYSTEM_MODULE,
+  UNWIND_IMPORT,
+} from '../abi/system.ts';
+import { MalformedError } from '../base/errors.ts';
+import { SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
+import { type ConstExpr, constExpr } from '../wasm/constexpr.ts';
+import {
+  type Code,
+  decodeModule,
+  type Element,
+  type Export,
+  emptyModule,
+  encodeModule,
+  type Global,
+  type Import,
+  type Module,
+} from '../wasm/module.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { FUNCREF, type ValueType } from '../wasm/types.ts';
+import { FlatBody } from './body.ts';
+import { Emitter } from './emitter.ts';
+import type { Helpers } from './frames.ts';
+import { FunctionCompiler, type FunctionInput } from './function.ts';
+import { Liveness } from './liveness.ts';
+import {
+  emitFunctionOf,
+  emitInit,
+  emitLoadExn,
+  emitRestoreGlobals,
+  emitSaveExn,
+  emitSaveGlobals,
+  emitWrapper,
+} from './parts.ts';
+import { type CompileOptions, Plan, SYSTEM_GLOBAL } from './plan.ts';
+import { scan } from './scan.ts';
+import { COMPILER_VERSION } from './version.ts';
+
+export interface Compiled {
+  /** The rewritten module, evidence included. */
+  bytes: Uint8Array<ArrayBuffer>;
+  evidence: Evidence;
+}
+
+export const FULL: CompileOptions = { isolate: true, suspend: true, track: true };
+
+/** A program decoded and planned: what compiling it and explaining its frames have in common. */
+export class Program {
+  readonly bytes: Uint8Array;
+  readonly module: Module;
+  readonly plan: Plan;
+  readonly helpers: Helpers;
+  readonly body: FlatBody;
+  readonly emitter: Emitter;
+  readonly #liveness = new Liveness();
+  readonly #compiler: FunctionCompiler;
+
+  constructor(bytes: Uint8Array, options: CompileOptions) {
+    this.bytes = bytes;
+    this.module = decodeModule(bytes);
+    const plan = new Plan(this.module, options, scan(bytes, this.module));
+    this.plan = plan;
+    // The number of resume functions is not known yet; helpers are called by code emitted before them, so their
+    // indices must be: the resume functions come last but for the parts, at places counted in advance.
+    const parts = plan.resumeStart + resumeCount(this);
+    this.helpers = { functionOf: parts + 3, saveExn: parts + 4, loadExn: parts + 5 };
+    this.body = new FlatBody(bytes);
+    this.emitter = new Emitter(plan);
+    this.#compiler = new FunctionCompiler(this.emitter, this.body, this.#liveness, this.helpers);
+  }
+
+  /** The place of a defined function among `module.codes`. */
+  input(defined: number): FunctionInput {
+    const index = this.plan.importedFunctions + defined;
+    const type = this.plan.functionType(index);
+    const locals: ValueType[] = [...type.params];
+    for (const run of this.module.codes[defined]!.locals) {
+      for (let i = 0; i < run.count; i++) locals.push(run.type);
+    }
+    return { index, type, locals };
+  }
+
+  /** Emits the quick version of a defined function; afterwards `compiler.shapes` are its frames. */
+  quick(defined: number): FunctionCompiler {
+    const { start, end } = this.module.codes[defined]!;
+    const input = this.input(defined);
+    this.body.load(start, end, this.plan.options.suspend);
+    this.#liveness.run(this.body, input.locals.length, this.plan.memories.length);
+    this.#compiler.quick(input);
+    return this.#compiler;
+  }
+}
+
+/** How many functions have a resume version: all imported ones, and the defined ones with a safepoint. */
+function resumeCount(program: Program): number {
+  const { plan, module, bytes } = program;
+  if (!plan.options.suspend) return 0;
+  const body = new FlatBody(bytes);
+  for (let i = 0; i < plan.importedFunctions; i++) plan.resumed.push(i);
+  module.codes.forEach((code, i) => {
+    body.load(code.start, code.end, true);
+    if (body.hasSites) plan.resumed.push(plan.importedFunctions + i);
+  });
+  return plan.resumed.length;
+}
+
+/**
+ * Rewrites a program.
+ * @throws MalformedError where it is not a module, UnsupportedError where it uses what Perdure does not take.
+ */
+export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Compiled {
+  const program = new Program(bytes, options);
+  if (!WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) throw invalid(bytes);
+  const { plan } = program;
+  const functions: { type: number; code: Code; roles: RoleLocal[] }[] = [];
+  const add = (type: number, { locals, code, roles }: ReturnType<Emitter['finish']>): void => {
+    functions.push({ type, code: { locals, source: code, start: 0, end: code.length }, roles });
+  };
+  const addTemplate = (template: TemplateFunction): void => {
+    const { body, params, results } = template;
+    const locals = [{ count: body[1]!, type: body[2]! }];
+    functions.push({
+      type: plan.typeIndex(params, results),
+      code: { locals, source: body, start: 3, end: body.length },
+      roles: [],
+    });
+  };
+  const e = program.emitter;
+  for (const template of preludeFunctions(plan.hdrGlobal, plan.spaceMemory)) addTemplate(template);
+  for (const { kind, a, b } of plan.templates) {
+    const memory = plan.templateMemory(a);
+    if (kind === 'fill') addTemplate(fillTemplate(memory));
+    else if (kind === 'copy') addTemplate(copyTemplate(memory, plan.templateMemory(b)));
+    else addTemplate(initTemplate(memory, b));
+  }
+  for (let i = 0; i < plan.importedFunctions; i++) {
+    emitWrapper(e, program.helpers, i, false);
+    add(plan.functionTypes[i]!, e.finish());
+  }
+  const resumeType = plan.typeIndex([], []);
+  const resumes: ReturnType<Emitter['finish']>[] = [];
+  if (options.suspend) {
+    for (let i = 0; i < plan.importedFunctions; i++) {
+      emitWrapper(e, program.helpers, i, true);
+      resumes.push(e.finish());
+    }
+  }
+  for (let i = 0; i < program.module.codes.length; i++) {
+    const compiler = program.quick(i);
+    add(plan.functionTypes[plan.importedFunctions + i]!, e.finish());
+    if (program.body.hasSites) {
+      compiler.resume(program.input(i));
+      resumes.push(e.finish());
+    }
+  }
+  for (const resume of resumes) add(resumeType, resume);
+  emitInit(e);
+  add(resumeType, e.finish());
+  emitSaveGlobals(e);
+  add(resumeType, e.finish());
+  emitRestoreGlobals(e, program.helpers);
+  add(resumeType, e.finish());
+  addHelpers(program, add);
+  const evidence = evidenceOf(
+    program,
+    functions.map((f) => f.roles),
+  );
+  return { bytes: encodeModule(assemble(program, functions, evidence)), evidence };
+}
+
+function addHelpers(program: Program, add: (type: number, f: ReturnType<Emitter['finish']>) => void): void {
+  const { plan, emitter: e } = program;
+  if (!plan.options.suspend) return;
+  const exceptions = plan.tags.length > 0;
+  if (plan.usesRefs || exceptions) {
+    if (plan.usesRefs) emitFunctionOf(e);
+    else e.begin([], 0);
+    add(plan.usesRefs ? plan.typeIndex([0x7f], [FUNCREF]) : plan.typeIndex([], []), e.finish());
+  }
+  if (exceptions || mentionsExn(program)) {
+    if (!(plan.usesRefs || exceptions)) {
+      e.begin([], 0);
+      add(plan.typeIndex([], []), e.finish());
+    }
+    emitSaveExn(e);
+    add(plan.typeIndex([0x69], []), e.finish());
+    emitLoadExn(e);
+    add(plan.typeIndex([], [0x69]), e.finish());
+  }
+}
+
+/** Some function has an exnref among its types or locals. */
+function mentionsExn(program: Program): boolean {
+  const { module } = program;
+  return (
+    module.types.some((t) => t.params.includes(0x69) || t.results.includes(0x69)) ||
+    module.codes.some((c) => c.locals.some((run) => run.type === 0x69))
+  );
+}
+
+/** V8's reason, with its offset, as an error of ours. */
+function invalid(bytes: Uint8Array): MalformedError {
+  try {
+    new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+  } catch (error) {
+    const { message } = error as Error;
+    const offset = /@\+(\d+)/.exec(message);
+    return new MalformedError(
+      message.replace(/^WebAssembly\.Module\(\): /, '').replace(/ @\+\d+$/, ''),
+      offset ? Number(offset[1]) : -1,
+    );
+  }
+  return new MalformedError('V8 refuses the module', -1);
+}
+
+function evidenceOf(program: Program, roles: RoleLocal[][]): Evidence {
+  const { plan } = program;
+  const parts = plan.resumeStart + plan.resumed.length;
+  return {
+    version: EVIDENCE_VERSION,
+    compiler: COMPILER_VERSION,
+    ...plan.options,
+    controlBytes: plan.controlBytes,
+    hdrGlobal: plan.hdrGlobal,
+    memories: plan.memoryEvidence,
+    imports: { start: SYSTEM_IMPORTS.length, count: plan.importedFunctions },
+    prelude: { start: plan.preludeStart, count: plan.templateStart - plan.preludeStart },
+    templates: { start: plan.templateStart, count: plan.templates.length },
+    templateList: plan.templates,
+    wrappers: { start: plan.wrapperStart, count: plan.importedFunctions },
+    quick: { start: plan.quickStart, count: program.module.functions.length },
+    resume: { start: plan.resumeStart, count: plan.resumed.length },
+    init: parts,
+    save: parts + 1,
+    restore: parts + 2,
+    systemGlobals: { start: plan.systemGlobalStart, count: plan.systemGlobalCount },
+    resumeTable: plan.resumeTable,
+    refsTable: plan.refsTable,
+    programTables: plan.tables.length,
+    roles: packRoles(roles),
+  };
+}
+
+function assemble(program: Program, functions: { type: number; code: Code }[], evidence: Evidence): Module {
+  const { plan, module } = program;
+  const out = emptyModule();
+  const tagType = plan.typeIndex([], []);
+  out.imports = [
+    ...(plan.options.isolate ? [] : ownMemories(plan)),
+    {
+      module: SYSTEM_MODULE,
+      name: SPACE_IMPORT,
+      kind: 'memory',
+      memory: {
+        min: BigInt(SPACE_MIN_FRAMES),
+        max: BigInt(SPACE_MAX_FRAMES),
+        is64: true,
+        shared: true,
+      },
+    },
+    ...SYSTEM_IMPORTS.map(
+      ({ name, params, results }): Import => ({
+        module: SYSTEM_MODULE,
+        name,
+        kind: 'func',
+        type: plan.typeIndex(params, results),
+      }),
+    ),
+    { module: SYSTEM_MODULE, name: UNWIND_IMPORT, kind: 'tag', tag: { type: tagType } },
+    ...module.imports.filter((item) => item.kind !== 'memory'),
+  ];
+  out.functions = functions.map((f) => f.type);
+  out.codes = functions.map((f) => f.code);
+  const functionCount = BigInt(plan.functionTypes.length);
+  const systemTable = { min: functionCount, max: functionCount, is64: false, element: FUNCREF };
+  out.tables = [...module.tables, systemTable, ...(plan.usesRefs ? [systemTable] : [])];
+  out.tags = module.tags;
+  out.globals = [
+    ...module.globals.map((global): Global => ({ ...global, init: remapped(plan, global.init) })),
+    ...hiddenGlobals(plan),
+    ...Array.from(
+      { length: plan.systemGlobalCount },
+      (): Global => ({
+        ...SYSTEM_GLOBAL,
+        init: constExpr([{ op: OP.i64_const, value: 0n }]),
+      }),
+    ),
+  ];
+  out.elements = [
+    ...module.elements.map((element) => remappedElement(plan, element)),
+    ...systemElements(plan),
+  ];
+  out.datas = plan.options.isolate
+    ? module.datas.map((data) => ({ ...data, mode: 'passive' as const, memory: 0, offset: undefined }))
+    : module.datas;
+  out.dataCount = module.datas.length > 0 ? module.datas.length : undefined;
+  out.exports = exportsOf(program, evidence);
+  out.types = plan.types; // last: everything above may have asked for more
+  const payload = encodeEvidence(evidence);
+  out.customs = [{ name: EVIDENCE_SECTION, after: 0, source: payload, start: 0, end: payload.length }];
+  return out;
+}
+
+/** Without isolation the program keeps its memories; they are imported, so that the space can come after them. */
+function ownMemories(plan: Plan): Import[] {
+  return plan.memories.map((memory, i) => ({
+    module: SYSTEM_MODULE,
+    name: `memory${i}`,
+    kind: 'memory',
+    memory: { min: memory.min, max: memory.max, is64: memory.is64, shared: memory.shared },
+  }));
+}
+
+function hiddenGlobals(plan: Plan): Global[] {
+  return [...plan.hiddenGlobals.keys()].map((key) => {
+    const type = Number(key.split(':')[0]);
+    return { type, mutable: true, init: constExpr([{ op: OP.ref_null, value: type }]) };
+  });
+}
+
+function remapped(plan: Plan, expr: ConstExpr): ConstExpr {
+  if (!expr.ops.some((o) => o.op === OP.ref_func)) return expr;
+  return constExpr(
+    expr.ops.map((o) =>
+      o.op === OP.ref_func ? { op: o.op, value: plan.functionIndex(Number(o.value)) } : o,
+    ),
+  );
+}
+
+function remappedElement(plan: Plan, element: Element): Element {
+  return {
+    ...element,
+    functions: element.functions?.map((index) => plan.functionIndex(index)),
+    expressions: element.expressions?.map((expr) => remapped(plan, expr)),
+  };
+}
+
+function systemElements(plan: Plan): Element[] {
+  const active = (table: number, expressions: ConstExpr[]): Element => ({
+    mode: 'active',
+    table,
+    offset: constExpr([{ op: OP.i32_const, value: 0 }]),
+    type: FUNCREF,
+    functions: undefined,
+    expressions,
+  });
+  const of = (index: number): ConstExpr => constExpr([{ op: OP.ref_func, value: index }]);
+  const none = constExpr([{ op: OP.ref_null, value: FUNCREF }]);
+  const elements: Element[] = [];
+  const resume = new Map(plan.resumed.map((index, i) => [index, plan.resumeStart + i]));
+  if (resume.size > 0) {
+    elements.push(
+      active(
+        plan.resumeTable,
+        plan.functionTypes.map((_, index) => {
+          const at = resume.get(index);
+          return at === undefined ? none : of(at);
+        }),
+      ),
+    );
+  }
+  if (plan.usesRefs) {
+    elements.push(
+      active(
+        plan.refsTable,
+        plan.functionTypes.map((_, index) => of(plan.functionIndex(index))),
+      ),
+    );
+  }
+  return elements;
+}
+
+function exportsOf(program: Program, evidence: Evidence): Export[] {
+  const { plan, module } = program;
+  const list: Export[] = [];
+  for (const item of module.exports) {
+    if (item.kind === 'memory') continue;
+    const index =
+      item.kind === 'func'
+        ? plan.functionIndex(item.index)
+        : item.kind === 'tag'
+          ? item.index + 1
+          : item.index;
+    list.push({ name: GUEST_EXPORT + item.name, kind: item.kind, index });
+  }
+  list.push({ name: EXPORT.hdr, kind: 'global', index: plan.hdrGlobal });
+  plan.memoryEvidence.forEach((memory, i) => {
+    list.push({ name: EXPORT.limit + i, kind: 'global', index: memory.limitGlobal });
+    if (i > 0) list.push({ name: EXPORT.base + i, kind: 'global', index: memory.baseGlobal });
+  });
+  list.push({ name: EXPORT.resume, kind: 'table', index: plan.resumeTable });
+  if (plan.usesRefs) list.push({ name: EXPORT.refs, kind: 'table', index: plan.refsTable });
+  if (plan.tablesChange) {
+    plan.tables.forEach((table, i) => {
+      if (table.element !== 0x69) list.push({ name: EXPORT.table + i, kind: 'table', index: i });
+    });
+  }
+  list.push({ name: EXPORT.init, kind: 'func', index: evidence.init });
+  list.push({ name: EXPORT.save, kind: 'func', index: evidence.save });
+  list.push({ name: EXPORT.restore, kind: 'func', index: evidence.restore });
+  return list;
+}

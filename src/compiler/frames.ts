@@ -1,0 +1,241 @@
+/**
+ * Saving and restoring call frames (abi/frame.ts), and the polls that ask for it.
+ */
+
+import { maskWordsFor, trailerPlace, trailerShape } from '../abi/frame.ts';
+import { FLAG_ADDRESS, RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
+import { SYSTEM } from '../abi/system.ts';
+import { unreachable } from '../base/assert.ts';
+import { emitI64Const, emitIndex } from '../wasm/emit.ts';
+import { OP } from '../wasm/opcodes.ts';
+import {
+  EMPTY_BLOCK,
+  EXNREF,
+  EXTERNREF,
+  F32,
+  F64,
+  FUNCREF,
+  I32,
+  I64,
+  isRefType,
+  V128,
+  type ValueType,
+} from '../wasm/types.ts';
+import type { Emitter } from './emitter.ts';
+
+/** What a frame holds at one place of one function: the live locals, and the operands by type. */
+export interface FrameShape {
+  /** Function index and instruction offset, of the program. */
+  functionIndex: number;
+  offset: number;
+  /** KIND_BEFORE or KIND_CALLING. */
+  kind: number;
+  /** Live locals, ascending. */
+  locals: readonly number[];
+  /** Types of the operands kept, from the bottom. */
+  operands: readonly ValueType[];
+}
+
+/** Index of the helper functions for exnref values, when the module has them. */
+export interface Helpers {
+  saveExn: number;
+  loadExn: number;
+  functionOf: number;
+}
+
+/** Pushes the value on the stack to the frame stack. */
+function emitPush(e: Emitter, helpers: Helpers, type: ValueType): void {
+  const { plan } = e;
+  switch (type) {
+    case I32:
+      return e.op(OP.call, plan.prelude('push_i32'));
+    case I64:
+      return e.op(OP.call, plan.prelude('push_i64'));
+    case F32:
+      return e.op(OP.call, plan.prelude('push_f32'));
+    case F64:
+      return e.op(OP.call, plan.prelude('push_f64'));
+    case V128:
+      return e.op(OP.call, plan.prelude('push_v128'));
+    case FUNCREF:
+      e.op(OP.call, SYSTEM.refIndex);
+      return e.op(OP.call, plan.prelude('push_i32'));
+    case EXTERNREF:
+      e.op(OP.call, SYSTEM.externId);
+      return e.op(OP.call, plan.prelude('push_i32'));
+    case EXNREF:
+      return e.op(OP.call, helpers.saveExn);
+    default:
+      return unreachable('no other value types get past the decoder');
+  }
+}
+
+/** Pops a value from the frame stack onto the stack. */
+function emitPop(e: Emitter, helpers: Helpers, type: ValueType): void {
+  const { plan } = e;
+  switch (type) {
+    case I32:
+      return e.op(OP.call, plan.prelude('pop_i32'));
+    case I64:
+      return e.op(OP.call, plan.prelude('pop_i64'));
+    case F32:
+      return e.op(OP.call, plan.prelude('pop_f32'));
+    case F64:
+      return e.op(OP.call, plan.prelude('pop_f64'));
+    case V128:
+      return e.op(OP.call, plan.prelude('pop_v128'));
+    case FUNCREF:
+      e.op(OP.call, plan.prelude('pop_i32'));
+      return e.op(OP.call, helpers.functionOf);
+    case EXTERNREF:
+      e.op(OP.call, plan.prelude('pop_i32'));
+      return e.op(OP.call, SYSTEM.externOf);
+    case EXNREF:
+      return e.op(OP.call, helpers.loadExn);
+    default:
+      return unreachable('no other value types get past the decoder');
+  }
+}
+
+/** Saves a frame from the locals and the slots of the operands. `localTypes`: of the whole function. */
+export function emitSave(
+  e: Emitter,
+  helpers: Helpers,
+  shape: FrameShape,
+  localTypes: readonly ValueType[],
+): void {
+  for (const local of shape.locals) {
+    e.get(local);
+    emitPush(e, helpers, localTypes[local]!);
+  }
+  shape.operands.forEach((type, h) => {
+    e.get(e.slot(h, type));
+    emitPush(e, helpers, type);
+  });
+  const words = new BigUint64Array(maskWordsFor(localTypes.length));
+  for (const local of shape.locals) words[local >>> 6]! |= 1n << BigInt(local & 63);
+  for (const word of words) emitPushConst(e, word);
+  emitPushConst(e, trailerPlace(shape.functionIndex, shape.offset));
+  emitPushConst(e, trailerShape(shape.kind, shape.operands.length, words.length));
+}
+
+function emitPushConst(e: Emitter, value: bigint): void {
+  emitI64Const(e.w, BigInt.asIntN(64, value));
+  e.op(OP.call, e.plan.prelude('push_i64'));
+}
+
+/** Restores a frame's values (trailer and masks are gone already) into the locals and the operands' slots. */
+export function emitRestore(
+  e: Emitter,
+  helpers: Helpers,
+  shape: FrameShape,
+  localTypes: readonly ValueType[],
+): void {
+  for (let h = shape.operands.length - 1; h >= 0; h--) {
+    const type = shape.operands[h]!;
+    emitPop(e, helpers, type);
+    e.set(e.slot(h, type));
+  }
+  for (let i = shape.locals.length - 1; i >= 0; i--) {
+    const local = shape.locals[i]!;
+    emitPop(e, helpers, localTypes[local]!);
+    e.set(local);
+  }
+}
+
+/** Leaves the safepoint word on the stack. */
+export function emitPoll(e: Emitter): void {
+  emitI64Const(e.w, 0);
+  e.spaceAccess(OP.i32_load, 2, FLAG_ADDRESS);
+}
+
+const STORES = new Map([
+  [I32, OP.i32_store],
+  [I64, OP.i64_store],
+  [F32, OP.f32_store],
+  [F64, OP.f64_store],
+  [V128, OP.v128_store],
+]);
+const LOADS = new Map([
+  [I32, OP.i32_load],
+  [I64, OP.i64_load],
+  [F32, OP.f32_load],
+  [F64, OP.f64_load],
+  [V128, OP.v128_load],
+]);
+
+/** Moves the values on the stack, of these types, to the result area. */
+export function emitStoreResults(e: Emitter, results: readonly ValueType[]): void {
+  for (let i = results.length - 1; i >= 0; i--) {
+    const type = results[i]!;
+    if (isRefType(type)) {
+      emitIndex(e.w, OP.global_set, hidden(e, type, i));
+      continue;
+    }
+    const local = e.scratch(type);
+    e.set(local);
+    e.op(OP.global_get, e.plan.hdrGlobal);
+    e.get(local);
+    e.systemAccess(STORES.get(type)!, RESULTS_OFFSET + i * VALUE_BYTES);
+  }
+}
+
+/** Leaves the values of the result area on the stack. */
+export function emitLoadResults(e: Emitter, results: readonly ValueType[]): void {
+  results.forEach((type, i) => {
+    if (isRefType(type)) {
+      emitIndex(e.w, OP.global_get, hidden(e, type, i));
+      return;
+    }
+    e.op(OP.global_get, e.plan.hdrGlobal);
+    e.systemAccess(LOADS.get(type)!, RESULTS_OFFSET + i * VALUE_BYTES);
+  });
+}
+
+function hidden(e: Emitter, type: ValueType, i: number): number {
+  return e.plan.hiddenGlobals.get(`${type}:${i}`) ?? unreachable('the plan counted all results');
+}
+
+/** State-zone store and load of one saved global; the value is in `local` for the store. */
+export function emitGlobalSave(e: Emitter, index: number, type: ValueType, offset: number): void {
+  const kept = isRefType(type) ? I32 : type;
+  const local = e.scratch(kept);
+  e.op(OP.global_get, index);
+  if (type === FUNCREF) e.op(OP.call, SYSTEM.refIndex);
+  if (type === EXTERNREF) e.op(OP.call, SYSTEM.externId);
+  e.set(local);
+  e.op(OP.global_get, e.plan.hdrGlobal);
+  e.get(local);
+  e.systemAccess(STORES.get(kept)!, offset);
+}
+
+export function emitGlobalRestore(
+  e: Emitter,
+  helpers: Helpers,
+  index: number,
+  type: ValueType,
+  offset: number,
+): void {
+  e.op(OP.global_get, e.plan.hdrGlobal);
+  e.systemAccess(LOADS.get(isRefType(type) ? I32 : type)!, offset);
+  if (type === FUNCREF) e.op(OP.call, helpers.functionOf);
+  if (type === EXTERNREF) e.op(OP.call, SYSTEM.externOf);
+  e.op(OP.global_set, index);
+}
+
+/** Runs `body` when the i32 at a state-zone offset is not zero. */
+export function emitIfFlag(e: Emitter, offset: number, body: () => void): void {
+  e.op(OP.global_get, e.plan.hdrGlobal);
+  e.systemAccess(OP.i32_load, offset);
+  e.open(OP.if, EMPTY_BLOCK);
+  body();
+  e.close();
+}
+
+/** Sets the i32 at a state-zone offset to 1. */
+export function emitSetFlag(e: Emitter, offset: number): void {
+  e.op(OP.global_get, e.plan.hdrGlobal);
+  e.w.u8(OP.i32_const);
+  e.w.s32(1);
+  e.systemAccess(OP.i32_store, offset);
+}

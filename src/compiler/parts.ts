@@ -1,0 +1,244 @@
+/**
+ * The functions of a rewritten module that are not the program's: wrappers of its imports, init, save, restore, and
+ * the helpers for references in frames.
+ */
+import { KIND_BEFORE } from '../abi/frame.ts';
+import { RESULTS_OFFSET } from '../abi/layout.ts';
+import { SYSTEM_IMPORTS } from '../abi/system.ts';
+import { assert } from '../base/assert.ts';
+import { CATCH, CATCH_REF } from '../wasm/instructions.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { EMPTY_BLOCK, EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
+import type { Emitter } from './emitter.ts';
+import {
+  emitGlobalRestore,
+  emitGlobalSave,
+  emitIfFlag,
+  emitRestore,
+  emitSave,
+  emitStoreResults,
+  type Helpers,
+} from './frames.ts';
+import { blockTypeOf } from './function.ts';
+
+/**
+ * The wrapper of an imported function: calls it, and when it unwinds saves a frame that says "in this call, with these
+ * arguments". `resume`: first restores the arguments from such a frame; results go to the result area.
+ */
+export function emitWrapper(e: Emitter, helpers: Helpers, index: number, resume: boolean): void {
+  const type = e.plan.functionType(index);
+  e.begin(type.params, resume ? 0 : type.params.length);
+  const shape = {
+    functionIndex: index,
+    offset: 0,
+    kind: KIND_BEFORE,
+    locals: type.params.map((_, i) => i),
+    operands: [],
+  };
+  if (resume) emitRestore(e, helpers, shape, type.params);
+  const finish = (): void => {
+    if (resume) emitStoreResults(e, type.results);
+    e.op(OP.return);
+  };
+  const call = (): void => {
+    type.params.forEach((_, i) => e.get(i));
+    e.op(OP.call, SYSTEM_IMPORTS.length + index);
+  };
+  if (!e.plan.options.suspend) {
+    call();
+    finish();
+    return;
+  }
+  e.open(OP.block, EMPTY_BLOCK);
+  e.w.u8(OP.try_table);
+  e.w.s33(blockTypeOf(e, { params: [], results: type.results }));
+  e.w.u32(1);
+  e.w.u8(CATCH);
+  e.w.u32(0);
+  e.w.u32(0);
+  e.depth++;
+  call();
+  e.close();
+  finish();
+  e.close();
+  emitSave(e, helpers, shape, type.params);
+  e.op(OP.throw, 0);
+}
+
+/** init: the active data segments, in order. */
+export function emitInit(e: Emitter): void {
+  e.begin([], 0);
+  if (!e.plan.options.isolate) return; // they are active there
+  e.plan.module.datas.forEach((data, i) => {
+    if (data.offset === undefined) return;
+    const { source, start, end } = data.offset;
+    e.w.rawRange(source, start, end - 1);
+    e.w.u8(OP.i32_const);
+    e.w.s32(0);
+    e.w.u8(OP.i32_const);
+    e.w.s32(data.end - data.start);
+    e.op(OP.call, e.plan.template('init', data.memory, i));
+    emitDrop(e, 9, i);
+  });
+}
+
+/** save: the program's mutable globals into the state zone. */
+export function emitSaveGlobals(e: Emitter): void {
+  e.begin([], 0);
+  for (const { index, type, offset } of e.plan.savedGlobals) emitGlobalSave(e, index, type, offset);
+}
+
+/** restore: globals from the state zone; segments dropped that were dropped. */
+export function emitRestoreGlobals(e: Emitter, helpers: Helpers): void {
+  e.begin([], 0);
+  const { plan } = e;
+  for (const { index, type, offset } of plan.savedGlobals) {
+    emitGlobalRestore(e, helpers, index, type, offset);
+  }
+  plan.module.datas.forEach((data, i) => {
+    if (data.mode === 'active') emitDrop(e, 9, i);
+    else emitIfFlag(e, plan.dataFlags + i * 16, () => emitDrop(e, 9, i));
+  });
+  plan.module.elements.forEach((element, i) => {
+    if (element.mode !== 'passive') return;
+    emitIfFlag(e, plan.elementFlags + i * 16, () => emitDrop(e, 13, i));
+  });
+  assert(plan.elementFlags >= RESULTS_OFFSET, 'flags lie in the state zone');
+}
+
+/** data.drop (9) or elem.drop (13). */
+function emitDrop(e: Emitter, op: 9 | 13, index: number): void {
+  e.w.u8(0xfc);
+  e.w.u32(op);
+  e.w.u32(index);
+}
+
+/** (i32) -> funcref: the program's function with this index, null for a negative one. */
+export function emitFunctionOf(e: Emitter): void {
+  e.begin([I32], 1);
+  e.get(0);
+  e.w.u8(OP.i32_const);
+  e.w.s32(0);
+  e.op(OP.i32_lt_s);
+  e.open(OP.if, FUNCREF - 128);
+  e.w.u8(OP.ref_null);
+  e.w.u8(FUNCREF);
+  e.w.u8(OP.else);
+  e.get(0);
+  e.op(OP.table_get, e.plan.refsTable);
+  e.close();
+}
+
+/** (exnref) -> (): pushes an exception's arguments and the index of its tag, -1 for null, on the frame stack. */
+export function emitSaveExn(e: Emitter): void {
+  const { plan } = e;
+  e.begin([EXNREF], 1);
+  const push = { i32: plan.prelude('push_i32') };
+  const pushTag = (tag: number): void => {
+    e.w.u8(OP.i32_const);
+    e.w.s32(tag);
+    e.op(OP.call, push.i32);
+  };
+  e.get(0);
+  e.op(OP.ref_is_null);
+  e.open(OP.if, EMPTY_BLOCK);
+  pushTag(-1);
+  e.op(OP.return);
+  e.close();
+  const tagTypes = plan.tags.map((tag) => plan.types[tag.type]!.params);
+  // Labels nest outwards from tag 0, so that each end leaves one tag's arguments.
+  const labels = tagTypes
+    .map((params) => params)
+    .toReversed()
+    .map((params) => e.open(OP.block, blockTypeOf(e, { params: [], results: params })))
+    .toReversed();
+  e.w.u8(OP.try_table);
+  e.w.s33(EMPTY_BLOCK);
+  e.w.u32(labels.length);
+  labels.forEach((label, tag) => {
+    e.w.u8(CATCH);
+    e.w.u32(tag + 1);
+    e.w.u32(e.depth - label);
+  });
+  e.depth++;
+  e.get(0);
+  e.op(OP.throw_ref);
+  e.close();
+  e.op(OP.unreachable); // another's exception: none of them outlives a call
+  tagTypes.forEach((params, tag) => {
+    e.close();
+    const locals = params.map((type) => e.newLocal(type));
+    for (const local of locals.toReversed()) e.set(local);
+    locals.forEach((local, i) => {
+      e.get(local);
+      pushValue(e, params[i]!);
+    });
+    pushTag(tag);
+    e.op(OP.return);
+  });
+}
+
+function pushValue(e: Emitter, type: ValueType): void {
+  const name = (
+    { 127: 'push_i32', 126: 'push_i64', 125: 'push_f32', 124: 'push_f64', 123: 'push_v128' } as const
+  )[type];
+  if (name === undefined) {
+    e.op(OP.unreachable); // references inside exceptions cannot be kept
+    return;
+  }
+  e.op(OP.call, e.plan.prelude(name));
+}
+
+function popValue(e: Emitter, type: ValueType): void {
+  const name = ({ 127: 'pop_i32', 126: 'pop_i64', 125: 'pop_f32', 124: 'pop_f64', 123: 'pop_v128' } as const)[
+    type
+  ];
+  if (name === undefined) {
+    e.op(OP.unreachable);
+    return;
+  }
+  e.op(OP.call, e.plan.prelude(name));
+}
+
+/** () -> exnref: the reverse of `emitSaveExn`, an exception with the same tag and arguments. */
+export function emitLoadExn(e: Emitter): void {
+  const { plan } = e;
+  e.begin([], 0);
+  const tagTypes = plan.tags.map((tag) => plan.types[tag.type]!.params);
+  e.open(OP.block, EMPTY_BLOCK); // null
+  for (let t = 0; t < tagTypes.length; t++) e.open(OP.block, EMPTY_BLOCK);
+  e.op(OP.call, plan.prelude('pop_i32'));
+  e.w.u8(OP.br_table);
+  e.w.u32(tagTypes.length);
+  for (let t = 0; t < tagTypes.length; t++) e.w.u32(t);
+  e.w.u32(tagTypes.length);
+  const exception = e.newLocal(EXNREF);
+  tagTypes.forEach((params, tag) => {
+    e.close();
+    const locals = params.map((type) => e.newLocal(type));
+    for (let i = params.length - 1; i >= 0; i--) {
+      popValue(e, params[i]!);
+      e.set(locals[i]!);
+    }
+    e.open(OP.block, blockTypeOf(e, { params: [], results: [...params, EXNREF] }));
+    e.w.u8(OP.try_table);
+    e.w.s33(EMPTY_BLOCK);
+    e.w.u32(1);
+    e.w.u8(CATCH_REF);
+    e.w.u32(tag + 1);
+    e.w.u32(0);
+    e.depth++;
+    for (const local of locals) e.get(local);
+    e.op(OP.throw, tag + 1);
+    e.close();
+    e.op(OP.unreachable);
+    e.close();
+    e.set(exception);
+    for (let i = 0; i < params.length; i++) e.op(OP.drop);
+    e.get(exception);
+    e.op(OP.return);
+  });
+  e.close();
+  e.w.u8(OP.ref_null);
+  e.w.u8(EXNREF);
+}

@@ -1,0 +1,263 @@
+/**
+ * Where everything of a program goes in its rewritten module: the index spaces, the types, the state zone. Made once a
+ * module, then only read (but for types, which grow as the emitters ask for block types).
+ *
+ * The order of things is the contract of abi/ (system.ts, evidence.ts): system imports, the program's imports,
+ * prelude, templates, wrappers of imported functions, quick functions, resume functions, init, save, restore, helpers.
+ */
+
+import type { MemoryEvidence, TemplateEvidence } from '../abi/evidence.ts';
+import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
+import { PRELUDE_ORDER, type PreludeName, type TemplateMemory } from '../abi/prelude.ts';
+import { controlBytes, SYSTEM_IMPORTS, SYSTEM_MODULE } from '../abi/system.ts';
+import { assert } from '../base/assert.ts';
+import { UnsupportedError } from '../base/errors.ts';
+import { MAX_MEMORIES, MEMORY32_MAX_PAGES, MEMORY64_MAX_PAGES } from '../base/limits.ts';
+import type { Module } from '../wasm/module.ts';
+import {
+  EXNREF,
+  EXTERNREF,
+  FUNCREF,
+  type FuncType,
+  type GlobalType,
+  I64,
+  isRefType,
+  type MemoryType,
+  type TableType,
+  type TagType,
+  type ValueType,
+} from '../wasm/types.ts';
+
+export interface CompileOptions {
+  /** Rewrite memory accesses into the space. Off only to measure. */
+  isolate: boolean;
+  /** Safepoints, unwinding, resume functions. Off only to measure. */
+  suspend: boolean;
+  /** Mark changed pages. Off only to measure. */
+  track: boolean;
+}
+
+export class Plan {
+  readonly module: Module;
+  readonly options: CompileOptions;
+  /** The output's types: the program's first, unchanged. */
+  readonly types: FuncType[];
+  readonly #typeIndex = new Map<string, number>();
+
+  // The program's index spaces, imports included.
+  /** Type index of each function. */
+  readonly functionTypes: number[] = [];
+  readonly importedFunctions: number;
+  readonly globals: GlobalType[] = [];
+  readonly importedGlobals: number;
+  readonly tables: TableType[] = [];
+  readonly tags: TagType[] = [];
+  readonly memories: (MemoryType & { imported: readonly [string, string] | null })[] = [];
+
+  // The output's index spaces.
+  readonly preludeStart: number;
+  readonly templateStart: number;
+  readonly wrapperStart: number;
+  readonly quickStart: number;
+  readonly resumeStart: number;
+  /** Function indices in the program that have a resume function, ascending; filled by the compiler. */
+  readonly resumed: number[] = [];
+  readonly templates: TemplateEvidence[] = [];
+  readonly memoryEvidence: MemoryEvidence[] = [];
+  /** Index of the memory that is the space. */
+  readonly spaceMemory: number;
+  /** First of the hidden globals that carry reference results between two frames, by kind. */
+  readonly hiddenGlobals = new Map<string, number>();
+  readonly hdrGlobal: number;
+  readonly systemGlobalCount: number;
+  readonly systemGlobalStart: number;
+  readonly resumeTable: number;
+  readonly refsTable: number;
+
+  // The state zone.
+  readonly maxResults: number;
+  /** Mutable globals with their places in the state zone. */
+  readonly savedGlobals: { index: number; type: ValueType; offset: number }[] = [];
+  readonly dataFlags: number;
+  readonly elementFlags: number;
+  readonly controlBytes: number;
+  readonly usesRefs: boolean;
+  readonly tablesChange: boolean;
+
+  /** `facts`: what a scan of the code found; see `scan.ts`. */
+  constructor(
+    module: Module,
+    options: CompileOptions,
+    facts: { templates: TemplateEvidence[]; usesRefs: boolean; tablesChange: boolean },
+  ) {
+    this.module = module;
+    this.options = options;
+    this.types = [...module.types];
+    this.types.forEach((type, i) => {
+      const key = typeKey(type);
+      if (!this.#typeIndex.has(key)) this.#typeIndex.set(key, i);
+    });
+    this.#indexSpaces();
+    this.importedFunctions = this.functionTypes.length - module.functions.length;
+    this.importedGlobals = this.globals.length - module.globals.length;
+    this.tablesChange = facts.tablesChange;
+    this.usesRefs = facts.usesRefs || facts.tablesChange;
+    this.templates = facts.templates;
+    this.spaceMemory = options.isolate ? 0 : this.memories.length;
+
+    const system = SYSTEM_IMPORTS.length;
+    this.preludeStart = system + this.importedFunctions;
+    this.templateStart = this.preludeStart + PRELUDE_ORDER.length;
+    this.wrapperStart = this.templateStart + this.templates.length;
+    this.quickStart = this.wrapperStart + this.importedFunctions;
+    this.resumeStart = this.quickStart + module.functions.length;
+
+    this.maxResults = this.types.reduce((most, type) => Math.max(most, type.results.length), 1);
+    this.#hideReferences();
+    this.systemGlobalStart = this.globals.length + this.hiddenGlobals.size;
+    this.hdrGlobal = this.systemGlobalStart;
+    this.systemGlobalCount = 1 + Math.max(0, this.memories.length * 2 - 1);
+    this.#placeMemories();
+    this.resumeTable = this.tables.length;
+    this.refsTable = this.usesRefs ? this.tables.length + 1 : -1;
+
+    let slot = this.maxResults;
+    this.globals.forEach((global, index) => {
+      if (!global.mutable) return;
+      this.savedGlobals.push({ index, type: global.type, offset: RESULTS_OFFSET + slot++ * VALUE_BYTES });
+    });
+    this.dataFlags = RESULTS_OFFSET + slot * VALUE_BYTES;
+    slot += module.datas.length;
+    this.elementFlags = RESULTS_OFFSET + slot * VALUE_BYTES;
+    slot += module.elements.length;
+    this.controlBytes = controlBytes(slot);
+  }
+
+  #indexSpaces(): void {
+    const { module } = this;
+    for (const item of module.imports) {
+      if (item.module === SYSTEM_MODULE) {
+        throw new UnsupportedError(
+          `the program imports from "${SYSTEM_MODULE}", which is the system's own`,
+          -1,
+        );
+      }
+      if (item.kind === 'func') this.functionTypes.push(item.type);
+      else if (item.kind === 'global') this.globals.push(item.global);
+      else if (item.kind === 'table') this.tables.push(item.table);
+      else if (item.kind === 'tag') this.tags.push(item.tag);
+      else this.memories.push({ ...item.memory, imported: [item.module, item.name] });
+    }
+    this.functionTypes.push(...module.functions);
+    this.globals.push(...module.globals);
+    this.tables.push(...module.tables);
+    this.tags.push(...module.tags);
+    for (const memory of module.memories) this.memories.push({ ...memory, imported: null });
+    if (this.memories.length > MAX_MEMORIES) {
+      throw new UnsupportedError(`${this.memories.length} memories; ${MAX_MEMORIES} is the most`, -1);
+    }
+    for (const global of this.globals) {
+      if (global.mutable && global.type === EXNREF) {
+        throw new UnsupportedError('a mutable global of type exnref cannot be kept in a checkpoint', -1);
+      }
+    }
+  }
+
+  /** Results of reference type travel between two frames in globals of their own: nothing may keep them elsewhere. */
+  #hideReferences(): void {
+    const most = new Map<ValueType, number>();
+    for (const type of this.types) {
+      type.results.forEach((result, i) => {
+        if (isRefType(result)) most.set(result, Math.max(most.get(result) ?? 0, i + 1));
+      });
+    }
+    let index = this.globals.length;
+    for (const [type, count] of [...most].sort((a, b) => a[0] - b[0])) {
+      for (let i = 0; i < count; i++) this.hiddenGlobals.set(`${type}:${i}`, index++);
+    }
+  }
+
+  #placeMemories(): void {
+    this.memories.forEach((memory, i) => {
+      const most = memory.is64 ? MEMORY64_MAX_PAGES : MEMORY32_MAX_PAGES;
+      if (memory.min > BigInt(most)) {
+        throw new UnsupportedError(
+          `memory ${i} is declared with ${memory.min} pages; ${most} is the most`,
+          -1,
+        );
+      }
+      const max =
+        memory.max === undefined ? -1 : Number(memory.max < BigInt(most) ? memory.max : BigInt(most));
+      this.memoryEvidence.push({
+        is64: memory.is64,
+        shared: memory.shared,
+        min: Number(memory.min),
+        max,
+        imported: memory.imported,
+        baseGlobal: i === 0 ? this.hdrGlobal : this.hdrGlobal + 2 * i,
+        limitGlobal: i === 0 ? this.hdrGlobal + 1 : this.hdrGlobal + 2 * i + 1,
+      });
+    });
+  }
+
+  /** Index of a function type in the output, made where there is none. */
+  typeIndex(params: readonly ValueType[], results: readonly ValueType[]): number {
+    const type = { params, results };
+    const key = typeKey(type);
+    let index = this.#typeIndex.get(key);
+    if (index === undefined) {
+      index = this.types.length;
+      this.types.push(type);
+      this.#typeIndex.set(key, index);
+    }
+    return index;
+  }
+
+  functionType(index: number): FuncType {
+    return this.types[this.functionTypes[index]!]!;
+  }
+
+  /** Where the program's function lies in the output: its wrapper or quick version. */
+  functionIndex(index: number): number {
+    return index < this.importedFunctions
+      ? this.wrapperStart + index
+      : this.quickStart + index - this.importedFunctions;
+  }
+
+  prelude(name: PreludeName): number {
+    return this.preludeStart + PRELUDE_ORDER.indexOf(name);
+  }
+
+  template(kind: TemplateEvidence['kind'], a: number, b: number): number {
+    const at = this.templates.findIndex((t) => t.kind === kind && t.a === a && t.b === b);
+    assert(at >= 0, 'the scan saw every bulk instruction');
+    return this.templateStart + at;
+  }
+
+  templateMemory(index: number): TemplateMemory {
+    const evidence = this.memoryEvidence[index]!;
+    return {
+      is64: evidence.is64,
+      baseGlobal: evidence.baseGlobal,
+      limitGlobal: evidence.limitGlobal,
+      offset: index === 0 ? this.controlBytes : 0,
+    };
+  }
+
+  /** Bytes between the base of a memory and its near address 0. */
+  dataOffset(memory: number): number {
+    return memory === 0 ? this.controlBytes : 0;
+  }
+}
+
+function typeKey(type: FuncType): string {
+  return `${type.params.join(',')}>${type.results.join(',')}`;
+}
+
+/** True for types whose values mean nothing outside this instance and are saved as numbers. */
+export function isKeptAsIndex(type: ValueType): boolean {
+  return type === FUNCREF || type === EXTERNREF;
+}
+
+/** The init of a system global. */
+export const SYSTEM_GLOBAL: GlobalType = { type: I64, mutable: true };

@@ -1,0 +1,61 @@
+/**
+ * One quick look over all code before anything is placed: which bulk memory templates it needs, whether references to
+ * functions are values in it, whether its tables change while it runs.
+ */
+import type { TemplateEvidence } from '../abi/evidence.ts';
+import { InstructionCursor } from '../wasm/instructions.ts';
+import type { Module } from '../wasm/module.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { FUNCREF, type FuncType } from '../wasm/types.ts';
+
+export interface ScanFacts {
+  templates: TemplateEvidence[];
+  usesRefs: boolean;
+  tablesChange: boolean;
+}
+
+export function scan(bytes: Uint8Array, module: Module): ScanFacts {
+  const templates = new Map<string, TemplateEvidence>();
+  const need = (kind: TemplateEvidence['kind'], a: number, b: number): void => {
+    templates.set(`${kind}:${a}:${b}`, { kind, a, b });
+  };
+  module.datas.forEach((data, i) => {
+    if (data.mode === 'active') need('init', data.memory, i);
+  });
+  const mentions = (type: FuncType): boolean =>
+    type.params.includes(FUNCREF) || type.results.includes(FUNCREF);
+  let usesRefs = module.types.some(mentions) || module.globals.some((g) => g.type === FUNCREF && g.mutable);
+  let tablesChange = false;
+  const cursor = new InstructionCursor(bytes);
+  for (const code of module.codes) {
+    if (code.locals.some((run) => run.type === FUNCREF)) usesRefs = true;
+    cursor.reset(code.start, code.end);
+    while (cursor.next()) {
+      switch (cursor.op) {
+        case OP.memory_fill:
+          need('fill', cursor.imm0, 0);
+          break;
+        case OP.memory_copy:
+          need('copy', cursor.imm0, cursor.imm1);
+          break;
+        case OP.memory_init:
+          need('init', cursor.imm1, cursor.imm0);
+          break;
+        case OP.table_set:
+        case OP.table_fill:
+        case OP.table_copy:
+        case OP.table_init:
+        case OP.table_grow:
+          tablesChange = true;
+          break;
+        case OP.ref_func:
+        case OP.table_get:
+          usesRefs = true;
+          break;
+      }
+    }
+  }
+  // A table that comes from outside may change behind the program's back.
+  if (module.imports.some((i) => i.kind === 'table')) tablesChange = true;
+  return { templates: [...templates.values()], usesRefs, tablesChange };
+}
