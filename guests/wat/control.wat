@@ -1,0 +1,127 @@
+;; What C compilers seldom emit: the program's own exceptions, tail calls, blocks with several values, operands kept
+;; on the stack across calls, v128 locals over calls, br_table, references in tables. Each round mixes all of them
+;; into one hash and writes it: 24 lines.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\09\00\00\00")
+  (tag $odd (param i32))
+  (tag $pair (param i64 i32))
+  (type $step (func (param i32 i64) (result i64)))
+  (table $steps funcref (elem $triple $halve $turn))
+  (global $hash (mut i64) (i64.const 1469598103934665603))
+
+  (func $mix (param $x i64)
+    (global.set $hash
+      (i64.mul (i64.xor (global.get $hash) (local.get $x)) (i64.const 1099511628211))))
+
+  ;; tail calls: three functions that go round through a table
+  (func $triple (type $step)
+    (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+    (return_call_indirect $steps (type $step)
+      (i32.sub (local.get 0) (i32.const 1)) (i64.mul (local.get 1) (i64.const 3)) (i32.const 2)))
+  (func $halve (type $step)
+    (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+    (return_call $turn (i32.sub (local.get 0) (i32.const 1)) (i64.shr_u (local.get 1) (i64.const 1))))
+  (func $turn (type $step)
+    (if (i32.eqz (local.get 0)) (then (return (local.get 1))))
+    (return_call_indirect $steps (type $step)
+      (i32.sub (local.get 0) (i32.const 1)) (i64.rotl (local.get 1) (i64.const 7))
+      (i32.and (i32.wrap_i64 (local.get 1)) (i32.const 1))))
+
+  ;; exceptions: thrown ten calls down, passed on by some frames, caught by others
+  (func $thrower (param $depth i32)
+    (if (i32.eqz (local.get $depth))
+      (then
+        (if (i64.eqz (i64.and (global.get $hash) (i64.const 1)))
+          (then (throw $odd (i32.wrap_i64 (global.get $hash)))))
+        (throw $pair (global.get $hash) (i32.const 5))))
+    (block $done
+      (block $any (result exnref)
+        (try_table (catch_all_ref $any)
+          (call $thrower (i32.sub (local.get $depth) (i32.const 1))))
+        (br $done))
+      (call $mix (i64.extend_i32_u (local.get $depth)))
+      (throw_ref)))
+  (func $catcher (param $depth i32) (result i64)
+    (block $is_pair (result i64 i32)
+      (block $is_odd (result i32)
+        (try_table (catch $odd $is_odd) (catch $pair $is_pair)
+          (call $thrower (local.get $depth)))
+        (return (i64.const 0)))
+      (return (i64.extend_i32_s)))
+    (i64.extend_i32_s)
+    (i64.add))
+
+  ;; several values: a loop that carries three, a block that gives two
+  (func $fibonacci (param $n i32) (result i64 i64)
+    (i64.const 0) (i64.const 1) (local.get $n)
+    (loop $next (param i64 i64 i32) (result i64 i64 i32)
+      (local.set $n)
+      (call $swap_add)
+      (local.tee $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if $next (i32.gt_s (local.get $n) (i32.const 0))))
+    (drop))
+  (func $swap_add (param $a i64) (param $b i64) (result i64 i64)
+    (local.get $b) (i64.add (local.get $a) (local.get $b)))
+
+  ;; vectors kept in locals and on the stack over calls
+  (func $vectors (param $n i32) (result i64)
+    (local $v v128) (local $w v128)
+    (local.set $v (v128.const i32x4 1 2 3 4))
+    (loop $next
+      (local.set $w (i32x4.mul (local.get $v) (i32x4.splat (local.get $n))))
+      (local.get $v)
+      (call $mix (i64x2.extract_lane 0 (local.get $w)))
+      (local.get $w)
+      (i32x4.add)
+      (local.set $v (i8x16.swizzle (v128.const i8x16 3 1 4 1 5 9 2 6 5 3 5 8 9 7 9 3)))
+      (local.set $v (v128.xor (local.get $v) (local.get $w)))
+      (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (i64.xor (i64x2.extract_lane 0 (local.get $v)) (i64x2.extract_lane 1 (local.get $v))))
+
+  ;; a jump table inside a loop, operands waiting under it
+  (func $states (param $n i32) (result i64)
+    (local $state i32)
+    (i64.const 17)
+    (loop $next (param i64) (result i64)
+      (block $c (param i64) (result i64)
+        (block $b (param i64) (result i64)
+          (block $a (param i64) (result i64)
+            (br_table $a $b $c (local.get $state)))
+          (local.set $state (i32.const 1))
+          (i64.mul (i64.const 5))
+          (br $c))
+        (local.set $state (i32.const 2))
+        (i64.add (i64.const 11)))
+      (local.set $state (i32.rem_u (i32.add (local.get $state) (i32.const 1)) (i32.const 3)))
+      (call $fibonacci (i32.const 5))
+      (i64.add) (i64.xor)
+      (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+
+  (func $line
+    (local $i i32) (local $h i64)
+    (local.set $h (global.get $hash))
+    (loop $digit
+      (i32.store8 (i32.add (i32.const 16) (local.get $i))
+        (i32.add (i32.const 97) (i32.wrap_i64 (i64.and (local.get $h) (i64.const 15)))))
+      (local.set $h (i64.shr_u (local.get $h) (i64.const 8)))
+      (br_if $digit (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 8))))
+    (i32.store8 (i32.const 24) (i32.const 10))
+    (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))
+      (then (call $proc_exit (i32.const 1)))))
+
+  (func (export "_start")
+    (local $round i32)
+    (loop $next
+      (call $mix (call $triple (i32.const 20000) (global.get $hash)))
+      (call $mix (call $catcher (i32.const 10)))
+      (call $mix (call $catcher (i32.add (local.get $round) (i32.const 1))))
+      (call $fibonacci (i32.add (local.get $round) (i32.const 3)))
+      (call $mix) (call $mix)
+      (call $mix (call $vectors (i32.const 300)))
+      (call $mix (call $states (i32.const 500)))
+      (call $line)
+      (local.set $round (i32.add (local.get $round) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $round) (i32.const 24))))))
