@@ -1,0 +1,225 @@
+/**
+ * What must hold of a rewritten module outside its code: the evidence tells the truth, imports and exports are those
+ * of the contract, globals and tables of the system are made as the kernel expects and named by nobody else, and no
+ * function of the system becomes a reference. README.md numbers these rules M1 to M9.
+ *
+ * Throws `RefusedError` with the offset of what broke a rule, or -1 where the evidence alone is wrong.
+ */
+import type { Evidence, Range } from '../abi/evidence.ts';
+import { STATE_OFFSET } from '../abi/layout.ts';
+import { PRELUDE_ORDER } from '../abi/prelude.ts';
+import {
+  EXPORT,
+  GUEST_EXPORT,
+  SPACE_IMPORT,
+  SYSTEM_IMPORTS,
+  SYSTEM_MODULE,
+  UNWIND_IMPORT,
+} from '../abi/system.ts';
+import { RefusedError } from '../base/errors.ts';
+import { FRAME_BYTES, MAX_MEMORIES, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
+import { type ConstExpr, type Decoded, FUNC, GLOBAL, MEMORY, signature, TABLE, TAG } from './decode.ts';
+
+const I64 = 0x7e;
+const FUNCREF = 0x70;
+/** Flags of the space's limits: it has a maximum, is shared, and has 64-bit addresses. */
+const SPACE_FLAGS = 7;
+/** The largest control area: more globals than any program has, and far below what makes addresses wrap. */
+const CONTROL_MAX = 1 << 30;
+
+function refuse(reason: string, at = -1): never {
+  throw new RefusedError(reason, -1, at);
+}
+function demand(ok: boolean, reason: string, at = -1): asserts ok {
+  if (!ok) refuse(reason, at);
+}
+const within = (index: number, range: Range): boolean =>
+  index >= range.start && index < range.start + range.count;
+
+/** Checks all of a module but the bodies of its functions. */
+export function checkModule(m: Decoded, evidence: Evidence): void {
+  checkImports(m, evidence);
+  checkFunctionRanges(m, evidence);
+  checkMemories(m, evidence);
+  checkGlobals(m, evidence);
+  checkTables(m, evidence);
+  checkReferences(m, evidence);
+  checkExports(m, evidence);
+  demand(m.start < 0, 'a start function', m.start);
+  demand(m.activeData < 0, 'an active data segment', m.activeData);
+}
+
+/** M1: the space, the system's functions, the unwind tag, and then only the program's own. */
+function checkImports(m: Decoded, evidence: Evidence): void {
+  const own = SYSTEM_IMPORTS.length + 2;
+  demand(m.imports.length >= own, 'imports of the system are missing');
+  m.imports.forEach((item, i) => {
+    if (i >= own) {
+      demand(item.module !== SYSTEM_MODULE, 'an import of the system is out of place', item.at);
+      demand(item.kind !== MEMORY, 'a second memory', item.at);
+      return;
+    }
+    const fits = (name: string, kind: number): boolean =>
+      item.module === SYSTEM_MODULE && item.name === name && item.kind === kind;
+    if (i === 0) {
+      const { flags, min, max } = item.limits;
+      const exact = flags === SPACE_FLAGS && min === SPACE_MIN_FRAMES && max === SPACE_MAX_FRAMES;
+      demand(fits(SPACE_IMPORT, MEMORY) && exact, 'the first import is not the space', item.at);
+    } else if (i === own - 1) {
+      const typed = item.kind === TAG && m.types[item.type]!.signature === signature([], []);
+      demand(fits(UNWIND_IMPORT, TAG) && typed, 'the unwind tag is not where it must be', item.at);
+    } else {
+      const { name, params, results } = SYSTEM_IMPORTS[i - 1]!;
+      const typed = item.kind === FUNC && m.types[item.type]!.signature === signature(params, results);
+      demand(fits(name, FUNC) && typed, `import ${i} is not the system function ${name}`, item.at);
+    }
+  });
+  demand(m.memories === 1, 'a memory of its own');
+  const count = m.imports.filter((item) => item.kind === FUNC).length - SYSTEM_IMPORTS.length;
+  demand(
+    evidence.imports.start === SYSTEM_IMPORTS.length && evidence.imports.count === count,
+    'evidence: the imported functions are not where it says',
+  );
+}
+
+/** M2: the groups of functions follow one another, and those the kernel calls take and give nothing. */
+function checkFunctionRanges(m: Decoded, evidence: Evidence): void {
+  const { imports, prelude, templates, wrappers, quick, resume } = evidence;
+  let next = imports.start + imports.count;
+  for (const [name, range] of Object.entries({ prelude, templates, wrappers, quick, resume })) {
+    demand(range.start === next && range.count >= 0, `evidence: ${name} functions are out of place`);
+    next += range.count;
+  }
+  demand(prelude.count === PRELUDE_ORDER.length, 'evidence: the prelude is not complete');
+  demand(templates.count === evidence.templateList.length, 'evidence: templates differ in number');
+  demand(wrappers.count === imports.count, 'evidence: imports and wrappers differ in number');
+  const { init, save, restore } = evidence;
+  demand(init === next && save === next + 1 && restore === next + 2, 'evidence: init, save, restore');
+  demand(restore < m.functions.length, 'evidence: more functions than there are');
+  for (let i = resume.start; i <= restore; i++) {
+    const plain = m.types[m.functions[i]!]!.signature === signature([], []);
+    demand(plain, `function ${i}, which the kernel calls, has parameters or results`);
+  }
+}
+
+/** M3: memories are of possible sizes, and their globals are those of their places. */
+function checkMemories(m: Decoded, evidence: Evidence): void {
+  const { memories, hdrGlobal, controlBytes, systemGlobals } = evidence;
+  demand(memories.length <= MAX_MEMORIES, 'evidence: too many memories');
+  demand(
+    controlBytes > STATE_OFFSET && controlBytes <= CONTROL_MAX && controlBytes % FRAME_BYTES === 0,
+    'evidence: the control area has no possible size',
+  );
+  demand(hdrGlobal === systemGlobals.start, 'evidence: hdr is not the first global of the system');
+  const count = 1 + Math.max(0, memories.length * 2 - 1);
+  demand(systemGlobals.count === count, 'evidence: globals of the system differ in number');
+  demand(
+    systemGlobals.start + count === m.globals.length,
+    'evidence: the globals of the system are not the last',
+  );
+  memories.forEach((memory, i) => {
+    const places = memory.baseGlobal === hdrGlobal + 2 * i && memory.limitGlobal === hdrGlobal + 2 * i + 1;
+    demand(places, `evidence: the globals of memory ${i}`);
+    demand(
+      memory.min >= 0 && (memory.max < 0 || memory.max >= memory.min),
+      `evidence: the size of memory ${i}`,
+    );
+    demand(memory.min <= SPACE_MAX_FRAMES, `evidence: memory ${i} does not fit in any space`);
+  });
+}
+
+/** M4: the globals of the system are mutable i64 that begin as 0, and no constant expression reads them. */
+function checkGlobals(m: Decoded, evidence: Evidence): void {
+  const { start } = evidence.systemGlobals;
+  demand(start >= m.importedGlobals, 'evidence: a global of the system is imported');
+  m.globals.forEach(({ type, mutable, init }, i) => {
+    if (i < start) return;
+    demand(type === I64 && mutable === 1 && init.i64 === 0, `global ${i} of the system`, init.at);
+  });
+}
+
+/** M5: behind the program's tables stand `resume` and, perhaps, `refs`. */
+function checkTables(m: Decoded, evidence: Evidence): void {
+  const { programTables, resumeTable, refsTable } = evidence;
+  demand(programTables >= 0 && resumeTable === programTables, 'evidence: the resume table is out of place');
+  demand(refsTable === -1 || refsTable === programTables + 1, 'evidence: the refs table is out of place');
+  demand(m.tables.length === programTables + (refsTable < 0 ? 1 : 2), 'evidence: tables differ in number');
+  const imported = m.imports.filter((item) => item.kind === TABLE).length;
+  demand(imported <= programTables, 'evidence: a table of the system is imported');
+  for (const { type, limits } of m.tables.slice(programTables)) {
+    demand(type === FUNCREF && (limits.flags & ~1) === 0, 'a table of the system has the wrong type');
+  }
+}
+
+/** M6: tables and globals begin with the program's functions only; `resume` with resume functions only. */
+function checkReferences(m: Decoded, evidence: Evidence): void {
+  const { resume, resumeTable, systemGlobals } = evidence;
+  const program: Range = {
+    start: evidence.wrappers.start,
+    count: evidence.wrappers.count + evidence.quick.count,
+  };
+  const function_ = (index: number, range: Range, at: number): void =>
+    demand(within(index, range), `a reference to function ${index}`, at);
+  const expression = (e: ConstExpr, range: Range): void => {
+    for (const index of e.functions) function_(index, range, e.at);
+    for (const index of e.globals) {
+      demand(index < systemGlobals.start, 'a constant expression reads a global of the system', e.at);
+    }
+  };
+  for (const { init } of m.globals) expression(init, program);
+  for (const init of m.tableInits) expression(init, program);
+  for (const { table, offset, functions, items, at } of m.segments) {
+    const range = table === resumeTable ? resume : program;
+    demand(table < m.tables.length, `an element segment for table ${table}`, at);
+    if (offset) expression(offset, program);
+    for (const index of functions) function_(index, range, at);
+    for (const item of items) {
+      expression(item, range);
+      // A global may hold a reference to any function of the program.
+      demand(
+        table !== resumeTable || item.globals.length === 0,
+        'the resume table is filled from a global',
+        at,
+      );
+    }
+  }
+}
+
+/** M7: the system's exports are complete and name what they must; all others are the program's own things. */
+function checkExports(m: Decoded, evidence: Evidence): void {
+  const owed = systemExports(evidence);
+  for (const { name, kind, index, at } of m.exports) {
+    const system = owed.get(name);
+    if (system !== undefined) {
+      demand(system.kind === kind && system.index === index, `export "${name}" is something else`, at);
+      owed.delete(name);
+      continue;
+    }
+    demand(name.startsWith(GUEST_EXPORT), `export "${name}"`, at);
+    const { wrappers, resume, programTables, systemGlobals } = evidence;
+    const own =
+      (kind === FUNC && index >= wrappers.start && index < resume.start) ||
+      (kind === TABLE && index < programTables) ||
+      (kind === GLOBAL && index < systemGlobals.start) ||
+      (kind === TAG && index > 0);
+    demand(own, `export "${name}" is not the program's`, at);
+  }
+  for (const name of owed.keys()) refuse(`export "${name}" is missing`);
+}
+
+function systemExports(evidence: Evidence): Map<string, { kind: number; index: number }> {
+  const owed = new Map<string, { kind: number; index: number }>();
+  const add = (name: string, kind: number, index: number): void => void owed.set(name, { kind, index });
+  add(EXPORT.hdr, GLOBAL, evidence.hdrGlobal);
+  evidence.memories.forEach((memory, i) => {
+    if (i > 0) add(`${EXPORT.base}${i}`, GLOBAL, memory.baseGlobal);
+    add(`${EXPORT.limit}${i}`, GLOBAL, memory.limitGlobal);
+  });
+  for (let i = 0; i < evidence.programTables; i++) add(`${EXPORT.table}${i}`, TABLE, i);
+  add(EXPORT.resume, TABLE, evidence.resumeTable);
+  if (evidence.refsTable >= 0) add(EXPORT.refs, TABLE, evidence.refsTable);
+  add(EXPORT.init, FUNC, evidence.init);
+  add(EXPORT.save, FUNC, evidence.save);
+  add(EXPORT.restore, FUNC, evidence.restore);
+  return owed;
+}

@@ -1,0 +1,253 @@
+/**
+ * Values with identities, facts about them, and where in the code both still hold.
+ *
+ * An id names one value that never changes: what an instruction produced at one place, as long as that place dominates
+ * the place where the id is used. Ids are made again for every function (`begin`). A VALUE id stands for
+ * `base + root + constant`, where base is the base address of a memory or nothing, and root is an id without parts.
+ *
+ * Nothing is ever undone. Everything that stops holding at a join is stamped with the offset of the instruction that
+ * made it, and a join only notes the range of code whose stamps are void from there on (`join`). So a function costs
+ * time linear in its length (but for one binary search over the noted ranges), whatever it nests.
+ *
+ * Never keep an id across `begin`.
+ */
+import { MAX_MEMORIES } from '../base/limits.ts';
+
+/** A value about which nothing is known and nothing can be: facts never attach to it. */
+export const NONE = 0;
+/** The root of constants. */
+export const ZERO = 1;
+/** LIMITS + m is the limit of memory m. */
+export const LIMITS = 2;
+const FIRST = LIMITS + MAX_MEMORIES;
+
+// Kinds of ids.
+export const OPAQUE = 0;
+/** base + root + constant. */
+export const VALUE = 1;
+export const LIMIT = 2;
+/** An i32 that is zero only if root + constant <= limit of memory `base`. */
+export const EXCEEDS = 3;
+/** An i32 that is zero only if the two EXCEEDS `root` and `constant` are zero. */
+export const EITHER = 4;
+/** The page number of a VALUE with a base. */
+export const PAGE = 5;
+
+/** The largest constant part of a VALUE, and the largest fact: sums of a few stay far below 2^53 and 2^64. */
+export const CONSTANT_MAX = 2 ** 41;
+
+export class Values {
+  kind: Uint8Array = new Uint8Array(256);
+  root: Int32Array = new Int32Array(256);
+  /** Memory + 1, or 0 for no base. */
+  base: Int8Array = new Int8Array(256);
+  constant: Float64Array = new Float64Array(256);
+  /** For what contains a base: the epoch in which it is true. */
+  epoch: Int32Array = new Int32Array(256);
+  /** Roots that are known to lie below 2^32. */
+  #narrow: Uint8Array = new Uint8Array(256);
+  /** The 64-bit extension of an i32 value, when it was made; else 0. */
+  #extended: Int32Array = new Int32Array(256);
+  /** First of the nodes that hold a root's facts, one for each memory; 0 for none. */
+  #node: Int32Array = new Int32Array(256);
+  #next = FIRST;
+
+  // Nodes: [memory, newest fact, next node]. Facts: bound, stamp, next older fact. Index 0 is not used.
+  readonly #nodes: number[] = [0, 0, 0];
+  readonly #bounds: number[] = [0];
+  readonly #stamps: number[] = [0];
+  readonly #older: number[] = [0];
+
+  // Ranges of code whose stamps are void: ascending, disjoint.
+  readonly #from: number[] = [];
+  readonly #to: number[] = [];
+
+  constructor() {
+    this.kind[ZERO] = VALUE;
+    this.root[ZERO] = ZERO;
+    this.kind.fill(LIMIT, LIMITS, FIRST);
+  }
+
+  /** Forgets all ids, facts and ranges: a new function. */
+  begin(): void {
+    this.#next = FIRST;
+    this.#node[ZERO] = 0;
+    this.#nodes.length = 3;
+    this.#bounds.length = 1;
+    this.#stamps.length = 1;
+    this.#older.length = 1;
+    this.#from.length = 0;
+    this.#to.length = 0;
+  }
+
+  #make(kind: number, root: number, base: number, constant: number, epoch: number): number {
+    const id = this.#next++;
+    if (id === this.kind.length) this.#grow();
+    this.kind[id] = kind;
+    this.root[id] = root;
+    this.base[id] = base;
+    this.constant[id] = constant;
+    this.epoch[id] = epoch;
+    this.#narrow[id] = 0;
+    this.#extended[id] = 0;
+    this.#node[id] = 0;
+    return id;
+  }
+
+  #grow(): void {
+    const size = this.kind.length * 2;
+    const larger = <T extends Uint8Array | Int8Array | Int32Array | Float64Array>(old: T, made: T): T => {
+      made.set(old);
+      return made;
+    };
+    this.kind = larger(this.kind, new Uint8Array(size));
+    this.root = larger(this.root, new Int32Array(size));
+    this.base = larger(this.base, new Int8Array(size));
+    this.constant = larger(this.constant, new Float64Array(size));
+    this.epoch = larger(this.epoch, new Int32Array(size));
+    this.#narrow = larger(this.#narrow, new Uint8Array(size));
+    this.#extended = larger(this.#extended, new Int32Array(size));
+    this.#node = larger(this.#node, new Int32Array(size));
+  }
+
+  /** A value of which nothing is known yet. */
+  fresh(): number {
+    const id = this.#make(VALUE, 0, 0, 0, 0);
+    this.root[id] = id;
+    return id;
+  }
+
+  /** A constant of i32 or i64, as an unsigned number; NONE when it is larger than anything useful. */
+  literal(value: number): number {
+    if (value === 0) return ZERO;
+    return value > 0 && value <= CONSTANT_MAX ? this.#make(VALUE, ZERO, 0, value, 0) : NONE;
+  }
+
+  /** The base of a memory as it is in this epoch. */
+  baseOf(memory: number, epoch: number): number {
+    return this.#make(VALUE, ZERO, memory + 1, 0, epoch);
+  }
+
+  /** True for a VALUE that is exactly this constant. */
+  isLiteral(id: number, value: number): boolean {
+    return (
+      this.kind[id] === VALUE && this.root[id] === ZERO && this.base[id] === 0 && this.constant[id] === value
+    );
+  }
+
+  /** i64.extend_i32_u: the same i32 gives the same id, for it gives the same number. */
+  extend(id: number): number {
+    if (id !== NONE && this.kind[id] === VALUE && this.root[id] === ZERO && this.base[id] === 0) return id;
+    let made = this.#extended[id]!;
+    if (made === 0 || id === NONE) {
+      made = this.fresh();
+      this.#narrow[made] = 1;
+      if (id !== NONE) this.#extended[id] = made;
+    }
+    return made;
+  }
+
+  /** i64.add */
+  add(x: number, y: number): number {
+    if (this.kind[x] !== VALUE || this.kind[y] !== VALUE) return NONE;
+    const rootX = this.root[x]!;
+    const rootY = this.root[y]!;
+    if (rootX !== ZERO && rootY !== ZERO) return NONE;
+    const based = this.base[x] !== 0 ? x : y;
+    if (based === x && this.base[y] !== 0) return NONE;
+    const constant = this.constant[x]! + this.constant[y]!;
+    if (constant > CONSTANT_MAX) return NONE;
+    const root = rootX === ZERO ? rootY : rootX;
+    return this.#make(VALUE, root, this.base[based]!, constant, this.epoch[based]!);
+  }
+
+  /** i64.gt_u */
+  exceeds(x: number, y: number): number {
+    if (this.kind[x] !== VALUE || this.base[x] !== 0 || this.kind[y] !== LIMIT) return NONE;
+    return this.#make(EXCEEDS, this.root[x]!, y - LIMITS, this.constant[x]!, 0);
+  }
+
+  /** i32.or */
+  either(x: number, y: number): number {
+    return this.kind[x] === EXCEEDS && this.kind[y] === EXCEEDS ? this.#make(EITHER, x, 0, y, 0) : NONE;
+  }
+
+  /** i64.shr_u */
+  page(x: number, y: number, shift: number): number {
+    if (this.kind[x] !== VALUE || this.base[x] === 0 || !this.isLiteral(y, shift)) return NONE;
+    return this.#make(PAGE, this.root[x]!, this.base[x]!, this.constant[x]!, this.epoch[x]!);
+  }
+
+  /** From here on this condition is known to be zero. `stamp`: offset of the instruction that made it so. */
+  isZero(condition: number, stamp: number): void {
+    if (this.kind[condition] === EXCEEDS) this.#learn(condition, stamp);
+    if (this.kind[condition] !== EITHER) return;
+    const [one, other] = [this.root[condition]!, this.constant[condition]!];
+    this.#learn(one, stamp);
+    this.#learn(other, stamp);
+    this.#learn(one, stamp); // the other may have shown that this one cannot wrap
+  }
+
+  #learn(condition: number, stamp: number): void {
+    const root = this.root[condition]!;
+    const memory = this.base[condition]!;
+    const bound = this.constant[condition]!;
+    // root + bound is computed modulo 2^64: it says something about a root that is known not to be near 2^64.
+    if (bound > 0 && root !== ZERO && this.#narrow[root] === 0 && !this.#isBounded(root)) return;
+    if (this.known(root, memory) >= bound) return;
+    let node = this.#node[root]!;
+    while (node !== 0 && this.#nodes[node] !== memory) node = this.#nodes[node + 2]!;
+    if (node === 0) {
+      node = this.#nodes.length;
+      this.#nodes.push(memory, 0, this.#node[root]!);
+      this.#node[root] = node;
+    }
+    this.#bounds.push(bound);
+    this.#stamps.push(stamp);
+    this.#older.push(this.#nodes[node + 1]!);
+    this.#nodes[node + 1] = this.#bounds.length - 1;
+  }
+
+  #isBounded(root: number): boolean {
+    for (let node = this.#node[root]!; node !== 0; node = this.#nodes[node + 2]!) {
+      if (this.known(root, this.#nodes[node]!) >= 0) return true;
+    }
+    return false;
+  }
+
+  /** The largest k for which root + k <= limit of the memory is known here, without wrapping; -1 if nothing is. */
+  known(root: number, memory: number): number {
+    let node = this.#node[root]!;
+    while (node !== 0 && this.#nodes[node] !== memory) node = this.#nodes[node + 2]!;
+    if (node !== 0) {
+      let fact = this.#nodes[node + 1]!;
+      while (fact !== 0 && this.isVoid(this.#stamps[fact]!)) fact = this.#older[fact]!;
+      this.#nodes[node + 1] = fact; // void stamps stay void
+      if (fact !== 0) return this.#bounds[fact]!;
+    }
+    return root === ZERO ? 0 : -1;
+  }
+
+  /** A join: what was stamped in [from, to) holds no more. Ranges nest or follow one another. */
+  join(from: number, to: number): void {
+    let last = this.#from.length;
+    while (last > 0 && this.#from[last - 1]! >= from) last--;
+    this.#from.length = last;
+    this.#to.length = last;
+    this.#from.push(from);
+    this.#to.push(to);
+  }
+
+  /** True when what has this stamp was made void by a join. */
+  isVoid(stamp: number): boolean {
+    let high = this.#from.length;
+    if (high === 0 || stamp >= this.#to[high - 1]!) return false;
+    let low = 0; // the first range that begins behind the stamp
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#from[middle]! > stamp) high = middle;
+      else low = middle + 1;
+    }
+    return low > 0 && stamp < this.#to[low - 1]!;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * The verifier: `verify(bytes)` accepts a rewritten module or refuses it with the function, the byte offset and the
+ * reason. What it accepts touches no byte of the space outside the domain it is instantiated for, whoever made it; the
+ * exact statement, the rules and the arguments for them are in README.md here.
+ *
+ * Give V8 the very bytes that were verified, and nothing that another thread can change meanwhile. Never run a
+ * rewritten module that did not pass.
+ */
+import { decodeEvidence, type Evidence, type RoleLocal, unpackRoles } from '../abi/evidence.ts';
+import {
+  copyTemplate,
+  fillTemplate,
+  initTemplate,
+  preludeFunctions,
+  type TemplateFunction,
+  type TemplateMemory,
+} from '../abi/prelude.ts';
+import { RefusedError } from '../base/errors.ts';
+import { Cursor } from './cursor.ts';
+import { type Decoded, decode, signature } from './decode.ts';
+import { FunctionPass } from './pass.ts';
+import { checkModule } from './rules.ts';
+
+/**
+ * Verifies a rewritten module and gives its evidence, which is true from then on.
+ * @throws RefusedError where a rule is broken; MalformedError where the bytes are no such module at all. Both carry the
+ * byte offset.
+ */
+export function verify(bytes: Uint8Array): Evidence {
+  const m = decode(bytes);
+  const section = m.evidence[0];
+  if (section === undefined || m.evidence.length > 1) {
+    throw new RefusedError(section ? 'evidence: more than one section' : 'no evidence', -1, -1);
+  }
+  const evidence = decodeEvidence(bytes.subarray(section.start, section.end));
+  if (!evidence.isolate) throw new RefusedError('evidence: the module was not made to share a space', -1, -1);
+  checkModule(m, evidence);
+  const { imports, prelude } = evidence;
+  const first = imports.start + imports.count;
+  const roles = unpackRoles(evidence.roles);
+  if (roles.length !== m.functions.length - prelude.start) {
+    throw new RefusedError('evidence: role locals are not given for each function', -1, -1);
+  }
+  const fixed = templates(evidence, m);
+  const pass = new FunctionPass(new Cursor(bytes), {
+    evidence,
+    types: m.types,
+    functions: m.functions,
+  });
+  m.bodies.forEach(({ start, end }, i) => {
+    const template = fixed[i];
+    if (template) checkTemplate(m, first + i, template, roles[i]!, start, end);
+    else pass.run(first + i, roles[i]!, start, end);
+  });
+  return evidence;
+}
+
+/** The fixed bodies, in the order of their functions. */
+function templates(evidence: Evidence, m: Decoded): TemplateFunction[] {
+  const memory = (index: number): TemplateMemory => {
+    const found = evidence.memories[index];
+    if (!found) throw new RefusedError(`evidence: a template for memory ${index}`, -1, -1);
+    const { is64, baseGlobal, limitGlobal } = found;
+    return { is64, baseGlobal, limitGlobal, offset: index === 0 ? evidence.controlBytes : 0 };
+  };
+  const bulk = evidence.templateList.map(({ kind, a, b }): TemplateFunction => {
+    if (kind === 'fill') return fillTemplate(memory(a));
+    if (kind === 'copy') return copyTemplate(memory(a), memory(b));
+    if (b < 0 || b >= m.datas) throw new RefusedError(`evidence: a template for data segment ${b}`, -1, -1);
+    return initTemplate(memory(a), b);
+  });
+  return [...preludeFunctions(evidence.hdrGlobal), ...bulk];
+}
+
+/** E: the body of a fixed function is the fixed one, byte for byte, and so is its type. */
+function checkTemplate(
+  m: Decoded,
+  index: number,
+  template: TemplateFunction,
+  roles: readonly RoleLocal[],
+  start: number,
+  end: number,
+): void {
+  const type = m.types[m.functions[index]!]!.signature;
+  const { params, results, body } = template;
+  if (type !== signature(params, results))
+    throw new RefusedError('not the type of its template', index, start);
+  if (roles.length > 0) throw new RefusedError('a template with role locals', index, start);
+  for (let i = 0; i < Math.max(body.length, end - start); i++) {
+    if (i >= body.length || start + i >= end || body[i] !== m.bytes[start + i]) {
+      throw new RefusedError('not the body of its template', index, start + i);
+    }
+  }
+}
