@@ -200,6 +200,11 @@ export class Outbox {
     return this.#limit;
   }
 
+  /** Position up to which bytes are held by a checkpoint that is durable or on its way to be. */
+  get covered(): number {
+    return this.#cuts.at(-1)?.tail ?? this.#limit;
+  }
+
   /** Bytes for a destination before the head, since the beginning of time. */
   countBefore(destination: Destination): number {
     return this.#record.u64(this.#base + (destination === STDOUT ? OUTBOX.count1 : OUTBOX.count2));
