@@ -85,7 +85,7 @@ export class Program {
   constructor(bytes: Uint8Array, options: CompileOptions) {
     this.bytes = bytes;
     this.module = decodeModule(bytes);
-    const plan = new Plan(this.module, options, scan(bytes, this.module));
+    const plan = new Plan(this.module, options, scan(bytes, this.module, options.isolate));
     this.plan = plan;
     // The number of resume functions is not known yet; helpers are called by code emitted before them, so their
     // indices must be: the resume functions come last but for the parts, at places counted in advance.

@@ -517,12 +517,18 @@ export class FunctionCompiler {
     const shapeAt = (): FrameShape => this.#shape(site, this.#body.start[i]!, KIND_BEFORE, e.height);
     if (params.length > 0) e.stash(control.height);
     if (this.#resume) {
-      // The poll is a point without an instruction: entry i stands for it inside its own loop.
-      const inner = this.#body.site[i]!;
-      this.#openLoopPoints(control, i, inner);
+      // The poll is a point without an instruction. Who was saved here has answered it: asking again at once would
+      // let a word that stays raised stop the program for ever.
+      this.#openLoopPoints(control, i, site);
+      this.#seeking();
+      e.open(OP.if, EMPTY_BLOCK);
       this.#found();
+      e.w.u8(OP.else);
+      this.#poll(shapeAt());
+      e.close();
+    } else {
+      this.#poll(shapeAt());
     }
-    this.#poll(shapeAt());
     if (params.length > 0) e.unstash(control.height);
   }
 

@@ -14,10 +14,10 @@ export interface ScanFacts {
   tablesChange: boolean;
 }
 
-export function scan(bytes: Uint8Array, module: Module): ScanFacts {
+export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanFacts {
   const templates = new Map<string, TemplateEvidence>();
   const need = (kind: TemplateEvidence['kind'], a: number, b: number): void => {
-    templates.set(`${kind}:${a}:${b}`, { kind, a, b });
+    if (isolate) templates.set(`${kind}:${a}:${b}`, { kind, a, b });
   };
   module.datas.forEach((data, i) => {
     if (data.mode === 'active') need('init', data.memory, i);

@@ -1,84 +1,11 @@
 /**
- * What the kernel must know of a program beyond its rewritten module: its names, types and the shape of its saved
- * frames, all in terms of the program as it was shipped. Types only: the compiler supplies them (the kernel does not
- * know the compiler), and what they say is used for reporting and for checking saved frames, never for safety.
+ * An installed program as the kernel takes it: the verified module, its evidence, and what the compiler can tell of
+ * the program it was made from (abi/program.ts).
  */
 import type { Evidence } from '../abi/evidence.ts';
+import type { ProgramInfo } from '../abi/program.ts';
 
-/** A value type by its binary code. */
-export type ValueType = number;
-
-export interface FunctionShape {
-  readonly params: readonly ValueType[];
-  readonly results: readonly ValueType[];
-}
-
-/** Types at a safepoint of a function: what a frame standing there holds (abi/frame.ts). */
-export interface FrameLayout {
-  /**
-   * The number of this site. Before it calls a resume function (table `k:resume`, type ()->()) the kernel takes the
-   * trailer and the mask words off the frame stack, writes this number at hdr + RESUME_SITE_OFFSET and the mode at
-   * hdr + RESUME_MODE_OFFSET; the resume function pops only the values.
-   */
-  readonly site: number;
-  /** The locals, ascending, that this compiler's code expects among the values (the frame's masks must say the same). */
-  readonly live: readonly number[];
-  /** Types of all locals, parameters included, by index. The frame's masks tell which are among its values. */
-  readonly locals: readonly ValueType[];
-  /** Types of the operands from the bottom up, without the arguments of a call the frame stands in. */
-  readonly operands: readonly ValueType[];
-}
-
-/** A place in the program as it was shipped. */
-export interface ProgramPlace {
-  readonly functionIndex: number;
-  /** Bytes from the start of the program's module; 0 for an imported function. */
-  readonly offset: number;
-}
-
-export interface TrapDescription extends ProgramPlace {
-  /** As the core specification's tests name it: "out of bounds memory access", "integer divide by zero", … */
-  readonly kind: string;
-}
-
-/** A piece of the state zone that outlives the run: a mutable global, or whether a segment was dropped. */
-export interface StateSlot {
-  readonly kind: 'global' | 'data' | 'element';
-  /** Index in the program's own index space of that kind. */
-  readonly index: number;
-  /** The global's type; i32 for flags. */
-  readonly type: ValueType;
-  /** Bytes from hdr. The value takes up to 16. */
-  readonly offset: number;
-}
-
-export interface ProgramInfo {
-  /** Functions of the program, imported ones first. */
-  readonly functionCount: number;
-  readonly importedFunctionCount: number;
-  functionShape(functionIndex: number): FunctionShape;
-  /** From the name section, or the import's or export's name, or "function 12". */
-  functionName(functionIndex: number): string;
-  /** The local's name where the name section has one. */
-  localName(functionIndex: number, local: number): string | undefined;
-  /** Function index of an exported function, -1 where no function has that export name. */
-  exportedFunction(name: string): number;
-  /** Function index of the start function, -1 where there is none. */
-  readonly startFunction: number;
-  /** Offset of the first instruction of a function, 0 for an imported one. */
-  firstInstruction(functionIndex: number): number;
-  /** Shape of a frame of this kind (KIND_*) at this place, or null where there is no such safepoint. */
-  frameLayout(functionIndex: number, offset: number, kind: number): FrameLayout | null;
-  /** Types of a tag's arguments, null where there is no such tag. */
-  tagParams(tagIndex: number): readonly ValueType[] | null;
-  /** Where and why code of the rewritten module trapped. Offsets in the rewritten module's bytes. */
-  describeTrap(outputFunction: number, outputOffset: number, message: string): TrapDescription | null;
-  /** The program's place for a place in the rewritten module, null inside functions of the system. */
-  placeOf(outputFunction: number, outputOffset: number): ProgramPlace | null;
-  /** Tables that the program's code may change after its start (table.set and the like), by index. */
-  readonly mutableTables: readonly number[];
-  readonly stateSlots: readonly StateSlot[];
-}
+export type * from '../abi/program.ts';
 
 /** An installed program, ready for instances. */
 export interface LoadedModule {
