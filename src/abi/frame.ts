@@ -10,19 +10,23 @@
  *             v128: 16; funcref: 8, the function's index or -1 for null as i32; externref: 8, -1 as i32 (null);
  *             exnref: see below
  *   masks     ceil(locals / 64) words of 8 bytes: bit i of word j tells that local 64*j + i is among the values
- *   trailer   u32 function index, u32 instruction offset, u16 format version, u8 kind, u8 zero, u16 operands,
- *             u16 mask words (16 bytes)
+ *   trailer   u32 function index, u32 instruction offset, u8 format version, u8 kind, u16 operands, u16 mask words,
+ *             u16 slots: bytes of the values, divided by 8 (16 bytes in all)
  *
  * Function index: in the program's function index space. Instruction offset: bytes from the start of the program's
  * module to the instruction; for an imported function 0. Types of locals and operands are those the program's
  * validation gives at that instruction. A frame is read from its end, so the stack unwinds without lengths.
  *
- * An exnref operand or local: -1 (null) or the index of its tag in the program's tag index space as i32 in 8 bytes,
- * preceded by the exception's arguments, each as above.
+ * An exnref operand or local: the exception's arguments, each as above; zero words up to the size of the largest
+ * arguments of any tag of the program; last its tag's index in the program's tag index space, or -1 for null, as i32
+ * in 8 bytes.
  *
  * Kinds: BEFORE: the instruction has not begun; operands hold what it will consume. CALLING: the instruction is a
  * call that has consumed its arguments; results are still to come, and lie in the frame above or the result area.
  * An imported function's frame is BEFORE with the arguments as locals: the call is to be made again.
+ *
+ * Code unwinds from the inside outwards, so it leaves the frames of one unwinding in the wrong order: innermost
+ * first. Whoever caught the unwind exception puts them right with `reverseFrames`.
  */
 import { assert } from '../base/assert.ts';
 
@@ -38,7 +42,12 @@ export interface FrameTrailer {
   kind: number;
   operands: number;
   maskWords: number;
+  /** Bytes of the values, divided by 8. */
+  slots: number;
 }
+
+/** Largest count of operands, mask words or slots that a trailer can tell. */
+export const FRAME_COUNT_MAX = 65535;
 
 /** First word of the trailer as the compiler emits it: function index low, instruction offset high. */
 export function trailerPlace(functionIndex: number, instructionOffset: number): bigint {
@@ -46,10 +55,14 @@ export function trailerPlace(functionIndex: number, instructionOffset: number): 
 }
 
 /** Second word of the trailer as the compiler emits it. */
-export function trailerShape(kind: number, operands: number, maskWords: number): bigint {
-  assert(operands < 65536 && maskWords < 65536, 'the compiler refuses functions with frames of this size');
+export function trailerShape(kind: number, operands: number, maskWords: number, slots: number): bigint {
+  assert(Math.max(operands, maskWords, slots) <= FRAME_COUNT_MAX, 'the compiler refuses larger frames');
   return (
-    (BigInt(maskWords) << 48n) | (BigInt(operands) << 32n) | (BigInt(kind) << 16n) | BigInt(FRAME_VERSION)
+    (BigInt(slots) << 48n) |
+    (BigInt(maskWords) << 32n) |
+    (BigInt(operands) << 16n) |
+    (BigInt(kind) << 8n) |
+    BigInt(FRAME_VERSION)
   );
 }
 
@@ -59,11 +72,45 @@ export function readTrailer(view: DataView, end: number): FrameTrailer {
   return {
     functionIndex: view.getUint32(at, true),
     instructionOffset: view.getUint32(at + 4, true),
-    version: view.getUint16(at + 8, true),
-    kind: view.getUint8(at + 10),
-    operands: view.getUint16(at + 12, true),
-    maskWords: view.getUint16(at + 14, true),
+    version: view.getUint8(at + 8),
+    kind: view.getUint8(at + 9),
+    operands: view.getUint16(at + 10, true),
+    maskWords: view.getUint16(at + 12, true),
+    slots: view.getUint16(at + 14, true),
   };
+}
+
+/** Bytes of a whole frame. */
+export function frameBytes(trailer: FrameTrailer): number {
+  return TRAILER_BYTES + (trailer.maskWords + trailer.slots) * 8;
+}
+
+/**
+ * Puts the frames that one unwinding left in [start, end) of `bytes` in order: outermost first.
+ * Gives false, having changed nothing, where the bytes are not whole frames: then they are not what the compiler's
+ * code writes, and the program that wrote them cannot go on.
+ */
+export function reverseFrames(bytes: Uint8Array, start: number, end: number): boolean {
+  const copy = bytes.slice(start, end);
+  const view = new DataView(copy.buffer, copy.byteOffset, copy.byteLength);
+  const sizes: number[] = [];
+  let at = copy.length;
+  while (at > 0) {
+    if (at < TRAILER_BYTES) return false;
+    const size = frameBytes(readTrailer(view, at));
+    if (size > at) return false;
+    sizes.push(size);
+    at -= size;
+  }
+  if (sizes.length < 2) return true;
+  let from = copy.length;
+  let to = start;
+  for (const size of sizes) {
+    from -= size;
+    bytes.set(copy.subarray(from, from + size), to);
+    to += size;
+  }
+  return true;
 }
 
 /** Words of mask for a function with this many locals, parameters included. */

@@ -2,10 +2,11 @@
  * Saving and restoring call frames (abi/frame.ts), and the polls that ask for it.
  */
 
-import { maskWordsFor, trailerPlace, trailerShape } from '../abi/frame.ts';
+import { FRAME_COUNT_MAX, maskWordsFor, trailerPlace, trailerShape } from '../abi/frame.ts';
 import { FLAG_ADDRESS, RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
 import { unreachable } from '../base/assert.ts';
+import { UnsupportedError } from '../base/errors.ts';
 import { emitI64Const, emitIndex } from '../wasm/emit.ts';
 import { OP } from '../wasm/opcodes.ts';
 import {
@@ -116,7 +117,33 @@ export function emitSave(
   for (const local of shape.locals) words[local >>> 6]! |= 1n << BigInt(local & 63);
   for (const word of words) emitPushConst(e, word);
   emitPushConst(e, trailerPlace(shape.functionIndex, shape.offset));
-  emitPushConst(e, trailerShape(shape.kind, shape.operands.length, words.length));
+  const slots = slotsOf(e, [...shape.locals.map((local) => localTypes[local]!), ...shape.operands]);
+  if (Math.max(slots, shape.operands.length) > FRAME_COUNT_MAX) {
+    throw new UnsupportedError(
+      `function ${shape.functionIndex} keeps too many values alive at once`,
+      shape.offset,
+    );
+  }
+  emitPushConst(e, trailerShape(shape.kind, shape.operands.length, words.length, slots));
+}
+
+/** Slots of 8 bytes that values of these types take in a frame. */
+function slotsOf(e: Emitter, types: readonly ValueType[]): number {
+  let slots = 0;
+  for (const type of types) slots += type === V128 ? 2 : type === EXNREF ? exnSlots(e) : 1;
+  return slots;
+}
+
+/** Slots of an exnref: its tag, and room for the largest arguments. */
+export function exnSlots(e: Emitter): number {
+  const { plan } = e;
+  const sizes = plan.tags.map((tag) => argumentSlots(plan.types[tag.type]!.params));
+  return 1 + Math.max(0, ...sizes);
+}
+
+/** Slots of an exception's arguments. */
+export function argumentSlots(params: readonly ValueType[]): number {
+  return params.reduce((sum, type) => sum + (type === V128 ? 2 : 1), 0);
 }
 
 function emitPushConst(e: Emitter, value: bigint): void {

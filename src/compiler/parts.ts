@@ -6,17 +6,20 @@ import { KIND_BEFORE } from '../abi/frame.ts';
 import { RESULTS_OFFSET } from '../abi/layout.ts';
 import { SYSTEM_IMPORTS } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
+import { emitI64Const } from '../wasm/emit.ts';
 import { CATCH, CATCH_REF } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EMPTY_BLOCK, EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
 import type { Emitter } from './emitter.ts';
 import {
+  argumentSlots,
   emitGlobalRestore,
   emitGlobalSave,
   emitIfFlag,
   emitRestore,
   emitSave,
   emitStoreResults,
+  exnSlots,
   type Helpers,
 } from './frames.ts';
 import { blockTypeOf } from './function.ts';
@@ -134,7 +137,11 @@ export function emitSaveExn(e: Emitter): void {
   const { plan } = e;
   e.begin([EXNREF], 1);
   const push = { i32: plan.prelude('push_i32') };
-  const pushTag = (tag: number): void => {
+  const pushTag = (tag: number, used: number): void => {
+    for (let i = used + 1; i < exnSlots(e); i++) {
+      emitI64Const(e.w, 0);
+      e.op(OP.call, plan.prelude('push_i64'));
+    }
     e.w.u8(OP.i32_const);
     e.w.s32(tag);
     e.op(OP.call, push.i32);
@@ -142,7 +149,7 @@ export function emitSaveExn(e: Emitter): void {
   e.get(0);
   e.op(OP.ref_is_null);
   e.open(OP.if, EMPTY_BLOCK);
-  pushTag(-1);
+  pushTag(-1, 0);
   e.op(OP.return);
   e.close();
   const tagTypes = plan.tags.map((tag) => plan.types[tag.type]!.params);
@@ -173,7 +180,7 @@ export function emitSaveExn(e: Emitter): void {
       e.get(local);
       pushValue(e, params[i]!);
     });
-    pushTag(tag);
+    pushTag(tag, argumentSlots(params));
     e.op(OP.return);
   });
 }
@@ -213,8 +220,15 @@ export function emitLoadExn(e: Emitter): void {
   for (let t = 0; t < tagTypes.length; t++) e.w.u32(t);
   e.w.u32(tagTypes.length);
   const exception = e.newLocal(EXNREF);
+  const popRest = (used: number): void => {
+    for (let i = used + 1; i < exnSlots(e); i++) {
+      e.op(OP.call, plan.prelude('pop_i64'));
+      e.op(OP.drop);
+    }
+  };
   tagTypes.forEach((params, tag) => {
     e.close();
+    popRest(argumentSlots(params));
     const locals = params.map((type) => e.newLocal(type));
     for (let i = params.length - 1; i >= 0; i--) {
       popValue(e, params[i]!);
@@ -239,6 +253,7 @@ export function emitLoadExn(e: Emitter): void {
     e.op(OP.return);
   });
   e.close();
+  popRest(0);
   e.w.u8(OP.ref_null);
   e.w.u8(EXNREF);
 }

@@ -1,0 +1,247 @@
+/**
+ * The least that can run a rewritten module: one domain at a fixed base, no kernel. For the compiler's own tests, so
+ * that they fail for the compiler's faults only. With `always` every safepoint unwinds: the whole stack is saved,
+ * then resumed frame by frame.
+ */
+import {
+  KIND_BEFORE,
+  maskWordsFor,
+  readTrailer,
+  reverseFrames,
+  TRAILER_BYTES,
+  trailerPlace,
+  trailerShape,
+} from '../abi/frame.ts';
+import {
+  CONTROL,
+  FLAG_ADDRESS,
+  RESULTS_OFFSET,
+  RESUME_MODE_OFFSET,
+  RESUME_RESULTS,
+  RESUME_SITE_OFFSET,
+  RESUME_THROW,
+} from '../abi/layout.ts';
+import type { ProgramInfo } from '../abi/program.ts';
+import { EXPORT } from '../abi/system.ts';
+import { assert } from '../base/assert.ts';
+import { type Compiled, compile, FULL } from './compile.ts';
+import { programInfo } from './info.ts';
+
+const BASE = 16 << 20;
+const STACK = 8 << 20;
+const STACK_BYTES = 8 << 20;
+/** Distance between the extents of two memories. */
+const APART = 64 << 20;
+
+type Imports = Record<string, Record<string, unknown>>;
+export type Value = number | bigint;
+
+export class TestHost {
+  readonly compiled: Compiled;
+  readonly info: ProgramInfo;
+  readonly space: WebAssembly.Memory;
+  readonly view: DataView;
+  readonly exports: Record<string, unknown>;
+  /** Unwind at every safepoint. */
+  always = false;
+  /** How many times the stack was saved. */
+  unwinds = 0;
+  readonly #unwind = new WebAssembly.Tag({ parameters: [] });
+  #pending: unknown;
+  #max: number[] = [];
+  readonly #imported = new Set<string>();
+
+  constructor(program: Uint8Array, imports: Imports = {}) {
+    this.compiled = compile(program, FULL);
+    this.info = programInfo(program, this.compiled.bytes);
+    this.space = new WebAssembly.Memory({
+      address: 'i64',
+      initial: 8192n,
+      maximum: 262144n,
+      shared: true,
+    } as unknown as WebAssembly.MemoryDescriptor);
+    this.view = new DataView(this.space.buffer);
+    const module = new WebAssembly.Module(this.compiled.bytes);
+    const instance = new WebAssembly.Instance(module, {
+      ...this.#restarting(imports),
+      perdure: this.#system(),
+    } as WebAssembly.Imports);
+    this.exports = instance.exports as Record<string, unknown>;
+    this.#place();
+    (this.exports[EXPORT.init] as () => void)();
+    if (this.info.startFunction >= 0) this.run(this.info.startFunction, []);
+  }
+
+  #place(): void {
+    const { evidence } = this.compiled;
+    (this.exports[EXPORT.hdr] as WebAssembly.Global).value = BigInt(BASE);
+    evidence.memories.forEach((memory, i) => {
+      if (i > 0) (this.exports[EXPORT.base + i] as WebAssembly.Global).value = BigInt(BASE + i * APART);
+      (this.exports[EXPORT.limit + i] as WebAssembly.Global).value = BigInt(memory.min * 65536);
+      this.#max.push(memory.max < 0 ? 512 : Math.min(512, memory.max));
+    });
+    this.view.setBigUint64(BASE + CONTROL.stackPointer, BigInt(STACK), true);
+    this.view.setBigUint64(BASE + CONTROL.stackBase, BigInt(STACK), true);
+    this.view.setBigUint64(BASE + CONTROL.stackLimit, BigInt(STACK + STACK_BYTES), true);
+  }
+
+  #system(): Record<string, unknown> {
+    return {
+      space: this.space,
+      unwind: this.#unwind,
+      grow: (memory: number, delta: bigint): bigint => {
+        const limit = this.exports[EXPORT.limit + memory] as WebAssembly.Global;
+        const pages = limit.value >> 16n;
+        if (delta < 0n || pages + delta > BigInt(this.#max[memory]!)) return -1n;
+        limit.value = (pages + delta) << 16n;
+        return pages;
+      },
+      rethrow: () => {
+        throw this.#pending;
+      },
+      stack: () => {
+        throw new Error('the test stack is full');
+      },
+      wait: () => 2,
+      notify: () => 0,
+      ref_index: (ref: unknown): number => {
+        if (ref === null) return -1;
+        const table = this.exports[EXPORT.refs] as WebAssembly.Table;
+        for (let i = 0; i < table.length; i++) if (table.get(i) === ref) return i;
+        throw new Error('a function of nobody');
+      },
+      extern_id: (ref: unknown): number => (ref === null ? -1 : this.#externs.push(ref) - 1),
+      extern_of: (id: number): unknown => (id < 0 ? null : this.#externs[id]),
+    };
+  }
+  readonly #externs: unknown[] = [];
+
+  /** With `always`, an import's first call unwinds and only the second is made, as when a program has to wait. */
+  #restarting(imports: Imports): Imports {
+    const wrapped: Imports = {};
+    for (const [module, items] of Object.entries(imports)) {
+      wrapped[module] = {};
+      for (const [name, item] of Object.entries(items)) {
+        wrapped[module][name] =
+          typeof item !== 'function' ||
+          Object.hasOwn(item, 'length') === false ||
+          item instanceof WebAssembly.Table
+            ? item
+            : (...args: unknown[]): unknown => {
+                const key = `${module}.${name}`;
+                if (this.always && !this.#imported.delete(key)) {
+                  this.#imported.add(key);
+                  throw new WebAssembly.Exception(this.#unwind, []);
+                }
+                return item(...args);
+              };
+      }
+    }
+    return wrapped;
+  }
+
+  /** Calls an exported function of numbers. */
+  call(name: string, ...args: Value[]): Value[] {
+    const index = this.info.exportedFunction(name);
+    assert(index >= 0, `no export ${name}`);
+    return this.run(index, args);
+  }
+
+  run(index: number, args: Value[]): Value[] {
+    this.#pushEntry(index, args);
+    this.trampoline();
+    return this.#results(index);
+  }
+
+  #pushEntry(index: number, args: Value[]): void {
+    const first = this.info.firstInstruction(index);
+    const layout = this.info.frameLayout(index, first, KIND_BEFORE);
+    assert(layout, 'every function has an entry');
+    if (layout.site === 0 && index >= this.info.importedFunctionCount) {
+      // No safepoint: call it.
+      const shape = this.info.functionShape(index);
+      const name = Object.keys(this.exports).find((n) => n.startsWith('g:') && this.#isExport(n, index));
+      const result = (this.exports[name!] as (...a: Value[]) => Value | Value[])(...args);
+      const list = shape.results.length === 0 ? [] : Array.isArray(result) ? result : [result];
+      list.forEach((value, i) => this.#write(BASE + RESULTS_OFFSET + i * 16, shape.results[i]!, value));
+      return;
+    }
+    const { params } = this.info.functionShape(index);
+    for (const local of layout.live)
+      this.#push(layout.locals[local]!, local < params.length ? args[local]! : 0);
+    const words = new Array<bigint>(maskWordsFor(layout.locals.length)).fill(0n);
+    for (const local of layout.live) words[local >>> 6]! |= 1n << BigInt(local & 63);
+    for (const word of words) this.#pushRaw(word);
+    this.#pushRaw(trailerPlace(index, first));
+    this.#pushRaw(trailerShape(KIND_BEFORE, 0, words.length, layout.live.length));
+  }
+
+  #isExport(name: string, index: number): boolean {
+    return this.info.exportedFunction(name.slice(2)) === index;
+  }
+
+  get #sp(): number {
+    return Number(this.view.getBigUint64(BASE + CONTROL.stackPointer, true));
+  }
+  set #sp(value: number) {
+    this.view.setBigUint64(BASE + CONTROL.stackPointer, BigInt(value), true);
+  }
+
+  #pushRaw(word: bigint): void {
+    this.view.setBigUint64(this.#sp, BigInt.asUintN(64, word), true);
+    this.#sp += 8;
+  }
+  #push(type: number, value: Value): void {
+    this.#write(this.#sp, type, value);
+    this.#sp += type === 0x7b ? 16 : 8;
+  }
+  #write(at: number, type: number, value: Value): void {
+    if (type === 0x7e) this.view.setBigInt64(at, BigInt.asIntN(64, BigInt(value)), true);
+    else if (type === 0x7d) this.view.setFloat32(at, Number(value), true);
+    else if (type === 0x7c) this.view.setFloat64(at, Number(value), true);
+    else this.view.setInt32(at, Number(value), true);
+  }
+  #results(index: number): Value[] {
+    return this.info.functionShape(index).results.map((type, i) => {
+      const at = BASE + RESULTS_OFFSET + i * 16;
+      if (type === 0x7e) return this.view.getBigInt64(at, true);
+      if (type === 0x7d) return this.view.getFloat32(at, true);
+      if (type === 0x7c) return this.view.getFloat64(at, true);
+      return this.view.getInt32(at, true);
+    });
+  }
+
+  /** Runs the saved frames, innermost first, until none is left. */
+  trampoline(): void {
+    const { view } = this;
+    let mode = RESUME_RESULTS;
+    while (this.#sp > STACK) {
+      const trailer = readTrailer(view, this.#sp);
+      const layout = this.info.frameLayout(trailer.functionIndex, trailer.instructionOffset, trailer.kind);
+      assert(layout, `a frame stands at no safepoint: ${JSON.stringify(trailer)}`);
+      assert(layout.operands.length === trailer.operands, 'the operands are those of the place');
+      this.#sp -= TRAILER_BYTES + trailer.maskWords * 8;
+      view.setUint32(BASE + RESUME_SITE_OFFSET, layout.site, true);
+      view.setUint32(BASE + RESUME_MODE_OFFSET, mode, true);
+      view.setUint32(FLAG_ADDRESS, this.always ? 1 : 0, true);
+      const resume = (this.exports[EXPORT.resume] as WebAssembly.Table).get(
+        trailer.functionIndex,
+      ) as () => void;
+      mode = RESUME_RESULTS;
+      const low = this.#sp - trailer.slots * 8;
+      try {
+        resume();
+      } catch (error) {
+        if (!(error instanceof WebAssembly.Exception)) throw error;
+        if (error.is(this.#unwind)) {
+          this.unwinds++;
+          assert(reverseFrames(new Uint8Array(this.space.buffer), low, this.#sp), 'frames are whole');
+          continue;
+        }
+        this.#pending = error;
+        mode = RESUME_THROW;
+      }
+    }
+    if (mode === RESUME_THROW) throw this.#pending;
+  }
+}
