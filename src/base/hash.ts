@@ -64,12 +64,10 @@ export class PageHasher {
     this.out = new Uint32Array(own.buffer, OUT_AT, HASH_BATCH * 2);
     this.#list = new Uint32Array(own.buffer, LIST_AT, HASH_BATCH);
     this.#stage = new Uint8Array(own.buffer, STAGE_AT, STAGE_PAGES * PAGE_BYTES);
-    const instance = (bytes: Uint8Array, memory: SpaceMemory) =>
-      new wasm.Instance(new wasm.Module(bytes), { '': { m: memory, own } }).exports.run as (
-        n: number,
-      ) => void;
-    this.#runOwn = instance(assemble(false), own);
-    this.#runTarget = target ? instance(assemble(true), target) : null;
+    const instance = (bytes: object, memory: SpaceMemory) =>
+      new wasm.Instance(bytes, { '': { m: memory, own } }).exports.run as (n: number) => void;
+    this.#runOwn = instance(compiled(wasm, false), own);
+    this.#runTarget = target ? instance(compiled(wasm, true), target) : null;
     expandKey(key, new Uint32Array(own.buffer, 0, ZERO_AT / 4));
     this.#stage.fill(0, 0, PAGE_BYTES); // the zero page's hash is learnt, then maps to 0
     this.#runStage(1);
@@ -137,6 +135,15 @@ export class PageHasher {
     for (let i = 0; i < count; i++) this.#list[i] = (STAGE_AT >> PAGE_SHIFT) + i;
     this.#runOwn(count);
   }
+}
+
+const modules: { own?: object; space?: object } = {};
+
+/** The compiled module of either kind, made once a thread. */
+function compiled(wasm: Wasm, space: boolean): object {
+  const kind = space ? 'space' : 'own';
+  modules[kind] ??= new wasm.Module(assemble(space));
+  return modules[kind];
 }
 
 /** Fills `words` from a key (xoshiro128**, seeded with the key): the attacker sees neither key nor hashes. */

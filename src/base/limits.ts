@@ -35,11 +35,15 @@ export const FRAME_STACK_MAX_BYTES = 256 << 20;
 export const FRAME_STACK_FIRST_BYTES = FRAME_BYTES;
 /** The native stack of a core's worker, in MiB: the deepest live recursion. */
 export const CORE_STACK_MIB = 256;
+/** Native stack that must be left when a program calls the kernel, in bytes: what kernel code may use. */
+export const HEADROOM_BYTES = 64 << 10;
 
 /** Largest program accepted, in bytes. */
 export const MODULE_MAX_BYTES = 512 << 20;
 /** Bytes a program may have written that have not got out yet; then its writes block. */
 export const OUTBOX_MAX_BYTES = 1 << 20;
+/** Address space the data file of a store may fill, in bytes: a space written twice over, and its programs. */
+export const STORE_MAP_BYTES = 2 ** 36;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 
