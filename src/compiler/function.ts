@@ -356,7 +356,7 @@ export class FunctionCompiler {
     }
     if (args > 0) e.pop(args);
     e.push(...results);
-    emitReload(e, this.#liveness.reload[i]!);
+    this.#reload(i);
   }
 
   #tailCall(i: number): void {
@@ -394,6 +394,14 @@ export class FunctionCompiler {
     this.#tailLocals.set(i, locals);
     e.branch(OP.br, this.#tails.get(i)!);
     e.pop(args);
+  }
+
+  /**
+   * Base and limit read again behind entry i. In the resume version a dispatch may lead from anywhere to any later
+   * point, as far as the verifier can see, so there they are always fresh.
+   */
+  #reload(i: number): void {
+    emitReload(this.#e, this.#resume ? this.#body.memories : this.#liveness.reload[i]!);
   }
 
   // ---- instructions ----
@@ -613,7 +621,7 @@ export class FunctionCompiler {
     if (control.entry === BODY_LABEL) return; // its label is the caller's to close
     e.close();
     e.push(...control.type.results);
-    if ((this.#body.flags[control.entry]! & CAUGHT) !== 0) emitReload(e, this.#liveness.reload[i]!);
+    if ((this.#body.flags[control.entry]! & CAUGHT) !== 0) this.#reload(i);
   }
 
   #access(i: number, op: number): void {
@@ -630,7 +638,7 @@ export class FunctionCompiler {
       emitAtomicAddress(e, body, i);
       e.get(count);
       e.op(OP.call, SYSTEM.notify);
-      emitReload(e, this.#liveness.reload[i]!);
+      this.#reload(i);
     } else if (op === OP.memory_atomic_wait32 || op === OP.memory_atomic_wait64) {
       return this.#wait(i, op);
     } else {
@@ -669,7 +677,7 @@ export class FunctionCompiler {
     else make();
     e.pop(3);
     e.push(I32);
-    emitReload(e, this.#liveness.reload[i]!);
+    this.#reload(i);
   }
 
   /** Everything without control flow and without a memarg. */
@@ -748,7 +756,7 @@ export class FunctionCompiler {
       case OP.memory_grow:
         if (!plan.options.isolate) return copy();
         emitGrow(e, a);
-        return emitReload(e, this.#liveness.reload[i]!);
+        return this.#reload(i);
       case OP.memory_fill:
       case OP.memory_copy:
       case OP.memory_init:
@@ -757,7 +765,7 @@ export class FunctionCompiler {
         if (op === OP.memory_fill) e.op(OP.call, plan.template('fill', a, 0));
         else if (op === OP.memory_copy) e.op(OP.call, plan.template('copy', a, b));
         else e.op(OP.call, plan.template('init', b, a));
-        return emitReload(e, this.#liveness.reload[i]!);
+        return this.#reload(i);
       case OP.data_drop:
         copy();
         return emitSetFlag(e, plan.dataFlags + a * 16);
