@@ -155,13 +155,12 @@ export function decode(bytes: Uint8Array): Decoded {
 }
 
 function section(m: Decoded, c: Cursor, id: number, at: number): void {
-  if (id === 8) {
-    m.start = at;
-    c.u32();
+  if (id === 8) m.start = at;
+  if (id === 8 || id === 12) {
+    c.u32(); // the start function, or the count of data segments, which V8 compares with them
     return;
   }
   const count = c.count();
-  if (id === 12) return; // the count of data segments, which V8 compares
   for (let i = 0; i < count; i++) {
     if (id === 1) m.types.push(funcType(c));
     else if (id === 2) importItem(m, c);

@@ -27,11 +27,8 @@ const SPACE_FLAGS = 7;
 /** The largest control area: more globals than any program has, and far below what makes addresses wrap. */
 const CONTROL_MAX = 1 << 30;
 
-function refuse(reason: string, at = -1): never {
-  throw new RefusedError(reason, -1, at);
-}
 function demand(ok: boolean, reason: string, at = -1): asserts ok {
-  if (!ok) refuse(reason, at);
+  if (!ok) throw new RefusedError(reason, -1, at);
 }
 const within = (index: number, range: Range): boolean =>
   index >= range.start && index < range.start + range.count;
@@ -204,18 +201,26 @@ function checkExports(m: Decoded, evidence: Evidence): void {
       (kind === TAG && index > 0);
     demand(own, `export "${name}" is not the program's`, at);
   }
-  for (const name of owed.keys()) refuse(`export "${name}" is missing`);
+  for (const [name, { optional }] of owed) demand(optional, `export "${name}" is missing`);
 }
 
-function systemExports(evidence: Evidence): Map<string, { kind: number; index: number }> {
-  const owed = new Map<string, { kind: number; index: number }>();
-  const add = (name: string, kind: number, index: number): void => void owed.set(name, { kind, index });
+interface SystemExport {
+  readonly kind: number;
+  readonly index: number;
+  readonly optional: boolean;
+}
+
+function systemExports(evidence: Evidence): Map<string, SystemExport> {
+  const owed = new Map<string, SystemExport>();
+  const add = (name: string, kind: number, index: number, optional = false): void => {
+    owed.set(name, { kind, index, optional });
+  };
   add(EXPORT.hdr, GLOBAL, evidence.hdrGlobal);
   evidence.memories.forEach((memory, i) => {
     if (i > 0) add(`${EXPORT.base}${i}`, GLOBAL, memory.baseGlobal);
     add(`${EXPORT.limit}${i}`, GLOBAL, memory.limitGlobal);
   });
-  for (let i = 0; i < evidence.programTables; i++) add(`${EXPORT.table}${i}`, TABLE, i);
+  for (let i = 0; i < evidence.programTables; i++) add(`${EXPORT.table}${i}`, TABLE, i, true);
   add(EXPORT.resume, TABLE, evidence.resumeTable);
   if (evidence.refsTable >= 0) add(EXPORT.refs, TABLE, evidence.refsTable);
   add(EXPORT.init, FUNC, evidence.init);
