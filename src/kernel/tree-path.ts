@@ -7,11 +7,9 @@
  * treat a folder of the space and one of the host the same way. Where a rule is not stated, POSIX and Linux are it.
  */
 import { ERRNO } from '../abi/errno.ts';
-import { NAME_MAX_BYTES, PATH_MAX_BYTES, type Tree } from './tree.ts';
+import { LINK_DEPTH_MAX, NAME_MAX_BYTES, PATH_MAX_BYTES } from '../base/limits.ts';
+import type { Tree } from './tree.ts';
 import { NODE_TYPE } from './tree-records.ts';
-
-/** Symbolic links followed on one path before it counts as a loop. */
-export const LINK_DEPTH_MAX = 40;
 
 /** What happens to a symbolic link at the end of a path: stay, follow only where a slash stands behind it, follow. */
 export const FOLLOW = { never: 0, slash: 1, always: 2 } as const;

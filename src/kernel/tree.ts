@@ -13,7 +13,7 @@
  */
 import { ERRNO } from '../abi/errno.ts';
 import { assert } from '../base/assert.ts';
-import { FRAME_BYTES, SPACE_MAX_FRAMES } from '../base/limits.ts';
+import { FRAME_BYTES, NAME_MAX_BYTES, PATH_MAX_BYTES, SPACE_MAX_FRAMES } from '../base/limits.ts';
 import { ROOT, type Space, SpaceFullError } from '../space/index.ts';
 import {
   addEntry,
@@ -38,9 +38,6 @@ import {
   tryAlloc,
 } from './tree-records.ts';
 
-/** Longest name in a directory, longest path and longest target of a symbolic link, in bytes. */
-export const NAME_MAX_BYTES = 255;
-export const PATH_MAX_BYTES = 4096;
 /** No file is longer than a space can be. */
 export const FILE_MAX_BYTES = SPACE_MAX_FRAMES * FRAME_BYTES;
 const LINKS_MAX = 0xffff_0000;

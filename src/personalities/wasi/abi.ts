@@ -143,7 +143,7 @@ export interface Filestat {
   dev: bigint;
   ino: bigint;
   filetype: number;
-  nlink: number;
+  nlink: bigint;
   size: number;
   atim: bigint;
   mtim: bigint;
@@ -156,7 +156,7 @@ export function encodeFilestat(stat: Filestat): Uint8Array {
   view.setBigUint64(0, stat.dev, true);
   view.setBigUint64(8, stat.ino, true);
   view.setUint8(16, stat.filetype);
-  view.setBigUint64(24, BigInt(stat.nlink), true);
+  view.setBigUint64(24, stat.nlink, true);
   view.setBigUint64(32, BigInt(stat.size), true);
   view.setBigUint64(40, stat.atim, true);
   view.setBigUint64(48, stat.mtim, true);

@@ -1,0 +1,3 @@
+/** The personality for WASI programs. Import from here. */
+export { type Grant, homeOf, type StateOptions, WASI_MODULE, WasiPersonality } from './personality.ts';
+export { FUNCTION_NAMES, hasSignature } from './signatures.ts';

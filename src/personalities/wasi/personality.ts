@@ -1,0 +1,175 @@
+/**
+ * The personality for programs of wasi_snapshot_preview1: their imports, and the state of a domain from its grants to
+ * its end. One serves all domains of a kernel.
+ *
+ *     const wasi = new WasiPersonality(space, ports);
+ *     const state = wasi.createState({ args, env, grants: [homeOf('demo')] });
+ *
+ * A program has what it was granted and nothing else: three streams, directories of the space's tree or of the host,
+ * sockets. There is no working directory and no way to name anything outside of a grant.
+ */
+import { EnvironmentError } from '../../base/errors.ts';
+import type { Ending, Personality, SystemCall } from '../../kernel/caller.ts';
+import type { Ports } from '../../kernel/ports.ts';
+import { Tree } from '../../kernel/tree.ts';
+import type { Space } from '../../space/index.ts';
+import { RIGHT, RIGHTS_ALL, RIGHTS_DIRECTORY, RIGHTS_LISTENER, RIGHTS_SOCKET, RIGHTS_STREAM } from './abi.ts';
+import { Context } from './context.ts';
+import { closeDescriptor, descriptorCalls } from './descriptors.ts';
+import { ioCalls } from './io.ts';
+import { listingCalls } from './listing.ts';
+import { pathCalls } from './paths.ts';
+import { pollCalls } from './poll.ts';
+import { processCalls } from './process.ts';
+import { hasSignature } from './signatures.ts';
+import { socketCalls } from './sockets.ts';
+import { createState, D, fill, find, freeNumber, freeState, KIND, openNumbers } from './state.ts';
+
+export const WASI_MODULE = 'wasi_snapshot_preview1';
+
+/**
+ * What a domain is given beside its streams. Descriptors are numbered from 3 in the order of the list; programs made
+ * with wasi-libc look for directories from 3 on and stop at the first that is none, so directories come first.
+ */
+export type Grant =
+  /** A folder of the space's tree, made where it is not there, under a name of the guest's. */
+  | { readonly kind: 'tree'; readonly path: string; readonly guest: string; readonly readOnly?: boolean }
+  /** A folder of the host: the id of its HostDirectory. */
+  | { readonly kind: 'host'; readonly id: number; readonly guest: string; readonly readOnly?: boolean }
+  /** A listening or a connected socket: its id. */
+  | { readonly kind: 'listener' | 'socket'; readonly id: number };
+
+export interface StateOptions {
+  readonly args: readonly string[];
+  /** NAME=VALUE each. */
+  readonly env: readonly string[];
+  readonly grants: readonly Grant[];
+}
+
+/** The folder a domain gets when nobody says otherwise: its own, as the root of what it sees. */
+export function homeOf(domainName: string): Grant {
+  return { kind: 'tree', path: `/home/${domainName}`, guest: '/' };
+}
+
+export class WasiPersonality implements Personality {
+  readonly tree: Tree;
+  readonly #context: Context;
+  readonly #calls: ReadonlyMap<string, SystemCall>;
+
+  /** @throws SpaceFullError when there is no room for the root of the file tree. */
+  constructor(space: Space, ports: Ports) {
+    this.tree = Tree.open(space, ports.clock.realtimeNs());
+    const context = new Context(space, this.tree, ports);
+    this.#context = context;
+    this.#calls = new Map(
+      [ioCalls, descriptorCalls, listingCalls, pathCalls, pollCalls, processCalls, socketCalls].flatMap(
+        (part) => Object.entries(part(context)),
+      ),
+    );
+  }
+
+  /**
+   * The function for an import. With the types it is declared with, only where they are the right ones: the calls
+   * trust their arguments' types.
+   */
+  resolve(
+    module: string,
+    name: string,
+    shape?: { readonly params: readonly number[]; readonly results: readonly number[] },
+  ): SystemCall | undefined {
+    if (module !== WASI_MODULE) return undefined;
+    if (shape !== undefined && !hasSignature(name, shape.params, shape.results)) return undefined;
+    return this.#calls.get(name);
+  }
+
+  /**
+   * State for a new domain. Returns its address, for the domain's record.
+   * @throws EnvironmentError for an argument or a folder that cannot be, SpaceFullError; nothing is left behind.
+   */
+  createState(options: StateOptions): number {
+    const { space } = this.#context;
+    const state = createState(space, options.args.map(textBytes), options.env.map(textBytes));
+    try {
+      for (const which of [0, 1, 2]) {
+        const rights = RIGHTS_STREAM & ~(which === 0 ? RIGHT.FD_WRITE : RIGHT.FD_READ);
+        fill(space, state, freeNumber(space, state), {
+          kind: KIND.stream,
+          object: which,
+          rights,
+          inheriting: 0,
+        });
+      }
+      for (const grant of options.grants) this.#grant(state, grant);
+    } catch (error) {
+      this.#freeState(state);
+      throw error;
+    }
+    return state;
+  }
+
+  release(_space: Space, _domainId: number, personalityState: number, _ending: Ending): void {
+    if (personalityState !== 0) this.#freeState(personalityState);
+  }
+
+  #freeState(state: number): void {
+    const { space } = this.#context;
+    for (const fd of openNumbers(space, state)) closeDescriptor(this.#context, find(space, state, fd));
+    freeState(space, state);
+  }
+
+  #grant(state: number, grant: Grant): void {
+    const { space } = this.#context;
+    const fd = freeNumber(space, state);
+    if (fd < 0) throw new EnvironmentError('too-many-grants', 'a program cannot be given that many folders');
+    if (grant.kind === 'listener' || grant.kind === 'socket') {
+      const [kind, rights] =
+        grant.kind === 'socket' ? [KIND.socket, RIGHTS_SOCKET] : [KIND.listener, RIGHTS_LISTENER];
+      fill(space, state, fd, { kind, object: grant.id, rights, inheriting: 0 });
+      return;
+    }
+    const name = textBytes(grant.guest);
+    const node = grant.kind === 'tree' ? this.folder(grant.path) : 0;
+    const block = space.heap.allocBytes(name);
+    const at = fill(space, state, fd, {
+      kind: grant.kind === 'tree' ? KIND.directory : KIND.hostDirectory,
+      object: grant.kind === 'tree' ? node : grant.id,
+      rights: RIGHTS_DIRECTORY,
+      inheriting: RIGHTS_ALL,
+      readOnly: grant.readOnly === true,
+    });
+    if (node !== 0) this.tree.retain(node);
+    D.name.set(space, at, block);
+    D.nameBytes.set(space, at, name.length);
+  }
+
+  /**
+   * The folder of the space's tree at an absolute path, made with those above it where it is not there. Returns its
+   * node. @throws EnvironmentError where a file is in the way or a name cannot be.
+   */
+  folder(path: string): number {
+    const { tree } = this;
+    let node = tree.root;
+    for (const part of path.split('/')) {
+      if (part === '' || part === '.') continue;
+      const name = textBytes(part);
+      let next = tree.lookup(node, name);
+      if (next < 0) next = tree.createDirectory(node, name, this.#context.realtime());
+      if (next < 0 || !tree.isDirectory(next)) {
+        throw new EnvironmentError(
+          'no-such-folder',
+          `${path} cannot be a folder of the space: ${next < 0 ? `"${part}" cannot be made` : `"${part}" is a file`}`,
+          'choose another path',
+        );
+      }
+      node = next;
+    }
+    return node;
+  }
+}
+
+function textBytes(text: string): Uint8Array {
+  if (text.includes('\0')) {
+    throw new EnvironmentError('bad-argument', 'an argument, variable or folder name has a zero byte in it');
+  }
+  return new TextEncoder().encode(text);
+}
