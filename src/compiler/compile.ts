@@ -51,6 +51,7 @@ import type { Helpers } from './frames.ts';
 import { FunctionCompiler, type FunctionInput } from './function.ts';
 import { Liveness } from './liveness.ts';
 import {
+  emitEntry,
   emitFunctionOf,
   emitInit,
   emitLoadExn,
@@ -125,8 +126,9 @@ function resumeCount(program: Program): number {
   const body = new FlatBody(bytes);
   for (let i = 0; i < plan.importedFunctions; i++) plan.resumed.push(i);
   module.codes.forEach((code, i) => {
+    const index = plan.importedFunctions + i;
     body.load(code.start, code.end, true);
-    if (body.hasSites) plan.resumed.push(plan.importedFunctions + i);
+    if (body.hasSites || plan.entries.has(index)) plan.resumed.push(index);
   });
   return plan.resumed.length;
 }
@@ -177,6 +179,9 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
     add(plan.functionTypes[plan.importedFunctions + i]!, e.finish());
     if (program.body.hasSites) {
       compiler.resume(program.input(i));
+      resumes.push(e.finish());
+    } else if (options.suspend && plan.entries.has(plan.importedFunctions + i)) {
+      emitEntry(e, program.helpers, plan.importedFunctions + i);
       resumes.push(e.finish());
     }
   }

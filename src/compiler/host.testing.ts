@@ -157,15 +157,6 @@ export class TestHost {
     const first = this.info.firstInstruction(index);
     const layout = this.info.frameLayout(index, first, KIND_BEFORE);
     assert(layout, 'every function has an entry');
-    if (layout.site === 0 && index >= this.info.importedFunctionCount) {
-      // No safepoint: call it.
-      const shape = this.info.functionShape(index);
-      const name = Object.keys(this.exports).find((n) => n.startsWith('g:') && this.#isExport(n, index));
-      const result = (this.exports[name!] as (...a: Value[]) => Value | Value[])(...args);
-      const list = shape.results.length === 0 ? [] : Array.isArray(result) ? result : [result];
-      list.forEach((value, i) => this.#write(BASE + RESULTS_OFFSET + i * 16, shape.results[i]!, value));
-      return;
-    }
     const { params } = this.info.functionShape(index);
     for (const local of layout.live)
       this.#push(layout.locals[local]!, local < params.length ? args[local]! : 0);
@@ -174,10 +165,6 @@ export class TestHost {
     for (const word of words) this.#pushRaw(word);
     this.#pushRaw(trailerPlace(index, first));
     this.#pushRaw(trailerShape(KIND_BEFORE, 0, words.length, layout.live.length));
-  }
-
-  #isExport(name: string, index: number): boolean {
-    return this.info.exportedFunction(name.slice(2)) === index;
   }
 
   get #sp(): number {

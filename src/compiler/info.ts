@@ -23,7 +23,7 @@ import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { I32, type ValueType } from '../wasm/types.ts';
 import { FULL, Program } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
-import type { FrameShape } from './frames.ts';
+import { exnSlots, type FrameShape } from './frames.ts';
 import { trapKind } from './traps.ts';
 
 /** What is known of one function's frames. */
@@ -106,11 +106,11 @@ class Info implements ProgramInfo {
     return { site, live: shape.locals, locals: known.locals, operands: shape.operands };
   }
 
-  /** A function that never polls at its entry is still begun there: site 0, for which there is no resume version. */
+  /** A function without safepoints can still be begun from a frame, where it is exported: by a stub, site 1. */
   #entryLayout(functionIndex: number, offset: number, kind: number, known: Known): FrameLayout | null {
     if (kind !== KIND_BEFORE || offset !== this.firstInstruction(functionIndex)) return null;
     const { params } = this.functionShape(functionIndex);
-    return { site: 0, live: params.map((_, i) => i), locals: known.locals, operands: [] };
+    return { site: 1, live: params.map((_, i) => i), locals: known.locals, operands: [] };
   }
 
   #frames(functionIndex: number): Known {
@@ -134,6 +134,10 @@ class Info implements ProgramInfo {
     }
     this.#known.set(functionIndex, known);
     return known;
+  }
+
+  get exceptionSlots(): number {
+    return exnSlots(this.#program.emitter);
   }
 
   tagParams(tagIndex: number): readonly ValueType[] | null {

@@ -68,6 +68,18 @@ export function emitWrapper(e: Emitter, helpers: Helpers, index: number, resume:
   e.op(OP.throw, 0);
 }
 
+/** The resume version of a function that has no safepoints: it can only be begun. Calls the quick version. */
+export function emitEntry(e: Emitter, helpers: Helpers, index: number): void {
+  const type = e.plan.functionType(index);
+  e.begin(type.params, 0);
+  const locals = type.params.map((_, i) => i);
+  const shape = { functionIndex: index, offset: 0, kind: KIND_BEFORE, locals, operands: [] };
+  emitRestore(e, helpers, shape, type.params);
+  for (const local of locals) e.get(local);
+  e.op(OP.call, e.plan.functionIndex(index));
+  emitStoreResults(e, type.results);
+}
+
 /** init: the active data segments, in order. */
 export function emitInit(e: Emitter): void {
   e.begin([], 0);

@@ -83,6 +83,8 @@ export class Plan {
   readonly controlBytes: number;
   readonly usesRefs: boolean;
   readonly tablesChange: boolean;
+  /** Functions of the program that can be called from outside: exported ones, and the start function. */
+  readonly entries: ReadonlySet<number>;
 
   /** `facts`: what a scan of the code found; see `scan.ts`. */
   constructor(
@@ -100,6 +102,10 @@ export class Plan {
     this.#indexSpaces();
     this.importedFunctions = this.functionTypes.length - module.functions.length;
     this.importedGlobals = this.globals.length - module.globals.length;
+    this.entries = new Set([
+      ...module.exports.filter((item) => item.kind === 'func').map((item) => item.index),
+      ...(module.start === undefined ? [] : [module.start]),
+    ]);
     this.tablesChange = facts.tablesChange;
     this.usesRefs = facts.usesRefs || facts.tablesChange;
     this.templates = facts.templates;
