@@ -67,8 +67,6 @@ export interface ProgramInfo {
   firstInstruction(functionIndex: number): number;
   /** Shape of a frame of this kind (KIND_*) at this place, or null where there is no such safepoint. */
   frameLayout(functionIndex: number, offset: number, kind: number): FrameLayout | null;
-  /** Slots of 8 bytes that an exnref takes in a frame: its largest arguments and its tag (abi/frame.ts). */
-  readonly exceptionSlots: number;
   /** Types of a tag's arguments, null where there is no such tag. */
   tagParams(tagIndex: number): readonly ValueType[] | null;
   /** Where and why code of the rewritten module trapped. Offsets in the rewritten module's bytes. */

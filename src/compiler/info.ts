@@ -23,7 +23,7 @@ import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { I32, type ValueType } from '../wasm/types.ts';
 import { FULL, Program } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
-import { exnSlots, type FrameShape } from './frames.ts';
+import type { FrameShape } from './frames.ts';
 import { trapKind } from './traps.ts';
 
 /** What is known of one function's frames. */
@@ -134,10 +134,6 @@ class Info implements ProgramInfo {
     }
     this.#known.set(functionIndex, known);
     return known;
-  }
-
-  get exceptionSlots(): number {
-    return exnSlots(this.#program.emitter);
   }
 
   tagParams(tagIndex: number): readonly ValueType[] | null {
