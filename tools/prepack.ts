@@ -12,5 +12,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 rmSync(join(root, 'dist'), { recursive: true, force: true });
 const tsc = join(root, 'node_modules', '.bin', 'tsc');
 const made = spawnSync(tsc, ['--project', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
-if (made.error) console.error(`prepack: cannot run ${tsc}: ${made.error.message} (npm ci brings it)`);
+if (made.error) {
+  process.stderr.write(`prepack: cannot run ${tsc}: ${made.error.message} (npm ci brings it)\n`);
+}
 process.exitCode = made.status ?? 1;

@@ -200,7 +200,7 @@ function main(): void {
     breaches.push(...importBreaches(file, text), ...contractBreaches(file, text));
     breaches.push(...sizeBreaches(file, text, listed));
   }
-  for (const { file, line, rule } of breaches) console.error(`${file}:${line}: ${rule}`);
+  for (const { file, line, rule } of breaches) process.stderr.write(`${file}:${line}: ${rule}\n`);
   console.log(`rules: ${texts.size} files, ${breaches.length} breaches`);
   process.exitCode = breaches.length === 0 ? 0 : 1;
 }

@@ -46,10 +46,12 @@ test('frames come out as they went in, however the bytes are cut', () => {
 
 test('requests are answered in order, errors keep their code and hint', async (t) => {
   const folder = folderFor(t);
-  const server = await serveControl(folder, async (request) => {
-    if (request.op === 'fail') throw new EnvironmentError('no-domain', 'there is none', 'see perdure ps');
-    return { heard: request.op };
-  });
+  const server = await serveControl(folder, () => ({
+    async request({ op }) {
+      if (op === 'fail') throw new EnvironmentError('no-domain', 'there is none', 'see perdure ps');
+      return { heard: op };
+    },
+  }));
   t.after(() => server.close());
   assert.equal(statSync(join(folder, CONTROL_FILE)).mode & 0o777, 0o600);
   const connection = await connectControl(folder);
@@ -64,7 +66,7 @@ test('requests are answered in order, errors keep their code and hint', async (t
 
 test('a request whose owner goes away fails instead of hanging', async (t) => {
   const folder = folderFor(t);
-  const server = await serveControl(folder, () => new Promise(() => {}));
+  const server = await serveControl(folder, () => ({ request: () => new Promise(() => {}) }));
   const connection = await connectControl(folder);
   assert(connection);
   const waiting = connection.request({ op: 'forever' });
@@ -81,7 +83,7 @@ test('a socket a killed owner left behind is nobody, and is replaced', async (t)
   assert.equal(await connectControl(join(folder, 'nowhere')), undefined);
   writeFileSync(join(folder, CONTROL_FILE), '');
   assert.equal(await connectControl(folder), undefined);
-  const server = await serveControl(folder, async () => 1);
+  const server = await serveControl(folder, () => ({ request: async () => 1 }));
   const connection = await connectControl(folder);
   assert.equal(await connection?.request({}), 1);
   connection?.close();
@@ -93,7 +95,7 @@ test('a space in a folder whose path is too long for a socket can be reached all
   const folder = join(folderFor(t), 'd'.repeat(90), 'e'.repeat(90));
   mkdirSync(folder, { recursive: true });
   assert.equal(await connectControl(folder), undefined);
-  const server = await serveControl(folder, async () => 'far');
+  const server = await serveControl(folder, () => ({ request: async () => 'far' }));
   const connection = await connectControl(folder);
   assert.equal(await connection?.request({}), 'far');
   connection?.close();
@@ -102,7 +104,7 @@ test('a space in a folder whose path is too long for a socket can be reached all
 
 test('nonsense on the socket ends that connection and no other', async (t) => {
   const folder = folderFor(t);
-  const server = await serveControl(folder, async () => 'fine');
+  const server = await serveControl(folder, () => ({ request: async () => 'fine' }));
   t.after(() => server.close());
   const tooLong = new Uint8Array(5);
   new DataView(tooLong.buffer).setUint32(0, FRAME_MAX_BYTES + 1, true);

@@ -8,20 +8,20 @@ import { chmodSync, closeSync, openSync, unlinkSync } from 'node:fs';
 import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
+import { packError, unpackError } from './failure.ts';
 import { decodeJson, encodeFrame, encodeJson, FRAME, FRAME_MAX_BYTES, FrameReader } from './wire.ts';
 
 export const CONTROL_FILE = 'control';
 /** Longest path a Unix socket's address can take, in bytes, on the systems we run on. */
 const SOCKET_PATH_MAX_BYTES = 100;
 
-/** An error as it crosses the socket. */
-interface WireError {
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}
+export type Message = Record<string, unknown>;
 
-export type Handler = (request: Record<string, unknown>, connection: Connection) => Promise<unknown>;
+/** What the owner does with one connection: answers its requests, hears its events. Made when it connects. */
+export interface Handler {
+  request(request: Message): Promise<unknown>;
+  event?(event: Message): void;
+}
 
 /** One end of a connection. */
 export class Connection {
@@ -32,7 +32,7 @@ export class Connection {
   /** Bytes of any kind but JSON. */
   onBytes: (kind: number, bytes: Uint8Array) => void = () => {};
   /** JSON that is no answer: a request at the owner, an event elsewhere. */
-  onMessage: (message: Record<string, unknown>) => void = () => {};
+  onMessage: (message: Message) => void = () => {};
   onClose: () => void = () => {};
 
   constructor(socket: Socket) {
@@ -43,7 +43,7 @@ export class Connection {
   }
 
   /** Asks, and waits for the answer. Fails with the error the other side had, or when it goes away. */
-  request(request: Record<string, unknown>): Promise<unknown> {
+  request(request: Message): Promise<unknown> {
     if (this.#closed) return Promise.reject(gone());
     return new Promise((resolve, reject) => {
       this.#answers.push({ resolve, reject });
@@ -51,7 +51,7 @@ export class Connection {
     });
   }
 
-  send(message: Record<string, unknown>): void {
+  send(message: Message): void {
     if (!this.#closed) this.#socket.write(encodeJson(message));
   }
 
@@ -85,7 +85,7 @@ export class Connection {
         const message = decodeJson(frame);
         if (!('answer' in message)) this.onMessage(message);
         else if (message.answer === 'ok') this.#answers.shift()?.resolve(message.value);
-        else this.#answers.shift()?.reject(fromWire(message.error));
+        else this.#answers.shift()?.reject(unpackError(message.error));
       }
     } catch (error) {
       if (!(error instanceof MalformedError)) throw error;
@@ -109,24 +109,6 @@ function gone(): EnvironmentError {
   );
 }
 
-function toWire(error: unknown): WireError {
-  if (error instanceof EnvironmentError) {
-    return { code: error.code, message: error.message, hint: error.hint };
-  }
-  if (error instanceof MalformedError) return { code: 'refused', message: error.message, hint: '' };
-  return {
-    code: 'bug',
-    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
-    hint: '',
-  };
-}
-
-function fromWire(error: unknown): Error {
-  const { code, message, hint } = error as WireError;
-  if (code === 'bug') return new Error(String(message));
-  return new EnvironmentError(String(code), String(message), String(hint));
-}
-
 /**
  * The socket's address. Where the path is too long for a socket, the folder is opened and named through /proc; the
  * descriptor must stay open until the address has been used.
@@ -141,18 +123,20 @@ function address(folder: string): { path: string; release(): void } {
 }
 
 /** Answers requests on the socket of `folder` until `close`. Call it only while owning the space. */
-export async function serveControl(folder: string, handle: Handler): Promise<{ close(): Promise<void> }> {
+export async function serveControl(
+  folder: string,
+  accept: (connection: Connection) => Handler,
+): Promise<{ close(): Promise<void> }> {
   const { path, release } = address(folder);
   const open = new Set<Socket>();
   const server: Server = createServer((socket) => {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
     const connection = new Connection(socket);
-    connection.onMessage = (request) => {
-      handle(request, connection).then(
-        (value) => connection.send({ answer: 'ok', value: value ?? null }),
-        (error: unknown) => connection.send({ answer: 'error', error: toWire(error) }),
-      );
+    const handler = accept(connection);
+    connection.onMessage = (message) => {
+      if ('event' in message) handler.event?.(message);
+      else answer(handler, message, connection);
     };
   });
   try {
@@ -171,6 +155,13 @@ export async function serveControl(folder: string, handle: Handler): Promise<{ c
       release();
     },
   };
+}
+
+function answer(handler: Handler, request: Message, connection: Connection): void {
+  handler.request(request).then(
+    (value) => connection.send({ answer: 'ok', value: value ?? null }),
+    (error: unknown) => connection.send({ answer: 'error', error: packError(error) }),
+  );
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -62,6 +62,10 @@ export class RemoteSpace implements SpaceApi {
     await this.#connection.request({ op: 'resume', names });
   }
 
+  async suspend(name: string): Promise<void> {
+    await this.#connection.request({ op: 'suspend', name });
+  }
+
   async inspect(name: string): Promise<Inspection> {
     return (await this.#connection.request({ op: 'inspect', name })) as Inspection;
   }
@@ -109,7 +113,7 @@ export class RemoteSpace implements SpaceApi {
     this.#onOutput = (kind, bytes) => {
       written = written
         .then(() => streams.output(kind === FRAME.stderr ? 'stderr' : 'stdout', bytes))
-        .then(() => this.#connection.send({ event: 'taken', bytes: bytes.length }));
+        .then(() => this.#connection.send({ event: 'taken' }));
     };
     await this.#connection.request({ op: 'attach', name });
     const stop = streams.input((bytes) => {

@@ -107,6 +107,8 @@ export interface SpaceApi {
   run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary>;
   /** Lets suspended programs go on: the named ones, or all. */
   resume(names: readonly string[] | null): Promise<void>;
+  /** Holds a program where it is until it is resumed. */
+  suspend(name: string): Promise<void>;
   inspect(name: string): Promise<Inspection>;
   /** Ends a program. It stays in the list as exited. */
   stop(name: string): Promise<void>;

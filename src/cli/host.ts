@@ -1,0 +1,330 @@
+/**
+ * A space hosted by this process: the store on this thread, the core on a worker, checkpoints going from one to the
+ * other. `Host.open({ folder, ... })`, then the calls of SpaceApi; `close()` suspends everything durably.
+ *
+ * An answer comes only when what it tells of is durable, and so does the news that a program ended: what has been
+ * heard of stays true over kill -9. Nobody else may write to the store while a host is open.
+ */
+import { createHash } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { FLAG_ADDRESS } from '../abi/layout.ts';
+import { CORE_STACK_MIB } from '../base/limits.ts';
+import type { ReleasePolicy } from '../drivers/release.ts';
+import { unpackError } from './failure.ts';
+import { installProgram } from './install.ts';
+import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from './messages.ts';
+import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
+import type {
+  DirGrant,
+  DomainSummary,
+  ExitReport,
+  Inspection,
+  RemoveOptions,
+  RunRequest,
+  SpaceApi,
+} from './types.ts';
+
+/** How often code that runs is asked for a safepoint, in milliseconds: the scheduler's slice. */
+const TICK_MS = 10;
+/** A commit that failed for want of disk space is tried again after this long, in milliseconds. */
+const RETRY_MS = 1000;
+
+export interface HostOptions {
+  /** The space's folder, absolute. */
+  readonly folder: string;
+  /** Make the space where there is none. */
+  readonly create: boolean;
+  /** Which of the programs in it go on at once. */
+  readonly resume: 'all' | 'detached' | 'none';
+  /** Only look: nothing runs, the store is not changed, and another process may own it. */
+  readonly readOnly?: boolean;
+  /** Programs write to and read from this process's standard streams. */
+  readonly stdio?: boolean;
+  readonly policy?: ReleasePolicy;
+  readonly checkpointEveryMs?: number;
+}
+
+/** What a host tells without being asked. */
+export interface HostEvents {
+  /** A program ended, everything it wrote is out, and its end is durable. */
+  exit(report: ExitReport): void;
+  /** No program is left that could go on by itself or by input. */
+  idle(): void;
+  /** Something people should know, in one line. */
+  problem(text: string): void;
+  /** The core is lost, by a bug. The space goes on from its last checkpoint when opened again. */
+  lost(error: Error): void;
+}
+
+/** A client that shows what a program writes. */
+export interface Attachment {
+  /** What it types; an empty array is the end. */
+  input(bytes: Uint8Array): void;
+  detach(): void;
+}
+
+type Output = (stderr: boolean, bytes: Uint8Array) => Promise<void>;
+const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, lost() {} };
+
+export class Host implements SpaceApi {
+  readonly folder: string;
+  readonly events: HostEvents = { ...SILENT };
+  readonly #space: OpenedSpace;
+  readonly #worker: Worker;
+  readonly #asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly #clients = new Map<number, Output>();
+  #nextId = 1;
+  #flag: Int32Array | undefined;
+  #ticker: NodeJS.Timeout | undefined;
+  #committing: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  #lost: Error | undefined;
+
+  private constructor(folder: string, space: OpenedSpace, worker: Worker) {
+    this.folder = folder;
+    this.#space = space;
+    this.#worker = worker;
+  }
+
+  /**
+   * Opens the space and, by `resume`, lets its programs go on.
+   * @throws EnvironmentError where the store refuses: damaged, foreign, newer, owned by another process.
+   */
+  static async open(options: HostOptions): Promise<Host> {
+    const space = await openSpaceStore(options.folder, options);
+    const start: CoreStart = {
+      id: space.id,
+      chunks: space.chunks,
+      hashes: space.hashes,
+      programs: space.programs,
+      released: space.released,
+      resume: options.readOnly ? 'none' : options.resume,
+      policy: options.policy ?? 'at-least-once',
+      checkpointEveryMs: options.checkpointEveryMs ?? 1000,
+      stdio: options.stdio ?? false,
+      readOnly: options.readOnly ?? false,
+    };
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    const worker = new Worker(new URL(`./core.${extension}`, import.meta.url), {
+      workerData: start,
+      resourceLimits: { stackSizeMb: CORE_STACK_MIB, maxOldGenerationSizeMb: 4096 },
+      transferList: space.chunks.map((chunk) => chunk.data.buffer as ArrayBuffer),
+    });
+    const host = new Host(options.folder, space, worker);
+    try {
+      await host.#whenReady();
+    } catch (error) {
+      await worker.terminate();
+      await space.close();
+      throw error;
+    }
+    return host;
+  }
+
+  async list(): Promise<DomainSummary[]> {
+    return (await this.#ask('list', {})) as DomainSummary[];
+  }
+
+  async run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary> {
+    const installed = await this.install(program, step);
+    step('starting');
+    return (await this.#ask('spawn', { request, program: installed })) as DomainSummary;
+  }
+
+  /** The program, compiled and verified: from the store if it was installed before. */
+  async install(program: Uint8Array, step: (text: string) => void): Promise<InstalledProgram> {
+    const hash = createHash('sha256').update(program).digest('hex');
+    const known = this.#space.getProgram(hash);
+    if (known !== undefined) return known;
+    const installed = await installProgram(hash, program, step);
+    await this.#space.putProgram(installed);
+    return installed;
+  }
+
+  async resume(names: readonly string[] | null): Promise<void> {
+    await this.#ask('resume', { names });
+  }
+
+  /** Holds a program where it is until it is resumed, in this process or a later one. */
+  async suspend(name: string): Promise<void> {
+    await this.#ask('suspend', { name });
+  }
+
+  /** Gives a program this process's standard streams, and lets it go on. */
+  async foreground(name: string): Promise<void> {
+    await this.#ask('foreground', { name });
+  }
+
+  async inspect(name: string): Promise<Inspection> {
+    return (await this.#ask('inspect', { name })) as Inspection;
+  }
+
+  async stop(name: string): Promise<void> {
+    await this.#ask('stop', { name });
+  }
+
+  async remove(name: string, options: RemoveOptions): Promise<void> {
+    await this.#ask('remove', { name, ...options });
+  }
+
+  async export(name: string, keep: boolean): Promise<Uint8Array> {
+    return (await this.#ask('export', { name, keep })) as Uint8Array;
+  }
+
+  async import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary> {
+    return (await this.#ask('import', { archive, name, dirs })) as DomainSummary;
+  }
+
+  /** Makes what happened so far durable; the number of the checkpoint that holds it. */
+  async checkpoint(): Promise<number> {
+    return (await this.#ask('checkpoint', {})) as number;
+  }
+
+  /** Shows what a program writes to a client instead of this process's streams. `output` resolves when it is taken. */
+  async attach(name: string, output: Output): Promise<Attachment> {
+    const client = this.#nextId++;
+    this.#clients.set(client, output);
+    const detach = () => {
+      if (this.#clients.delete(client)) this.#post({ kind: 'detach', client });
+    };
+    try {
+      await this.#ask('attach', { name, client });
+    } catch (error) {
+      this.#clients.delete(client);
+      throw error;
+    }
+    return { input: (bytes) => this.#post({ kind: 'input', client, bytes }), detach };
+  }
+
+  /** Suspends every program where it is, makes that durable, and lets the space go. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    try {
+      if (this.#lost === undefined) await this.#ask('finish', {});
+    } finally {
+      clearInterval(this.#ticker);
+      await this.#worker.terminate();
+      await this.#committing.catch(() => {});
+      await this.#space.close();
+    }
+  }
+
+  #whenReady(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const worker = this.#worker;
+      worker.on('message', (message: FromCore) => {
+        if (message.kind === 'ready') {
+          this.#flag = new Int32Array(message.memory.buffer);
+          resolve();
+        } else if (message.kind === 'failed') reject(unpackError(message.error));
+        else this.#take(message);
+      });
+      worker.on('error', (error: Error) => {
+        reject(error);
+        this.#lose(error);
+      });
+      worker.on('exit', () => this.#lose(new Error('the core ended')));
+    });
+  }
+
+  #ask(op: string, args: unknown): Promise<unknown> {
+    if (this.#lost !== undefined) return Promise.reject(this.#lost);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { resolve, reject });
+      this.#post({ kind: 'ask', id, op, args });
+    });
+  }
+
+  /** Sends to the core, and asks the code that runs there for a safepoint so that it is heard. */
+  #post(message: ToCore): void {
+    this.#worker.postMessage(message);
+    this.#raise();
+  }
+
+  #raise(): void {
+    if (this.#flag !== undefined) Atomics.store(this.#flag, FLAG_ADDRESS >> 2, 1);
+  }
+
+  #take(message: FromCore): void {
+    switch (message.kind) {
+      case 'answer': {
+        const asked = this.#asked.get(message.id);
+        this.#asked.delete(message.id);
+        if (message.error === undefined) asked?.resolve(message.value);
+        else asked?.reject(unpackError(message.error));
+        return;
+      }
+      case 'cut':
+        this.#committing = this.#committing.then(() => this.#commit(message));
+        return;
+      case 'busy':
+        clearInterval(this.#ticker);
+        this.#ticker = message.busy ? setInterval(() => this.#raise(), TICK_MS) : undefined;
+        return;
+      case 'log':
+        void this.#space.setReleased(message.key, message.position).then(() => {
+          this.#post({ kind: 'logged', id: message.id });
+        });
+        return;
+      case 'output':
+        void this.#output(message.client, message.stderr, message.bytes);
+        return;
+      case 'event':
+        this.#tell(message.event, message.value);
+        return;
+      default:
+    }
+  }
+
+  async #output(client: number, stderr: boolean, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.#clients.get(client)?.(stderr, bytes);
+      this.#post({ kind: 'taken', client });
+    } catch {
+      this.#clients.delete(client);
+      this.#post({ kind: 'detach', client });
+    }
+  }
+
+  #tell(event: string, value: unknown): void {
+    if (event === 'exit') this.events.exit(value as ExitReport);
+    else if (event === 'idle') this.events.idle();
+    else this.events.problem(String(value));
+  }
+
+  /** The commit point: when the store's promise resolves, the checkpoint is durable, and the core is told. */
+  async #commit(cut: CutMessage): Promise<void> {
+    for (let tried = 0; ; tried++) {
+      try {
+        await this.#space.commit(cut);
+        this.#post({ kind: 'durable', seq: cut.seq });
+        return;
+      } catch (error) {
+        if (this.#closing !== undefined && tried > 0) throw error;
+        if (tried === 0) {
+          const why = error instanceof Error ? error.message : String(error);
+          this.events.problem(`cannot write to ${this.folder}: ${why} (output waits; trying again)`);
+        }
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  #lose(error: Error): void {
+    if (this.#lost !== undefined) return;
+    this.#lost = error;
+    clearInterval(this.#ticker);
+    for (const { reject } of this.#asked.values()) reject(error);
+    this.#asked.clear();
+    if (this.#closing === undefined) this.events.lost(error);
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * From a program as shipped to one that can be started: `installProgram` on a thread of its own. What comes out has
+ * been verified; the store keeps it by the program's hash and the compiler's version.
+ */
+import { Worker } from 'node:worker_threads';
+import { unpackError } from './failure.ts';
+import type { InstalledProgram, InstallerMessage } from './messages.ts';
+
+/** The native stack of the installer, MiB: code nests as deep as its author liked. */
+const STACK_MIB = 64;
+
+/** Compiles and verifies. `step` is told what is being done. @throws MalformedError, UnsupportedError, RefusedError */
+export async function installProgram(
+  hash: string,
+  original: Uint8Array,
+  step: (text: string) => void,
+): Promise<InstalledProgram> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const worker = new Worker(new URL(`./installer.${extension}`, import.meta.url), {
+    workerData: original,
+    resourceLimits: { stackSizeMb: STACK_MIB, maxOldGenerationSizeMb: 8192 },
+  });
+  try {
+    return await new Promise((resolve, reject) => {
+      worker.on('error', reject);
+      worker.on('exit', () => reject(new Error('the installer ended early')));
+      worker.on('message', (message: InstallerMessage) => {
+        if (message.kind === 'step') step(message.text);
+        else if (message.kind === 'failed') reject(unpackError(message.error));
+        else resolve({ hash, original, rewritten: message.rewritten, program: message.program });
+      });
+    });
+  } finally {
+    await worker.terminate();
+  }
+}
