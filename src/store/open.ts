@@ -39,6 +39,7 @@ export async function openStore(folder: string, options: OpenOptions): Promise<S
   // Look before touching, take the lock, and look again: somebody may have been faster.
   const before = readManifest(paths, powers);
   if (before === null && !create) throw missing(paths);
+  if (before?.state === 'ready') checkData(paths, engine, false);
   if (before === null) powers.makeFolder(paths.folder);
   const lock = takeOwnership(paths, powers);
   try {

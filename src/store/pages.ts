@@ -24,8 +24,9 @@ export interface PageChanges {
 
 /** A page while it is read back. */
 export interface ReadPage {
-  page: number;
-  bytes: Uint8Array;
+  readonly page: number;
+  /** Valid until the next page is asked for. */
+  readonly bytes: Uint8Array;
 }
 
 /** The hashes and the sum of what is stored, and the work on pages that keeps them true. */
@@ -60,14 +61,18 @@ export class PageTable {
     const { pages, data, freed } = changes;
     assert(data.length >= pages.length * PAGE_BYTES, 'a commit has the bytes of its pages');
     assert(!changes.hashes || changes.hashes.length === pages.length * 2, 'a commit has all hashes or none');
-    const hashes = changes.hashes ?? this.#hashAll(data, pages.length);
-    const plan = new Plan(this.#sum.copy(), data);
     const gone = new Set(freed);
     for (let i = 0, previous = -1; i < pages.length; i++) {
       const page = pages[i]!;
       assert(page > previous && page < SPACE_MAX_PAGES, 'pages rise and lie in the space');
       assert(!gone.has(page), 'a page is not both changed and freed');
       previous = page;
+    }
+    for (const page of freed) assert(page < SPACE_MAX_PAGES, 'a freed page lies in the space');
+    const hashes = changes.hashes ?? this.#hashAll(data, pages.length);
+    const plan = new Plan(this.sum, data);
+    for (let i = 0; i < pages.length; i++) {
+      const page = pages[i]!;
       if (this.#move(plan, page, hashes[i * 2]!, hashes[i * 2 + 1]!)) plan.puts.push(i, page);
     }
     for (let i = 0; i < freed.length; i++) this.#move(plan, freed[i]!, 0, 0);
@@ -117,7 +122,6 @@ export class PageTable {
   *read(snapshot: Snapshot, expected: HashSum): Generator<ReadPage, void> {
     const hasher = this.#hasher;
     const stage = hasher.stage;
-    const item: ReadPage = { page: 0, bytes: stage };
     const sum = new HashSum();
     for (const { key: page, value } of snapshot.entries('tail')) {
       if (page >= SPACE_MAX_PAGES) throw new MalformedError(`page ${page} lies outside the space`, -1);
@@ -138,8 +142,7 @@ export class PageTable {
         this.#hashes.set(page, low, high);
         this.#end = page + 1;
       }
-      item.page = page;
-      yield item;
+      yield { page, bytes: stage };
     }
     if (!sum.equals(expected)) {
       const counts = `${sum.pages} pages for the ${expected.pages} it should have`;

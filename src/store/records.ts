@@ -21,8 +21,8 @@ const HASH_BYTES = 8;
 export const RECORD_SPACE = 'space';
 export const RECORD_CHECKPOINT = 'checkpoint';
 export const RELEASED_PREFIX = 'released/';
-/** What names of sinks look like. */
-export const SINK_PATTERN = /^[\x21-\x7e]{1,200}$/;
+/** What names of sinks look like: short enough for a key in UTF-8. */
+export const SINK_PATTERN = /^\P{Cc}{1,160}$/u;
 
 /** A record's bytes. `name` is hashed with it: a record under another's name is refused. */
 export function seal(hasher: PageHasher, kind: string, name: string, body: Uint8Array): Uint8Array {

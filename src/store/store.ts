@@ -77,10 +77,11 @@ export interface Checkpoint {
   /** How many pages it has. */
   readonly pageCount: number;
   /**
-   * Its pages by rising number, verified one by one; throws `EnvironmentError` store-damaged at the first that is not
-   * as it was stored, and at the end when one is missing. `bytes`, and the object, are valid until the next step.
+   * Its pages by rising number, to be read once. Each is verified as it comes, and the whole when the last has come:
+   * act on nothing before. Throws `EnvironmentError` store-damaged at the first page that is not as it was stored, and
+   * at the end when one is missing or of another checkpoint.
    */
-  readonly pages: Iterable<{ readonly page: number; readonly bytes: Uint8Array }>;
+  readonly pages: Iterable<ReadPage>;
 }
 
 /** What anybody may know of a store. */
@@ -210,13 +211,13 @@ export class Store {
       Number.isSafeInteger(commit.seq) && commit.seq > this.#seq,
       'checkpoints are numbered in rising order',
     );
+    const released = Array.from(commit.released ?? [], ([sink, position]) => this.#released(sink, position));
     this.#load();
     const plan = this.#table.change(commit);
     const { seq, meta } = commit;
     const time = Math.trunc(this.#powers.now());
     const body = encodeCheckpoint({ seq, time, sum: this.#table.sum, meta });
     const record = seal(this.#hasher, KIND_CHECKPOINT, RECORD_CHECKPOINT, body);
-    const released = Array.from(commit.released ?? [], ([sink, position]) => this.#released(sink, position));
     try {
       // COMMIT POINT: this transaction. LMDB writes its pages, waits for the disk (fdatasync), writes the one head page
       // that names them, and waits again; that last write, smaller than a sector, is what makes the checkpoint exist.
