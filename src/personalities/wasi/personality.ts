@@ -21,7 +21,7 @@ import { listingCalls } from './listing.ts';
 import { pathCalls } from './paths.ts';
 import { pollCalls } from './poll.ts';
 import { processCalls } from './process.ts';
-import { hasSignature } from './signatures.ts';
+import { guarded, hasSignature } from './signatures.ts';
 import { socketCalls } from './sockets.ts';
 import { createState, D, fill, find, freeNumber, freeState, KIND, openNumbers } from './state.ts';
 
@@ -37,7 +37,8 @@ export type Grant =
   /** A folder of the host: the id of its HostDirectory. */
   | { readonly kind: 'host'; readonly id: number; readonly guest: string; readonly readOnly?: boolean }
   /** A listening or a connected socket: its id. */
-  | { readonly kind: 'listener' | 'socket'; readonly id: number };
+  | { readonly kind: 'listener'; readonly id: number }
+  | { readonly kind: 'socket'; readonly id: number };
 
 export interface StateOptions {
   readonly args: readonly string[];
@@ -61,11 +62,9 @@ export class WasiPersonality implements Personality {
     this.tree = Tree.open(space, ports.clock.realtimeNs());
     const context = new Context(space, this.tree, ports);
     this.#context = context;
-    this.#calls = new Map(
-      [ioCalls, descriptorCalls, listingCalls, pathCalls, pollCalls, processCalls, socketCalls].flatMap(
-        (part) => Object.entries(part(context)),
-      ),
-    );
+    const parts = [ioCalls, descriptorCalls, listingCalls, pathCalls, pollCalls, processCalls, socketCalls];
+    const calls = parts.flatMap((part) => Object.entries(part(context)));
+    this.#calls = new Map(calls.map(([name, call]) => [name, guarded(name, call)]));
   }
 
   /**

@@ -2,6 +2,8 @@
  * The types of preview 1's functions, so that a program that declares one otherwise is refused by name at install, and
  * the functions here may trust the types of their arguments. Letters: i is i32, I is i64; parameters, colon, results.
  */
+import type { Caller, ImportValue, SystemCall } from '../../kernel/caller.ts';
+
 const SIGNATURES: Readonly<Record<string, string>> = {
   args_get: 'ii:i',
   args_sizes_get: 'ii:i',
@@ -51,7 +53,11 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   sock_shutdown: 'ii:i',
 };
 
+/** Value types by their binary codes. */
 const LETTERS: Readonly<Record<number, string>> = { 127: 'i', 126: 'I' };
+
+/** What `typeof` says of an argument of each type. */
+const TYPE_OF: Readonly<Record<string, string>> = { i: 'number', I: 'bigint' };
 
 export const FUNCTION_NAMES: readonly string[] = Object.keys(SIGNATURES);
 
@@ -59,4 +65,35 @@ export const FUNCTION_NAMES: readonly string[] = Object.keys(SIGNATURES);
 export function hasSignature(name: string, params: readonly number[], results: readonly number[]): boolean {
   const letters = (types: readonly number[]): string => types.map((type) => LETTERS[type] ?? '?').join('');
   return SIGNATURES[name] === `${letters(params)}:${letters(results)}`;
+}
+
+/**
+ * The call for callers that may not be what they say: arguments of other types than preview 1's end the domain.
+ * The types a module declares are the compiler's word, and the calls behind this trust their arguments' types.
+ */
+export function guarded(name: string, call: SystemCall): SystemCall {
+  const types = Array.from(SIGNATURES[name]?.split(':')[0] ?? '', (letter) => TYPE_OF[letter] as string);
+  const [t0, t1, t2, t3] = types;
+  type V = ImportValue;
+  const fn = call as (caller: Caller, ...args: V[]) => V | undefined;
+  const wrong = (caller: Caller): never => caller.trap(`${name} was called with arguments of other types`);
+  switch (types.length) {
+    case 0:
+      return call;
+    case 1:
+      return (k: Caller, a: V) => (typeof a === t0 ? fn(k, a) : wrong(k));
+    case 2:
+      return (k: Caller, a: V, b: V) => (typeof a === t0 && typeof b === t1 ? fn(k, a, b) : wrong(k));
+    case 3:
+      return (k: Caller, a: V, b: V, c: V) =>
+        typeof a === t0 && typeof b === t1 && typeof c === t2 ? fn(k, a, b, c) : wrong(k);
+    case 4:
+      return (k: Caller, a: V, b: V, c: V, d: V) =>
+        typeof a === t0 && typeof b === t1 && typeof c === t2 && typeof d === t3
+          ? fn(k, a, b, c, d)
+          : wrong(k);
+    default:
+      return (k: Caller, ...args: V[]) =>
+        types.every((type, i) => typeof args[i] === type) ? fn(k, ...args) : wrong(k);
+  }
 }

@@ -73,23 +73,31 @@ export function find(space: Space, state: number, fd: number): number {
 /** A state with no descriptors. @throws SpaceFullError */
 export function createState(space: Space, args: readonly Uint8Array[], env: readonly Uint8Array[]): number {
   const state = space.heap.alloc(StateRecord.bytes);
-  S.version.set(space, state, STATE_VERSION);
-  const packedArgs = pack(args);
-  S.argCount.set(space, state, args.length);
-  S.argBytes.set(space, state, packedArgs.length);
-  S.args.set(space, state, space.heap.allocBytes(packedArgs));
-  const packedEnv = pack(env);
-  S.envCount.set(space, state, env.length);
-  S.envBytes.set(space, state, packedEnv.length);
-  S.env.set(space, state, space.heap.allocBytes(packedEnv));
-  S.descriptors.set(space, state, space.heap.alloc(FIRST_CAPACITY * DescriptorRecord.bytes));
-  S.capacity.set(space, state, FIRST_CAPACITY);
+  try {
+    S.version.set(space, state, STATE_VERSION);
+    const packedArgs = pack(args);
+    S.argCount.set(space, state, args.length);
+    S.argBytes.set(space, state, packedArgs.length);
+    S.args.set(space, state, space.heap.allocBytes(packedArgs));
+    const packedEnv = pack(env);
+    S.envCount.set(space, state, env.length);
+    S.envBytes.set(space, state, packedEnv.length);
+    S.env.set(space, state, space.heap.allocBytes(packedEnv));
+    S.descriptors.set(space, state, space.heap.alloc(FIRST_CAPACITY * DescriptorRecord.bytes));
+    S.capacity.set(space, state, FIRST_CAPACITY);
+  } catch (error) {
+    freeState(space, state);
+    throw error;
+  }
   return state;
 }
 
 /** Frees the records. What the descriptors stand for has been given back before. */
 export function freeState(space: Space, state: number): void {
-  for (const block of [S.args, S.env, S.descriptors]) space.heap.free(block.get(space, state));
+  for (const field of [S.args, S.env, S.descriptors]) {
+    const block = field.get(space, state);
+    if (block !== 0) space.heap.free(block);
+  }
   space.heap.free(state);
 }
 
