@@ -127,11 +127,15 @@ export class Store {
     this.#lock = lock;
     this.#hasher = new PageHasher(manifest.hashKey);
     const checkpoint = this.#reading((snapshot) => {
-      const record = snapshot.get('record', RECORD_SPACE);
-      if (!record) throw new MalformedError('the record of its space is missing', -1);
-      const space = new TextDecoder().decode(unseal(this.#hasher, KIND_SPACE, RECORD_SPACE, record));
+      const label = snapshot.get('record', RECORD_SPACE);
+      if (!label) throw new MalformedError('the record of its space is missing', -1);
+      const space = new TextDecoder().decode(unseal(this.#hasher, KIND_SPACE, RECORD_SPACE, label));
       if (space !== manifest.space) throw new MalformedError(`it belongs to another space, ${space}`, -1);
-      return this.#record(snapshot);
+      const record = this.#record(snapshot);
+      for (const _ of record ? [] : snapshot.entries('tail')) {
+        throw new MalformedError('it has pages but no checkpoint', -1);
+      }
+      return record;
     });
     this.#seq = checkpoint?.seq ?? -1;
     this.#table = new PageTable(this.#hasher, checkpoint === null);
