@@ -42,6 +42,10 @@ export const HEADROOM_BYTES = 64 << 10;
 export const MODULE_MAX_BYTES = 512 << 20;
 /** Bytes a program may have written that have not got out yet; then its writes block. */
 export const OUTBOX_MAX_BYTES = 1 << 20;
+/** Bytes of standard input that wait in the space to be read; more stays with the host. */
+export const INBOX_MAX_BYTES = 65536;
+/** Bytes written to files of the host that have not got there yet; then writes block. */
+export const HOST_QUEUE_MAX_BYTES = 16 << 20;
 /** Address space the data file of a store may fill, in bytes: a space written twice over, and its programs. */
 export const STORE_MAP_BYTES = 2 ** 36;
 /** Longest name of a domain, in bytes of UTF-8. */

@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { ERRNO } from '../abi/errno.ts';
+import { INBOX_MAX_BYTES } from '../base/limits.ts';
 import { ByteQueue, QUEUE_BYTES } from '../kernel/outbox.ts';
 import type { Block } from '../kernel/outbox-memory.ts';
 import { type Readiness, type StreamObject, type Wake, WOULD_BLOCK } from '../kernel/ports.ts';
@@ -25,7 +26,6 @@ const FIELD = {
 export const STDIN_RECORD_BYTES = FIELD.inbox + QUEUE_BYTES;
 /** The other mode, 0, is the inbox. */
 const FILE = 1;
-const INBOX_MAX_BYTES = 65536;
 
 export class StandardInput implements StreamObject {
   readonly kind = 'stream';
