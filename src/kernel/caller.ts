@@ -10,6 +10,7 @@
  * to several threads: read each byte once, copy before checking. Global addresses got from `range` are good until the
  * call returns; nothing a personality may call moves a domain.
  */
+import type { FunctionShape } from '../abi/program.ts';
 import type { Space } from '../space/index.ts';
 
 /** Words of 64 bits a call can keep while it waits. */
@@ -75,8 +76,20 @@ export interface Ending {
  * The supplier of a program's imports. One object serves all domains of a kernel; it keeps its state in the space.
  */
 export interface Personality {
-  /** The function for an import, or undefined where there is none: the program is then refused, naming it. */
-  resolve(module: string, name: string): SystemCall | undefined;
+  /**
+   * The function for an import of this shape, or undefined where there is none: the program is then refused, naming
+   * it. The function may trust the types of its arguments, so it must not be given for another shape.
+   */
+  resolve(module: string, name: string, shape: FunctionShape): SystemCall | undefined;
+  /**
+   * The same for imports that are no functions (globals, tables, tags). They are shared by all domains that import
+   * them, so only embedders that want that (test suites) have any.
+   */
+  provide?(
+    module: string,
+    name: string,
+    kind: WebAssembly.ExternKindName,
+  ): WebAssembly.ExternValue | undefined;
   /** The domain ends, or is dropped (a volatile one, at recovery): free its state and give its objects back. */
   release?(space: Space, domainId: number, personalityState: number, ending: Ending): void;
   /** The domain's state as plain data, for export; `adopt` makes state of it in another space. */

@@ -4,7 +4,7 @@
  */
 import { FLAG_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
-import { bytes, defineRecord, num, nums, u32 } from './records.ts';
+import { bytes, defineRecord, num, nums, u32, u64 } from './records.ts';
 
 export const SUPERBLOCK_ADDRESS = 0;
 /** "perdure\0" as two words. */
@@ -37,7 +37,7 @@ export const Superblock = defineRecord('superblock', {
   nextDomain: num('kernel', 'Number of the next domain. Never used twice.'),
   nextSegment: num('kernel', 'Low half of the id of the next segment. Never used twice.'),
   sequence: num('kernel', 'Number of the last checkpoint cut; the cut that holds this page has this number.'),
-  clock: num('kernel', 'Monotonic time of the space at the last cut, ns. Goes on over restarts.'),
+  clock: u64('kernel', 'Monotonic time of the space at the last cut, ns. Goes on over restarts.'),
   flag: u32('any', 'The safepoint word; its value in a checkpoint means nothing.'),
   reserved2: u32('kernel', 'Zero.'),
   heapBlocks: num('kernel', 'Blocks of the kernel heap in use.'),

@@ -1,0 +1,220 @@
+/**
+ * Running a domain: the trampoline. It takes the innermost saved frame, calls that function's resume version, hands its
+ * results (or its exception) to the frame outside it, and so on until no frame is left, or the code unwinds.
+ *
+ * Between two frames everything is in the space, so the domain can stop there too, unless an exception is on its way:
+ * that is carried in JavaScript to the next frame at once.
+ */
+import { KIND_BEFORE, reverseFrames } from '../abi/frame.ts';
+import {
+  RESULTS_OFFSET,
+  RESUME_MODE_OFFSET,
+  RESUME_RESULTS,
+  RESUME_SITE_OFFSET,
+  RESUME_THROW,
+  VALUE_BYTES,
+} from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
+import type { Core } from './core.ts';
+import { type Domain, DomainRecord, END, STATE } from './domain.ts';
+import {
+  entryFrame,
+  type FrameHead,
+  FUNCREF,
+  I32,
+  I64,
+  type RawValue,
+  readFrame,
+  readFrameValues,
+} from './frames.ts';
+import type { Instance } from './instance.ts';
+import { growStack } from './memory.ts';
+import { describeTrap, savedLines, TRACE_LINES, type TrapReport } from './traps.ts';
+import { toNumber, toRaw } from './values.ts';
+
+const R = DomainRecord.fields;
+export const DAMAGED = 'damaged call stack';
+
+/** How a slice of a domain ended. */
+export type SliceEnd =
+  /** No frame is left: its outermost function returned. */
+  | { kind: 'returned' }
+  /** It was asked to stop at a safepoint, and can go on. */
+  | { kind: 'paused' }
+  /** It waits in a system call. */
+  | { kind: 'blocked' }
+  /** It is over. `end` is one of END. */
+  | ({ kind: 'ended'; end: number; code: number; exception?: unknown } & TrapReport);
+
+/** Pushes the frame that calls a function. False where there is no room, or the program has no such safepoint. */
+export function pushEntry(domain: Domain, functionIndex: number, args: readonly RawValue[]): boolean {
+  const frame = entryFrame(domain.module.info, functionIndex, args);
+  if (frame === null) return false;
+  while (domain.stackPointer + frame.length > domain.stackLimit) if (!growStack(domain)) return false;
+  domain.space.writeBytes(domain.stackPointer, frame);
+  domain.setStackPointer(domain.stackPointer + frame.length);
+  return true;
+}
+
+/** Results of the function that returned last, by its result types. */
+export function readResults(domain: Domain, functionIndex: number): RawValue[] {
+  const { view } = domain.space;
+  return domain.module.info.functionShape(functionIndex).results.map((type, i) => {
+    const at = domain.region + RESULTS_OFFSET + VALUE_BYTES * i;
+    return { type, low: view.getBigUint64(at, true), high: view.getBigUint64(at + 8, true) };
+  });
+}
+
+/** Runs `domain` (which has an instance) until it returns, pauses, blocks or ends. */
+export function runActivation(core: Core, domain: Domain, stress: boolean): SliceEnd {
+  assert(core.current === null, 'one domain runs at a time');
+  const { instance } = domain;
+  assert(instance !== null, 'a domain that runs has an instance');
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = TRACE_LINES;
+  core.current = domain;
+  core.blocked = false;
+  domain.state = STATE.running;
+  domain.ran = true;
+  let end: SliceEnd | null = null;
+  try {
+    for (let first = true; end === null; first = false) {
+      if (stress) core.raiseFlag();
+      else if (!first && core.flagRaised && domain.pending === null) return { kind: 'paused' };
+      end = step(core, domain, instance);
+    }
+  } finally {
+    core.current = null;
+    domain.pending = null;
+    Error.stackTraceLimit = limit;
+  }
+  const { fault } = core;
+  core.fault = null;
+  if (fault) throw fault.error;
+  return end;
+}
+
+/** Resumes the innermost frame. Null when there may be more to do. */
+function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
+  const { space } = domain;
+  const { info } = domain.module;
+  const base = domain.stackBase;
+  const end = domain.stackPointer;
+  if (end === base) return domain.pending === null ? { kind: 'returned' } : uncaught(domain);
+  const frame = readFrame(space, info, base, end);
+  if (frame === null) return damaged(domain);
+  const offset = frame.start - base;
+  const throwing = domain.pending !== null;
+  try {
+    if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(domain, instance, frame)) {
+      const resume = instance.resumeFunction(frame.trailer.functionIndex);
+      if (resume === null) return damaged(domain);
+      domain.setStackPointer(frame.masks);
+      const { view } = space;
+      view.setUint32(domain.region + RESUME_SITE_OFFSET, frame.layout.site, true);
+      view.setUint32(domain.region + RESUME_MODE_OFFSET, throwing ? RESUME_THROW : RESUME_RESULTS, true);
+      resume();
+    }
+  } catch (error) {
+    return thrown(core, domain, error, offset);
+  }
+  if (domain.ending !== null) return ended(domain);
+  // A frame that was resumed has taken its values off the stack, and nothing else.
+  if (domain.stackPointer !== domain.stackBase + offset) return damaged(domain);
+  domain.pending = null;
+  return null;
+}
+
+/** Something came out of the program's code. */
+function thrown(core: Core, domain: Domain, error: unknown, offset: number): SliceEnd | null {
+  const { space } = domain;
+  if (domain.ending !== null) return ended(domain);
+  if (error instanceof WebAssembly.Exception) {
+    const from = domain.stackBase + offset;
+    const to = domain.stackPointer;
+    if (!error.is(core.unwindTag)) {
+      if (to !== from) return damaged(domain);
+      domain.pending = error;
+      return null;
+    }
+    // Frames were saved from the inside outwards, and without marks.
+    if (from > to || !reverseFrames(space.u8, from, to)) return damaged(domain);
+    space.mark(from, to - from);
+    domain.pending = null;
+    return core.blocked ? { kind: 'blocked' } : { kind: 'paused' };
+  }
+  if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
+    return { kind: 'ended', end: END.trap, code: 0, ...describeTrap(domain, error) };
+  }
+  if (error instanceof TypeError) return damaged(domain); // a resume function of a shape no compiler makes
+  throw error;
+}
+
+function ended(domain: Domain): SliceEnd {
+  const { end, code, reason } = domain.ending as { end: number; code: number; reason: string };
+  domain.ending = null;
+  const trace = end === END.trap ? savedLines(domain, TRACE_LINES).join('\n') : '';
+  return { kind: 'ended', end, code, reason, trace };
+}
+function damaged(domain: Domain): SliceEnd {
+  domain.ending = null;
+  return { kind: 'ended', end: END.trap, code: 0, reason: DAMAGED, trace: '' };
+}
+function uncaught(domain: Domain): SliceEnd {
+  const exception = domain.pending;
+  domain.pending = null;
+  return { kind: 'ended', end: END.exception, code: 0, reason: 'uncaught exception', trace: '', exception };
+}
+
+/**
+ * Whether the quick version of an exported function may be called instead of its resume version: the frame stands
+ * before its first instruction and holds no more than its parameters, so both begin at the same place with the same
+ * values. Functions without safepoints have only the quick version; of the others only those with integers go this
+ * way, since JavaScript does not keep the bits of NaNs, and none while a safepoint is asked for: the quick version
+ * would come to one before it did anything.
+ */
+function mayCallQuick(core: Core, domain: Domain, frame: FrameHead): boolean {
+  const { functionIndex, instructionOffset, kind } = frame.trailer;
+  const { info } = domain.module;
+  if (kind !== KIND_BEFORE || functionIndex < info.importedFunctionCount) return false;
+  if (instructionOffset !== info.firstInstruction(functionIndex)) return false;
+  if (frame.layout.site === 0) return true;
+  if (core.flagRaised || frame.layout.operands.length > 0) return false;
+  const { params, results } = info.functionShape(functionIndex);
+  if (frame.layout.live.some((local) => local >= params.length)) return false;
+  return [...params, ...results].every((type) => type === I32 || type === I64);
+}
+
+/** False, with nothing done, where the function cannot be called from here. */
+function callQuick(domain: Domain, instance: Instance, frame: FrameHead): boolean {
+  const { space, module } = domain;
+  const { functionIndex } = frame.trailer;
+  const call = instance.quickFunction(functionIndex);
+  if (call === null) return false;
+  const { params, results } = module.info.functionShape(functionIndex);
+  const { locals } = readFrameValues(space, module.info, frame);
+  const args = params.map((type, i) => {
+    const raw = locals[i] ?? { type, low: 0n, high: 0n };
+    return type === FUNCREF
+      ? instance.refOf(toNumber({ ...raw, type: I32 }) as number)
+      : (toNumber(raw) ?? null);
+  });
+  domain.setStackPointer(frame.start);
+  const returned: unknown = call(...args);
+  const list = results.length === 0 ? [] : results.length === 1 ? [returned] : (returned as unknown[]);
+  for (const [i, type] of results.entries()) {
+    const value = type === FUNCREF ? { type, low: BigInt(instance.refIndex(list[i])), high: 0n } : null;
+    const raw = value ?? toRaw(type, list[i] as number | bigint | null);
+    const at = domain.region + RESULTS_OFFSET + VALUE_BYTES * i;
+    space.view.setBigUint64(at, BigInt.asUintN(64, raw?.low ?? 0n), true);
+    space.view.setBigUint64(at + 8, 0n, true);
+  }
+  return true;
+}
+
+/** Throws away the saved frames: for a resident domain whose call is over. */
+export function clearFrames(domain: Domain): void {
+  domain.setStackPointer(domain.stackBase);
+  domain.clearScratch();
+  R.entry.set(domain.space, domain.at, 0);
+}

@@ -1,0 +1,134 @@
+/**
+ * The kernel's side of `Caller`: one object for all system calls of a core, speaking for whichever domain runs.
+ */
+import { FRAME_BYTES } from '../base/limits.ts';
+import type { Space } from '../space/index.ts';
+import { type Caller, SCRATCH_WORDS } from './caller.ts';
+import type { Core } from './core.ts';
+import { DomainRecord, END, NO_DEADLINE } from './domain.ts';
+
+const R = DomainRecord.fields;
+
+export class CoreCaller implements Caller {
+  readonly #core: Core;
+  readonly space: Space;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.space = core.space;
+  }
+
+  get domainId(): number {
+    return this.#core.caller().id;
+  }
+  get name(): string {
+    return this.#core.caller().name;
+  }
+  get personalityState(): number {
+    return R.personality.get(this.space, this.#core.caller().at);
+  }
+  set personalityState(address: number) {
+    R.personality.set(this.space, this.#core.caller().at, address);
+  }
+  get memoryBytes(): number {
+    return R.pages.get(this.space, this.#core.caller().at) * FRAME_BYTES;
+  }
+
+  range(pointer: number, length: number): number {
+    const domain = this.#core.caller();
+    // i32 arguments come signed; a near address is what their bits say. A memory64 program's are far below 2^53.
+    if (pointer < 0) pointer += 0x100000000;
+    if (length < 0) length += 0x100000000;
+    if (!(pointer >= 0 && length >= 0)) return -1;
+    if (pointer + length > R.pages.get(this.space, domain.at) * FRAME_BYTES) return -1;
+    return R.region.get(this.space, domain.at) + domain.controlBytes + pointer;
+  }
+  readBytes(pointer: number, length: number): Uint8Array<ArrayBuffer> | null {
+    const at = this.range(pointer, length);
+    return at < 0 ? null : this.space.readBytes(at, length < 0 ? length + 0x100000000 : length);
+  }
+  writeBytes(pointer: number, data: Uint8Array): boolean {
+    const at = this.range(pointer, data.length);
+    if (at < 0) return false;
+    this.space.writeBytes(at, data);
+    return true;
+  }
+
+  getU8(pointer: number): number {
+    const at = this.range(pointer, 1);
+    return at < 0 ? -1 : (this.space.u8[at] as number);
+  }
+  getU16(pointer: number): number {
+    const at = this.range(pointer, 2);
+    return at < 0 ? -1 : this.space.view.getUint16(at, true);
+  }
+  getU32(pointer: number): number {
+    const at = this.range(pointer, 4);
+    return at < 0 ? -1 : this.space.view.getUint32(at, true);
+  }
+  getU64(pointer: number): bigint {
+    const at = this.range(pointer, 8);
+    return at < 0 ? -1n : this.space.view.getBigUint64(at, true);
+  }
+  setU8(pointer: number, value: number): boolean {
+    const at = this.range(pointer, 1);
+    if (at >= 0) this.space.setU8(at, value);
+    return at >= 0;
+  }
+  setU16(pointer: number, value: number): boolean {
+    const at = this.range(pointer, 2);
+    if (at < 0) return false;
+    this.space.view.setUint16(at, value, true);
+    this.space.mark(at, 2);
+    return true;
+  }
+  setU32(pointer: number, value: number): boolean {
+    const at = this.range(pointer, 4);
+    if (at < 0) return false;
+    this.space.view.setUint32(at, value, true);
+    this.space.mark(at, 4);
+    return true;
+  }
+  setU64(pointer: number, value: bigint): boolean {
+    const at = this.range(pointer, 8);
+    if (at < 0) return false;
+    this.space.view.setBigUint64(at, value, true);
+    this.space.mark(at, 8);
+    return true;
+  }
+
+  getScratch(word: number): bigint {
+    return this.space.view.getBigUint64(this.#scratch(word), true);
+  }
+  setScratch(word: number, value: bigint): void {
+    this.space.setU64(this.#scratch(word), value);
+    R.scratchUsed.set(this.space, this.#core.caller().at, 1);
+  }
+  #scratch(word: number): number {
+    return R.scratch.address(this.#core.caller().at) + 8 * (word & (SCRATCH_WORDS - 1));
+  }
+
+  now(): bigint {
+    return this.#core.now() + this.#core.caller().clockOffset;
+  }
+  block(deadline?: bigint): never {
+    const domain = this.#core.caller();
+    domain.deadline = deadline === undefined ? NO_DEADLINE : clamp(deadline - domain.clockOffset);
+    this.#core.blocked = true;
+    throw this.#core.unwind;
+  }
+  yield(): void {
+    this.#core.yielded = true;
+    this.#core.raiseFlag();
+  }
+  exit(code: number): never {
+    this.#core.endCurrent(END.exit, code | 0, '');
+  }
+  trap(reason: string): never {
+    this.#core.trap(reason);
+  }
+}
+
+function clamp(time: bigint): bigint {
+  return time < 0n ? 0n : time > NO_DEADLINE ? NO_DEADLINE : time;
+}

@@ -1,0 +1,84 @@
+/**
+ * The core: what one thread running the kernel has in its hands while it runs. All of it is of the moment; nothing
+ * here outlives a checkpoint. One domain runs at a time, so system calls find their caller in `current`.
+ */
+import { FLAG_ADDRESS } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
+import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import type { Personality } from './caller.ts';
+import { type Domain, END } from './domain.ts';
+
+/** What the kernel takes from its host. */
+export interface Powers {
+  /** Nanoseconds from any fixed point, never going back. */
+  monotonicNs(): bigint;
+  /** Processor time of this thread, microseconds. */
+  threadCpuMicros(): number;
+}
+
+export class Core {
+  readonly space: Space;
+  readonly powers: Powers;
+  readonly personality: Personality;
+  /** The tag by which running code unwinds, and the one exception of it that system calls throw. */
+  readonly unwindTag = new WebAssembly.Tag({ parameters: [] });
+  readonly unwind = new WebAssembly.Exception(this.unwindTag, []);
+  current: Domain | null = null;
+  /** The current system call waits: the domain becomes blocked when it has unwound. */
+  blocked = false;
+  /** The current domain gave up the rest of its slice. */
+  yielded = false;
+  /** An error of ours came up inside a system call; thrown again when the domain has unwound. */
+  fault: { error: unknown } | null = null;
+  readonly #clockBase: bigint;
+
+  constructor(space: Space, powers: Powers, personality: Personality) {
+    this.space = space;
+    this.powers = powers;
+    this.personality = personality;
+    this.#clockBase = Superblock.fields.clock.get(space, SUPERBLOCK_ADDRESS) - powers.monotonicNs();
+  }
+
+  /** Monotonic time of the space, ns: goes on from the last checkpoint after a restart. */
+  now(): bigint {
+    return this.#clockBase + this.powers.monotonicNs();
+  }
+
+  raiseFlag(): void {
+    Atomics.store(this.space.i32, FLAG_ADDRESS >> 2, 1);
+  }
+  clearFlag(): void {
+    Atomics.store(this.space.i32, FLAG_ADDRESS >> 2, 0);
+  }
+  get flagRaised(): boolean {
+    return Atomics.load(this.space.i32, FLAG_ADDRESS >> 2) !== 0;
+  }
+
+  /** The domain whose system call this is. */
+  caller(): Domain {
+    assert(this.current !== null, 'a system call has a caller');
+    return this.current;
+  }
+
+  /** Ends the running domain: its code unwinds, then it is gone. Throws; what it throws no program can keep. */
+  endCurrent(end: number, code: number, reason: string): never {
+    this.caller().ending ??= { end, code, reason };
+    throw this.unwind;
+  }
+  trap(reason: string): never {
+    this.endCurrent(END.trap, 0, reason);
+  }
+
+  /** What to throw into the program when a system call threw `error`. */
+  translate(error: unknown): unknown {
+    if (error === this.unwind) return error;
+    const domain = this.caller();
+    if (error instanceof SpaceFullError) {
+      domain.ending ??= { end: END.limit, code: 0, reason: error.message };
+    } else {
+      this.fault ??= { error };
+      domain.ending ??= { end: END.killed, code: 0, reason: 'an internal error of the system' };
+    }
+    return this.unwind;
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * The domain record and its handle. Everything a domain is lies in the record and what hangs off it; `Domain` objects
+ * are handles that cache nothing but the name and the running instance, and are rebuilt after recovery.
+ *
+ * Use the accessors; never keep what they return over a call that may change it.
+ */
+import { CONTROL } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
+import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES } from '../base/limits.ts';
+import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../space/index.ts';
+import { SCRATCH_WORDS } from './caller.ts';
+import type { Instance } from './instance.ts';
+import type { LoadedModule } from './program.ts';
+
+/** States of a domain. Numbers are part of the checkpoint. */
+export const STATE = {
+  /** No frames: nothing to run (not started, or resident between calls). */
+  created: 1,
+  /** Wants to run. */
+  ready: 2,
+  running: 3,
+  /** Waits in a system call. */
+  blocked: 4,
+  /** Will not run again; memory and frames are given back. */
+  exited: 5,
+  /** Suspended by its owner until resumed. */
+  stopped: 6,
+} as const;
+export type StateName = keyof typeof STATE;
+export const STATE_NAMES: readonly (StateName | undefined)[] = Object.entries(STATE).reduce<StateName[]>(
+  (names, [name, value]) => {
+    names[value] = name as StateName;
+    return names;
+  },
+  [],
+);
+
+/** How a domain ended. Numbers are part of the checkpoint. */
+export const END = { none: 0, exit: 1, trap: 2, limit: 3, killed: 4, exception: 5 } as const;
+export type EndName = keyof typeof END;
+export const END_NAMES = Object.keys(END) as EndName[];
+
+export const FLAG = {
+  /** Not part of checkpoints; gone after a restart. */
+  volatile: 1,
+  /** Nobody is attached to its streams. */
+  detached: 2,
+  /** Goes on to exist when its function has returned or trapped: for embedders that call it again. */
+  resident: 4,
+  /** Its data segments are in place and its state zone is valid: instances restore instead of initialise. */
+  initialised: 8,
+  /** Imports nobody supplies are functions that trap. */
+  trapUnknown: 16,
+  /** Its start function has been called. */
+  started: 32,
+} as const;
+
+export const NO_DEADLINE = 0xffff_ffff_ffff_ffffn;
+
+export const DomainRecord = defineRecord('domain', {
+  id: u32('kernel', 'Number of the domain; never used twice.'),
+  state: u8('core', 'One of STATE.'),
+  flags: u8('kernel', 'FLAG bits.'),
+  end: u8('core', 'One of END.'),
+  scratchUsed: u8('core', '1 when a scratch word may be non-zero.'),
+  exitCode: i32('core', 'Exit code, for END.exit.'),
+  memories: u32('kernel', 'Memories of the program.'),
+  nameBytes: u32('kernel', 'Length of the name.'),
+  row: u32('kernel', 'Its row in the domain table.'),
+  name: bytes(DOMAIN_NAME_MAX_BYTES, 'kernel', 'UTF-8.'),
+  hash: bytes(32, 'kernel', 'SHA-256 of its program.'),
+  region: num('core', 'Address of its region (hdr).'),
+  regionFrames: u32('core', 'Frames of the region.'),
+  stackFrames: u32('core', 'Frames of the frame stack.'),
+  pages: num('core', 'WebAssembly pages of memory 0.'),
+  stack: num('core', 'Address of the extent for saved frames.'),
+  more: num('core', 'Heap block: address, frames, pages (u64 each) of each further memory.'),
+  memoryLimit: num('kernel', 'Most bytes of all its memories.'),
+  cpuLimit: num('kernel', 'Most processor time in microseconds, 0 for no limit.'),
+  cpuUsed: num('core', 'Processor time used, microseconds.'),
+  created: u64('kernel', 'Time of the space when it was made, ns.'),
+  personality: num('owner', "Address of the personality's state, 0 for none."),
+  tables: num('kernel', 'Heap block with saved tables, 0 for none.'),
+  reason: num('core', 'Heap block: why it ended (UTF-8), 0 for none.'),
+  reasonBytes: u32('core', 'Length of it.'),
+  traceBytes: u32('core', 'Length of the call stack text.'),
+  trace: num('core', 'Heap block: the call stack at the end (UTF-8), 0 for none.'),
+  entry: u32('core', 'Function the activation began with.'),
+  reserved: u32('kernel', 'Zero.'),
+  deadline: u64('core', 'When the blocked activation wants to be woken, ns; NO_DEADLINE for never.'),
+  clockOffset: u64(
+    'kernel',
+    "Its time less the time of the space (two's complement): it keeps its own when carried over.",
+  ),
+  scratch: bytes(8 * SCRATCH_WORDS, 'core', 'Scratch words of the system call in progress.'),
+});
+const R = DomainRecord.fields;
+
+/** One memory's extent: memory 0 without the control area. */
+export interface Extent {
+  address: number;
+  frames: number;
+  pages: number;
+}
+
+export class Domain {
+  readonly space: Space;
+  /** Address of the record. */
+  readonly at: number;
+  readonly id: number;
+  readonly name: string;
+  readonly module: LoadedModule;
+  /** The running form; null until needed. */
+  instance: Instance | null = null;
+  /** False once it was removed: its record may be another's now. */
+  alive = true;
+  /** In the ready queue. */
+  queued = false;
+  /** A wake came while it ran: its next block returns to the queue at once. */
+  wakePending = false;
+  /** It ran since the last cut, so saved state is stale. */
+  ran = false;
+  /** Set by the kernel inside a system call: the domain ends as soon as it has unwound. */
+  ending: { end: number; code: number; reason: string } | null = null;
+  /** The exception a resumed call site is to throw. Never lives over a safepoint. */
+  pending: unknown = null;
+
+  constructor(space: Space, at: number, module: LoadedModule) {
+    this.space = space;
+    this.at = at;
+    this.module = module;
+    this.id = R.id.get(space, at);
+    this.name = new TextDecoder().decode(R.name.get(space, at).subarray(0, R.nameBytes.get(space, at)));
+  }
+
+  get state(): number {
+    return R.state.get(this.space, this.at);
+  }
+  set state(value: number) {
+    R.state.set(this.space, this.at, value);
+  }
+  hasFlag(flag: number): boolean {
+    return (R.flags.get(this.space, this.at) & flag) !== 0;
+  }
+  setFlag(flag: number, on: boolean): void {
+    const flags = R.flags.get(this.space, this.at);
+    R.flags.set(this.space, this.at, on ? flags | flag : flags & ~flag);
+  }
+
+  /** hdr: where the region begins. */
+  get region(): number {
+    return R.region.get(this.space, this.at);
+  }
+  get controlBytes(): number {
+    return this.module.evidence.controlBytes;
+  }
+  /** WebAssembly pages of one memory. */
+  pagesOf(memory: number): number {
+    return memory === 0 ? R.pages.get(this.space, this.at) : this.extent(memory).pages;
+  }
+  /** Bytes of one memory. */
+  bytesOf(memory: number): number {
+    return this.pagesOf(memory) * FRAME_BYTES;
+  }
+  /** Global address of near address 0. */
+  addressOf(memory: number): number {
+    return memory === 0 ? this.region + this.controlBytes : this.extent(memory).address;
+  }
+  /** Bytes of all memories: what the limit is about. */
+  get memoryBytes(): number {
+    let pages = 0;
+    for (let i = 0; i < R.memories.get(this.space, this.at); i++) pages += this.pagesOf(i);
+    return pages * FRAME_BYTES;
+  }
+  get memoryCount(): number {
+    return R.memories.get(this.space, this.at);
+  }
+
+  /** The extent of a memory; of memory 0 the region, whose frames include the control area. */
+  extent(memory: number): Extent {
+    const space = this.space;
+    if (memory === 0) {
+      return {
+        address: this.region,
+        frames: R.regionFrames.get(space, this.at),
+        pages: R.pages.get(space, this.at),
+      };
+    }
+    const block = R.more.get(space, this.at) + 24 * (memory - 1);
+    return {
+      address: space.getNumber(block),
+      frames: space.getNumber(block + 8),
+      pages: space.getNumber(block + 16),
+    };
+  }
+  setExtent(memory: number, extent: Extent): void {
+    const space = this.space;
+    if (memory === 0) {
+      R.region.set(space, this.at, extent.address);
+      R.regionFrames.set(space, this.at, extent.frames);
+      R.pages.set(space, this.at, extent.pages);
+      return;
+    }
+    const block = R.more.get(space, this.at) + 24 * (memory - 1);
+    space.setNumber(block, extent.address);
+    space.setNumber(block + 8, extent.frames);
+    space.setNumber(block + 16, extent.pages);
+  }
+
+  get stackBase(): number {
+    return R.stack.get(this.space, this.at);
+  }
+  get stackLimit(): number {
+    return this.stackBase + R.stackFrames.get(this.space, this.at) * FRAME_BYTES;
+  }
+  /** Past the last saved frame. */
+  get stackPointer(): number {
+    const value = this.space.getNumber(this.region + CONTROL.stackPointer);
+    assert(value >= this.stackBase && value <= this.stackLimit, 'the stack pointer stays on the frame stack');
+    return value;
+  }
+  setStackPointer(value: number): void {
+    this.space.setNumber(this.region + CONTROL.stackPointer, value);
+  }
+
+  /** In time of the space. */
+  get deadline(): bigint {
+    return R.deadline.get(this.space, this.at);
+  }
+  set deadline(value: bigint) {
+    R.deadline.set(this.space, this.at, value);
+  }
+  get clockOffset(): bigint {
+    return BigInt.asIntN(64, R.clockOffset.get(this.space, this.at));
+  }
+  set clockOffset(value: bigint) {
+    R.clockOffset.set(this.space, this.at, BigInt.asUintN(64, value));
+  }
+
+  /** Why it ended, and its call stack then; empty where there is none. */
+  get reason(): string {
+    return this.#text(R.reason.get(this.space, this.at), R.reasonBytes.get(this.space, this.at));
+  }
+  get trace(): string {
+    return this.#text(R.trace.get(this.space, this.at), R.traceBytes.get(this.space, this.at));
+  }
+  setTexts(reason: string, trace: string): void {
+    const { space, at } = this;
+    for (const [field, length, text] of [
+      [R.reason, R.reasonBytes, reason],
+      [R.trace, R.traceBytes, trace],
+    ] as const) {
+      const old = field.get(space, at);
+      if (old !== 0) space.heap.free(old);
+      const encoded = new TextEncoder().encode(text);
+      field.set(space, at, encoded.length === 0 ? 0 : space.heap.allocBytes(encoded));
+      length.set(space, at, encoded.length);
+    }
+  }
+  #text(block: number, length: number): string {
+    return block === 0 ? '' : new TextDecoder().decode(this.space.readBytes(block, length));
+  }
+
+  /** Host references in saved frames of a volatile domain. They are kept as long as it lives. */
+  keepExtern(reference: unknown): number {
+    const known = this.#externs.indexOf(reference);
+    return known >= 0 ? known : this.#externs.push(reference) - 1;
+  }
+  externOf(id: number): unknown {
+    return this.#externs[id] ?? null;
+  }
+  readonly #externs: unknown[] = [];
+
+  clearScratch(): void {
+    if (R.scratchUsed.get(this.space, this.at) === 0) return;
+    this.space.zero(R.scratch.address(this.at), 8 * SCRATCH_WORDS);
+    R.scratchUsed.set(this.space, this.at, 0);
+  }
+}
+
+/** The program's hash in a record, as text. */
+export function hashOf(space: Space, at: number): string {
+  return Array.from(R.hash.get(space, at), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

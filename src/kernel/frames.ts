@@ -1,0 +1,188 @@
+/**
+ * Reading and making saved call frames (abi/frame.ts) against what the program says their shape is. A frame stack may
+ * hold anything: a program can push what it likes, an imported archive even more. Everything is checked against the
+ * bounds and the layout; what does not fit is null, never an assertion.
+ */
+import {
+  FRAME_VERSION,
+  type FrameTrailer,
+  frameBytes,
+  KIND_BEFORE,
+  KIND_CALLING,
+  maskWordsFor,
+  readTrailer,
+  TRAILER_BYTES,
+  trailerPlace,
+  trailerShape,
+} from '../abi/frame.ts';
+import type { Space } from '../space/index.ts';
+import type { FrameLayout, ProgramInfo, ValueType } from './program.ts';
+
+export const I32 = 0x7f;
+export const I64 = 0x7e;
+export const F32 = 0x7d;
+export const F64 = 0x7c;
+export const V128 = 0x7b;
+export const FUNCREF = 0x70;
+export const EXTERNREF = 0x6f;
+export const EXNREF = 0x69;
+
+/** A value as its bits: `high` is 0 but for v128. */
+export interface RawValue {
+  type: ValueType;
+  low: bigint;
+  high: bigint;
+}
+
+export interface FrameHead {
+  /** Where the frame begins. */
+  start: number;
+  /** Where its masks begin: past its values. */
+  masks: number;
+  trailer: FrameTrailer;
+  layout: FrameLayout;
+}
+
+/** What the kernel remembers of a program's frames. */
+interface Shapes {
+  /** Layouts by function, offset and kind; null where there is no safepoint. */
+  layouts: Map<string, FrameLayout | null>;
+  /** Words of 8 bytes that an exception takes, its tag included. */
+  exceptionSlots: number;
+}
+const shapesOf = new WeakMap<ProgramInfo, Shapes>();
+
+function shapes(info: ProgramInfo): Shapes {
+  let known = shapesOf.get(info);
+  if (known === undefined) {
+    let most = 0;
+    for (let tag = 0; ; tag++) {
+      const params = info.tagParams(tag);
+      if (params === null) break;
+      most = Math.max(
+        most,
+        params.reduce((sum, type) => sum + (type === V128 ? 2 : 1), 0),
+      );
+    }
+    known = { layouts: new Map(), exceptionSlots: most + 1 };
+    shapesOf.set(info, known);
+  }
+  return known;
+}
+
+/** `info.frameLayout`, asked once for each place. */
+function layoutAt(
+  info: ProgramInfo,
+  functionIndex: number,
+  offset: number,
+  kind: number,
+): FrameLayout | null {
+  const { layouts } = shapes(info);
+  const key = `${functionIndex},${offset},${kind}`;
+  let layout = layouts.get(key);
+  if (layout === undefined) {
+    layout = info.frameLayout(functionIndex, offset, kind);
+    // Forged frames may name any place: only those that exist are remembered.
+    if (layout !== null) layouts.set(key, layout);
+  }
+  return layout;
+}
+
+const slotsOf = (type: ValueType, exceptionSlots: number): number =>
+  type === V128 ? 2 : type === EXNREF ? exceptionSlots : 1;
+
+/** The frame that ends at `end`, on a stack that begins at `base`; null where there is none that fits the program. */
+export function readFrame(space: Space, info: ProgramInfo, base: number, end: number): FrameHead | null {
+  if (end - TRAILER_BYTES < base) return null;
+  const { view } = space;
+  const trailer = readTrailer(view, end);
+  const { functionIndex, kind } = trailer;
+  if (trailer.version !== FRAME_VERSION || (kind !== KIND_BEFORE && kind !== KIND_CALLING)) return null;
+  const start = end - frameBytes(trailer);
+  if (functionIndex >= info.functionCount || start < base) return null;
+  const layout = layoutAt(info, functionIndex, trailer.instructionOffset, kind);
+  if (layout === null || layout.operands.length !== trailer.operands) return null;
+  if (trailer.maskWords !== maskWordsFor(layout.locals.length)) return null;
+  const masks = end - TRAILER_BYTES - 8 * trailer.maskWords;
+  // The code that resumes expects exactly the locals that live there, so the masks must name these and no others.
+  let slots = 0;
+  let next = 0;
+  const { exceptionSlots } = shapes(info);
+  for (let word = 0; word < trailer.maskWords * 2; word++) {
+    let want = 0;
+    for (; next < layout.live.length && (layout.live[next] as number) < 32 * (word + 1); next++) {
+      const local = layout.live[next] as number;
+      want |= 1 << (local & 31);
+      slots += slotsOf(layout.locals[local] as ValueType, exceptionSlots);
+    }
+    if (view.getInt32(masks + 4 * word, true) !== want) return null;
+  }
+  for (const type of layout.operands) slots += slotsOf(type, exceptionSlots);
+  return slots === trailer.slots ? { start, masks, trailer, layout } : null;
+}
+
+/** Values of a frame that was read from the same place. A local that is dead there is null. */
+export function readFrameValues(
+  space: Space,
+  info: ProgramInfo,
+  frame: FrameHead,
+): { locals: (RawValue | null)[]; operands: RawValue[] } {
+  const { exceptionSlots } = shapes(info);
+  const { layout } = frame;
+  let at = frame.start;
+  const next = (type: ValueType): RawValue => {
+    const end = at + 8 * slotsOf(type, exceptionSlots);
+    // Of an exception its tag is told, which lies at the end.
+    const low = space.view.getBigUint64(type === EXNREF ? end - 8 : at, true);
+    const high = type === V128 ? space.view.getBigUint64(at + 8, true) : 0n;
+    at = end;
+    return { type, low, high };
+  };
+  const locals: (RawValue | null)[] = layout.locals.map(() => null);
+  for (const local of layout.live) locals[local] = next(layout.locals[local] as ValueType);
+  return { locals, operands: layout.operands.map(next) };
+}
+
+/** Whether every frame in [base, end) fits the program. */
+export function framesAreWhole(space: Space, info: ProgramInfo, base: number, end: number): boolean {
+  while (end > base) {
+    const frame = readFrame(space, info, base, end);
+    if (frame === null) return false;
+    end = frame.start;
+  }
+  return true;
+}
+
+/**
+ * The frame that starts a function: before its first instruction, with those of its parameters that live there.
+ * @param args one for each parameter, of its type
+ */
+export function entryFrame(
+  info: ProgramInfo,
+  functionIndex: number,
+  args: readonly RawValue[],
+): Uint8Array<ArrayBuffer> | null {
+  const offset = info.firstInstruction(functionIndex);
+  const layout = layoutAt(info, functionIndex, offset, KIND_BEFORE);
+  if (layout === null || layout.operands.length > 0) return null;
+  const { exceptionSlots } = shapes(info);
+  const maskWords = maskWordsFor(layout.locals.length);
+  let slots = 0;
+  for (const local of layout.live) slots += slotsOf(layout.locals[local] as ValueType, exceptionSlots);
+  const bytes = new Uint8Array(8 * (slots + maskWords) + TRAILER_BYTES);
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  for (const local of layout.live) {
+    const type = layout.locals[local] as ValueType;
+    const { low, high } = args[local] ?? { low: 0n, high: 0n }; // other locals begin as zero
+    const end = at + 8 * slotsOf(type, exceptionSlots);
+    view.setBigUint64(type === EXNREF ? end - 8 : at, low, true);
+    if (type === V128) view.setBigUint64(at + 8, high, true);
+    const byte = 8 * slots + 8 * (local >> 6) + ((local & 63) >> 3);
+    bytes[byte] = (bytes[byte] as number) | (1 << (local & 7));
+    at = end;
+  }
+  view.setBigUint64(bytes.length - 16, trailerPlace(functionIndex, offset), true);
+  view.setBigUint64(bytes.length - 8, trailerShape(KIND_BEFORE, 0, maskWords, slots), true);
+  return bytes;
+}

@@ -1,0 +1,215 @@
+/**
+ * A domain as plain data: what `export` writes to a file and `import` makes a domain of in another space, on another
+ * machine, under a later compiler. Everything is in terms of the program as it was shipped: memories, globals by
+ * index, tables by function index, saved frames. Addresses and anything of the space it came from are left out.
+ *
+ * An image may come from anywhere: `adoptImage` believes nothing.
+ */
+import { TRAILER_BYTES } from '../abi/frame.ts';
+import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
+import { EnvironmentError, MalformedError } from '../base/errors.ts';
+import { FRAME_BYTES, FRAME_STACK_MAX_BYTES, SPACE_MAX_FRAMES } from '../base/limits.ts';
+import { SCRATCH_WORDS } from './caller.ts';
+import type { Core } from './core.ts';
+import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from './domain.ts';
+import { framesAreWhole } from './frames.ts';
+import { growStack, placeDomain } from './memory.ts';
+import type { StateSlot } from './program.ts';
+import { markControl, mostResults, savedTables } from './saved.ts';
+
+const R = DomainRecord.fields;
+export const IMAGE_VERSION = 1;
+
+export interface SlotImage {
+  kind: StateSlot['kind'];
+  index: number;
+  type: number;
+  /** VALUE_BYTES bytes. */
+  value: Uint8Array;
+}
+
+export interface MemoryImage {
+  /** Pages of 64 KiB. */
+  pages: number;
+  /** What is not zero: pieces of at most 64 KiB. */
+  pieces: { offset: number; bytes: Uint8Array }[];
+}
+
+export interface DomainImage {
+  version: number;
+  name: string;
+  /** SHA-256 of the program, hexadecimal. */
+  hash: string;
+  state: 'created' | 'ready' | 'blocked' | 'stopped';
+  memoryLimitBytes: number;
+  cpuLimitMs: number;
+  cpuMicros: number;
+  resident: boolean;
+  started: boolean;
+  trapUnknownImports: boolean;
+  memories: MemoryImage[];
+  slots: SlotImage[];
+  /** Results of the last call that returned, VALUE_BYTES each. */
+  results: Uint8Array;
+  /** Saved call frames (abi/frame.ts), outermost first. */
+  frames: Uint8Array;
+  /** See saved.ts; empty where no table can change. */
+  tables: Int32Array;
+  scratch: Uint8Array;
+  /** Function the activation began with. */
+  entry: number;
+  /** Its own time, ns. */
+  clock: bigint;
+  /** What the personality makes of its state. */
+  personality: unknown;
+}
+
+/** @throws EnvironmentError for a domain that has ended or is volatile */
+export function makeImage(core: Core, domain: Domain): DomainImage {
+  const { space, at } = domain;
+  const { info } = domain.module;
+  if (domain.state === STATE.exited) {
+    throw new EnvironmentError('ended', `${domain.name} has ended: there is nothing to export`);
+  }
+  const results = VALUE_BYTES * mostResults(domain.module);
+  const state = R.personality.get(space, at);
+  return {
+    version: IMAGE_VERSION,
+    name: domain.name,
+    hash: domain.module.hash,
+    state: STATE_NAMES[domain.state] as DomainImage['state'],
+    memoryLimitBytes: R.memoryLimit.get(space, at),
+    cpuLimitMs: R.cpuLimit.get(space, at) / 1000,
+    cpuMicros: R.cpuUsed.get(space, at),
+    resident: domain.hasFlag(FLAG.resident),
+    started: domain.hasFlag(FLAG.started),
+    trapUnknownImports: domain.hasFlag(FLAG.trapUnknown),
+    memories: Array.from({ length: domain.memoryCount }, (_, i) => memoryImage(domain, i)),
+    slots: info.stateSlots.map(({ kind, index, type, offset }) => ({
+      ...{ kind, index, type },
+      value: space.readBytes(domain.region + offset, VALUE_BYTES),
+    })),
+    results: space.readBytes(domain.region + RESULTS_OFFSET, results),
+    frames: space.readBytes(domain.stackBase, domain.stackPointer - domain.stackBase),
+    tables: savedTables(space, domain) ?? new Int32Array(0),
+    scratch: R.scratch.get(space, at),
+    entry: R.entry.get(space, at),
+    clock: core.now() + domain.clockOffset,
+    personality: state === 0 ? null : (core.personality.describe?.(space, domain.id, state) ?? null),
+  };
+}
+
+function memoryImage(domain: Domain, memory: number): MemoryImage {
+  const { space } = domain;
+  const from = domain.addressOf(memory);
+  const pieces: MemoryImage['pieces'] = [];
+  for (let offset = 0; offset < domain.bytesOf(memory); offset += FRAME_BYTES) {
+    const bytes = space.readBytes(from + offset, FRAME_BYTES);
+    let [first, end] = [0, FRAME_BYTES];
+    while (first < end && bytes[first] === 0) first++;
+    while (end > first && bytes[end - 1] === 0) end--;
+    if (end > first) pieces.push({ offset: offset + first, bytes: bytes.slice(first, end) });
+  }
+  return { pages: domain.pagesOf(memory), pieces };
+}
+
+function demand(ok: boolean, what: string): asserts ok {
+  if (!ok) throw new MalformedError(`domain image: ${what}`, -1);
+}
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
+
+/**
+ * Fills a new domain's record from an image. True where it wants to run.
+ * @throws MalformedError, EnvironmentError, SpaceFullError; the caller drops the record
+ */
+export function adoptImage(core: Core, domain: Domain, image: DomainImage): boolean {
+  const { space, at, module } = domain;
+  demand(image.version === IMAGE_VERSION, `version ${String(image.version)} is not ${IMAGE_VERSION}`);
+  demand(image.hash === module.hash, 'it is of another program');
+  demand(['created', 'ready', 'blocked', 'stopped'].includes(image.state), 'its state is none');
+  demand(
+    Array.isArray(image.memories) && image.memories.length === module.evidence.memories.length,
+    'memories',
+  );
+  demand(isCount(image.cpuMicros) && isCount(image.memoryLimitBytes) && image.cpuLimitMs >= 0, 'limits');
+  for (const [i, memory] of image.memories.entries()) {
+    demand(isCount(memory?.pages) && memory.pages <= SPACE_MAX_FRAMES, 'the size of a memory');
+    demand(memory.pages >= (module.evidence.memories[i]?.min ?? 0), 'a memory is smaller than it can be');
+    demand(Array.isArray(memory.pieces), 'the contents of a memory');
+  }
+  placeDomain(
+    domain,
+    image.memories.map(({ pages }) => pages),
+  );
+  for (const [i, memory] of image.memories.entries()) {
+    for (const piece of memory.pieces) {
+      demand(isCount(piece?.offset) && isBytes(piece.bytes), 'a piece of memory');
+      demand(piece.offset + piece.bytes.length <= domain.bytesOf(i), 'a piece of memory lies outside');
+      space.writeBytes(domain.addressOf(i) + piece.offset, piece.bytes);
+    }
+  }
+  adoptState(domain, image);
+  adoptFrames(domain, image);
+  demand(isCount(image.entry) && image.entry < module.info.functionCount, 'the function it began with');
+  R.entry.set(space, at, image.entry);
+  R.cpuUsed.set(space, at, image.cpuMicros);
+  demand(typeof image.clock === 'bigint', 'its clock');
+  domain.clockOffset = BigInt.asIntN(64, image.clock - core.now());
+  domain.deadline = NO_DEADLINE;
+  domain.setFlag(FLAG.started, image.started === true);
+  domain.setFlag(FLAG.initialised, true);
+  if (image.personality !== null) {
+    demand(core.personality.adopt !== undefined, 'its personality keeps no state here');
+    R.personality.set(space, at, core.personality.adopt(space, domain.id, image.personality));
+  }
+  if (image.state === 'stopped') domain.state = STATE.stopped;
+  return image.state === 'ready' || image.state === 'blocked';
+}
+
+/** Globals, flags, results, tables. */
+function adoptState(domain: Domain, image: DomainImage): void {
+  const { space, at, module } = domain;
+  demand(Array.isArray(image.slots), 'globals');
+  const given = new Map<string, Uint8Array>();
+  for (const slot of image.slots) {
+    demand(isBytes(slot?.value) && slot.value.length === VALUE_BYTES, 'a global');
+    given.set(`${slot.kind} ${slot.index} ${slot.type}`, slot.value);
+  }
+  for (const { kind, index, type, offset } of module.info.stateSlots) {
+    const value = given.get(`${kind} ${index} ${type}`);
+    demand(value !== undefined, `${kind} ${index} is missing`);
+    space.writeBytes(domain.region + offset, value);
+  }
+  demand(isBytes(image.results) && image.results.length <= VALUE_BYTES * mostResults(module), 'results');
+  space.writeBytes(domain.region + RESULTS_OFFSET, image.results);
+  demand(image.tables instanceof Int32Array, 'tables');
+  if (image.tables.length > 0) {
+    const bytes = new Uint8Array(image.tables.buffer, image.tables.byteOffset, image.tables.byteLength);
+    const block = space.heap.alloc(8 + bytes.length);
+    R.tables.set(space, at, block);
+    space.setU32(block, bytes.length);
+    space.writeBytes(block + 8, bytes);
+  }
+  demand(isBytes(image.scratch) && image.scratch.length === 8 * SCRATCH_WORDS, 'the call in progress');
+  R.scratch.set(space, at, image.scratch);
+  R.scratchUsed.set(space, at, 1);
+  markControl(domain);
+}
+
+function adoptFrames(domain: Domain, image: DomainImage): void {
+  const { space } = domain;
+  const { frames } = image;
+  demand(
+    isBytes(frames) && frames.length % 8 === 0 && frames.length <= FRAME_STACK_MAX_BYTES,
+    'saved frames',
+  );
+  demand(image.state === 'created' ? frames.length === 0 : frames.length >= TRAILER_BYTES, 'saved frames');
+  while (domain.stackLimit - domain.stackBase < frames.length) {
+    demand(growStack(domain), 'saved frames are more than there is room for');
+  }
+  space.writeBytes(domain.stackBase, frames);
+  domain.setStackPointer(domain.stackBase + frames.length);
+  const whole = framesAreWhole(space, domain.module.info, domain.stackBase, domain.stackPointer);
+  demand(whole, 'saved frames are not whole frames of this program');
+}

@@ -1,0 +1,230 @@
+/**
+ * What a rewritten module imports: the system functions and the personality's, bound once for each module and shared by
+ * all its instances. Every function is total: arguments come from code that may be hostile.
+ *
+ * Each call first makes sure of native stack for the kernel (headroom.ts) and ends in one of three ways: it returns;
+ * it unwinds the domain (to wait, or to end it); never by any other exception, which a program's catch_all could
+ * catch in the middle of something.
+ */
+import { SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
+import { EnvironmentError } from '../base/errors.ts';
+import { CoreCaller } from './call.ts';
+import type { Caller, ImportValue, SystemCall } from './caller.ts';
+import type { Core } from './core.ts';
+import { END, FLAG, NO_DEADLINE } from './domain.ts';
+import { headroom } from './headroom.ts';
+import { growMemory, growStack } from './memory.ts';
+import type { LoadedModule } from './program.ts';
+
+export const STACK_EXHAUSTED = 'call stack exhausted';
+
+export class Imports {
+  readonly #core: Core;
+  readonly #caller: Caller;
+  readonly #system: Record<string, WebAssembly.ExternValue>;
+  readonly #strict = new WeakMap<LoadedModule, WebAssembly.Imports>();
+  readonly #trapping = new WeakMap<LoadedModule, WebAssembly.Imports>();
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#caller = new CoreCaller(core);
+    this.#system = this.#systemFunctions();
+  }
+
+  /**
+   * The import object for a module.
+   * @param trapUnknown imports nobody supplies become functions that trap when called.
+   * @throws EnvironmentError naming all imports nobody supplies.
+   */
+  for(module: LoadedModule, trapUnknown: boolean): WebAssembly.Imports {
+    const cache = trapUnknown ? this.#trapping : this.#strict;
+    let imports = cache.get(module);
+    if (imports === undefined) {
+      imports = this.#build(module, trapUnknown);
+      cache.set(module, imports);
+    }
+    return imports;
+  }
+
+  #build(module: LoadedModule, trapUnknown: boolean): WebAssembly.Imports {
+    const imports: WebAssembly.Imports = { [SYSTEM_MODULE]: this.#system };
+    const unknown: string[] = [];
+    let functionIndex = 0;
+    for (const { module: from, name, kind } of WebAssembly.Module.imports(module.program)) {
+      if (from === SYSTEM_MODULE) continue;
+      const value =
+        kind === 'function'
+          ? this.#function(module, functionIndex++, from, name, trapUnknown)
+          : this.#core.personality.provide?.(from, name, kind);
+      if (value === undefined) unknown.push(`${from}.${name}${kind === 'function' ? '' : ` (${kind})`}`);
+      else {
+        // A null prototype, so that no name of an import finds something of ours.
+        imports[from] ??= Object.create(null) as Record<string, WebAssembly.ExternValue>;
+        imports[from][name] = value;
+      }
+    }
+    if (unknown.length > 0) {
+      throw new EnvironmentError(
+        'unknown-imports',
+        `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
+        'run it with --trap-unknown-imports if it can do without them',
+      );
+    }
+    return imports;
+  }
+
+  #function(
+    module: LoadedModule,
+    functionIndex: number,
+    from: string,
+    name: string,
+    trapUnknown: boolean,
+  ): WebAssembly.Func | undefined {
+    const shape = module.info.functionShape(functionIndex);
+    let call = this.#core.personality.resolve(from, name, shape);
+    if (call === undefined && trapUnknown) call = (caller) => caller.trap(`unknown import ${from}.${name}`);
+    if (call === undefined) return undefined;
+    return this.#bind(call, shape.params.length);
+  }
+
+  /** Fixed arities, since collecting the arguments in an array would cost each call more than the rest of this does. */
+  #bind(call: SystemCall, arity: number): WebAssembly.Func {
+    const [core, caller] = [this.#core, this.#caller];
+    type V = ImportValue;
+    const fn = call as (caller: Caller, ...args: V[]) => V | undefined;
+    const run = (body: () => V | undefined): V | undefined => {
+      this.#enter();
+      try {
+        const result = body();
+        core.caller().clearScratch();
+        return result;
+      } catch (error) {
+        throw core.translate(error);
+      }
+    };
+    switch (arity) {
+      case 0:
+        return () => run(() => fn(caller));
+      case 1:
+        return (a: V) => run(() => fn(caller, a));
+      case 2:
+        return (a: V, b: V) => run(() => fn(caller, a, b));
+      case 3:
+        return (a: V, b: V, c: V) => run(() => fn(caller, a, b, c));
+      case 4:
+        return (a: V, b: V, c: V, d: V) => run(() => fn(caller, a, b, c, d));
+      default:
+        return (...args: V[]) => run(() => fn(caller, ...args));
+    }
+  }
+
+  /** Before any kernel code runs for a call: room on the native stack, and a domain that is not ending. */
+  #enter(): void {
+    const core = this.#core;
+    try {
+      headroom();
+    } catch {
+      core.trap(STACK_EXHAUSTED);
+    }
+    core.blocked = false;
+    if (core.caller().ending !== null) throw core.unwind;
+  }
+
+  #systemFunctions(): Record<string, WebAssembly.ExternValue> {
+    const core = this.#core;
+    const safely =
+      <A extends unknown[], T>(body: (...args: A) => T) =>
+      (...args: A): T => {
+        this.#enterStack();
+        try {
+          return body(...args);
+        } catch (error) {
+          throw core.translate(error);
+        }
+      };
+    return {
+      [SPACE_IMPORT]: core.space.memory,
+      [UNWIND_IMPORT]: core.unwindTag,
+      grow: safely((memory: number, delta: bigint): bigint => {
+        const pages = BigInt.asUintN(64, delta);
+        return pages > 0xffffffffn ? -1n : BigInt(growMemory(core.caller(), memory >>> 0, Number(pages)));
+      }),
+      rethrow: (): never => {
+        const domain = core.caller();
+        const { pending } = domain;
+        domain.pending = null;
+        // Only code that no compiler made asks for an exception when there is none.
+        if (!(pending instanceof WebAssembly.Exception)) core.trap('damaged call stack');
+        throw pending;
+      },
+      stack: safely((): void => {
+        const domain = core.caller();
+        if (domain.ending === null && growStack(domain)) return;
+        // The domain ends: its frames are of no use, so the rest of the unwinding may overwrite them.
+        const unwinding = domain.ending !== null;
+        domain.ending ??= { end: END.trap, code: 0, reason: STACK_EXHAUSTED };
+        domain.setStackPointer(domain.stackBase);
+        if (!unwinding) throw core.unwind;
+      }),
+      wait: safely(
+        (memory: number, address: bigint, expected: bigint, timeout: bigint, width: number): number =>
+          this.#wait(memory >>> 0, BigInt.asUintN(64, address), expected, timeout, width),
+      ),
+      notify: safely((memory: number, address: bigint): number => {
+        this.#atomic(memory >>> 0, BigInt.asUintN(64, address), 4);
+        return 0; // one activation a domain: nobody else can wait on its memory
+      }),
+      ref_index: safely((reference: unknown): number => core.caller().instance?.refIndex(reference) ?? -1),
+      extern_id: safely((reference: unknown): number => {
+        if (reference === null) return -1;
+        const domain = core.caller();
+        if (!domain.hasFlag(FLAG.volatile)) core.trap('a host reference cannot be kept');
+        return domain.keepExtern(reference);
+      }),
+      extern_of: safely((id: number): unknown => core.caller().externOf(id)),
+    };
+  }
+
+  /** Like `#enter` for calls that saving frames needs, so an ending domain may make them too. */
+  #enterStack(): void {
+    try {
+      headroom();
+    } catch {
+      this.#core.trap(STACK_EXHAUSTED);
+    }
+  }
+
+  /** Global address of an atomic access, or the trap wasm has for it. */
+  #atomic(memory: number, address: bigint, width: number): number {
+    const domain = this.#core.caller();
+    const bytes = memory < domain.memoryCount ? domain.bytesOf(memory) : 0;
+    if (address > BigInt(bytes - width)) this.#core.trap('out of bounds memory access');
+    if (Number(address) % width !== 0) this.#core.trap('unaligned atomic');
+    return domain.addressOf(memory) + Number(address);
+  }
+
+  #wait(memory: number, address: bigint, expected: bigint, timeout: bigint, width: number): number {
+    const [core, caller] = [this.#core, this.#caller];
+    const at = this.#atomic(memory, address, width === 8 ? 8 : 4);
+    const domain = core.caller();
+    if (domain.module.evidence.memories[memory]?.shared !== true) core.trap('expected shared memory');
+    // Called again after a wait: scratch 0 is 1, scratch 1 the deadline.
+    const waiting = caller.getScratch(0) === 1n;
+    if (!waiting) {
+      const view = core.space.view;
+      const value = width === 8 ? view.getBigInt64(at, true) : BigInt(view.getInt32(at, true));
+      const wanted = width === 8 ? BigInt.asIntN(64, expected) : BigInt.asIntN(32, expected);
+      if (value !== wanted) return 1;
+      const deadline = timeout < 0n ? NO_DEADLINE : caller.now() + timeout;
+      caller.setScratch(0, 1n);
+      caller.setScratch(1, deadline);
+      return caller.block(timeout < 0n ? undefined : deadline);
+    }
+    const deadline = caller.getScratch(1);
+    if (deadline !== NO_DEADLINE && caller.now() >= deadline) {
+      domain.clearScratch();
+      return 2;
+    }
+    return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A domain's running form: an instance of its rewritten module over the space. It holds nothing that is not in the
+ * space too, or can be made again from there: drop it at any time between slices and make another.
+ */
+import { EXPORT, GUEST_EXPORT } from '../abi/system.ts';
+import { assert } from '../base/assert.ts';
+import type { Domain } from './domain.ts';
+import type { LoadedModule } from './program.ts';
+
+const names = new WeakMap<LoadedModule, Map<number, string>>();
+/** Exported functions of a program by index: one name for each. */
+function exportNames(module: LoadedModule): Map<number, string> {
+  let map = names.get(module);
+  if (map === undefined) {
+    map = new Map();
+    for (const { name, kind } of WebAssembly.Module.exports(module.program)) {
+      if (kind !== 'function' || !name.startsWith(GUEST_EXPORT)) continue;
+      const plain = name.slice(GUEST_EXPORT.length);
+      map.set(module.info.exportedFunction(plain), plain);
+    }
+    names.set(module, map);
+  }
+  return map;
+}
+
+/** A call into the rewritten module with nothing passed and nothing returned. */
+type Plain = () => void;
+
+export class Instance {
+  readonly exports: WebAssembly.Exports;
+  readonly #module: LoadedModule;
+  readonly #hdr: WebAssembly.Global;
+  /** Limit global of each memory, and base global (null for memory 0, which hdr stands for). */
+  readonly #limits: WebAssembly.Global[] = [];
+  readonly #bases: (WebAssembly.Global | null)[] = [];
+  readonly #resume: WebAssembly.Table;
+  readonly #refs: WebAssembly.Table | null;
+  #refIndex: Map<unknown, number> | null = null;
+
+  /**
+   * Instantiates: active element segments are applied, which may trap as wasm does.
+   * @throws WebAssembly.RuntimeError or LinkError
+   */
+  constructor(domain: Domain, imports: WebAssembly.Imports) {
+    const { exports } = new WebAssembly.Instance(domain.module.program, imports);
+    this.exports = exports;
+    this.#module = domain.module;
+    this.#hdr = exports[EXPORT.hdr] as WebAssembly.Global;
+    this.#resume = exports[EXPORT.resume] as WebAssembly.Table;
+    this.#refs = (exports[EXPORT.refs] as WebAssembly.Table | undefined) ?? null;
+    assert(this.#hdr !== undefined && this.#resume !== undefined, 'a verified module exports hdr and resume');
+    for (let i = 0; i < domain.module.evidence.memories.length; i++) {
+      this.#limits.push(exports[EXPORT.limit + i] as WebAssembly.Global);
+      this.#bases.push(i === 0 ? null : (exports[EXPORT.base + i] as WebAssembly.Global));
+    }
+    this.place(domain);
+  }
+
+  /** Tells the code where its domain lies now and how large its memories are. */
+  place(domain: Domain): void {
+    this.#hdr.value = BigInt(domain.region);
+    for (let i = 0; i < this.#limits.length; i++) {
+      (this.#limits[i] as WebAssembly.Global).value = BigInt(domain.bytesOf(i));
+      const base = this.#bases[i];
+      if (base) base.value = BigInt(domain.addressOf(i));
+    }
+  }
+
+  init(): void {
+    (this.exports[EXPORT.init] as Plain)();
+  }
+  save(): void {
+    (this.exports[EXPORT.save] as Plain)();
+  }
+  restore(): void {
+    (this.exports[EXPORT.restore] as Plain)();
+  }
+
+  /** The resume function of a function of the program, or null where it has none. */
+  resumeFunction(functionIndex: number): Plain | null {
+    const { length } = this.#resume;
+    return functionIndex < length ? (this.#resume.get(functionIndex) as Plain | null) : null;
+  }
+
+  /** The quick version of a function of the program, or null where it is not at hand. */
+  quickFunction(functionIndex: number): WebAssembly.Func | null {
+    const name = exportNames(this.#module).get(functionIndex);
+    const value = name === undefined ? undefined : this.exports[GUEST_EXPORT + name];
+    return typeof value === 'function' ? (value as WebAssembly.Func) : null;
+  }
+
+  /** A table of the program. */
+  table(index: number): WebAssembly.Table | undefined {
+    return this.exports[EXPORT.table + index] as WebAssembly.Table | undefined;
+  }
+
+  /** The original index of a function of this program, -1 for null or a function of none. */
+  refIndex(reference: unknown): number {
+    if (reference === null || this.#refs === null) return -1;
+    if (this.#refIndex === null) {
+      this.#refIndex = new Map();
+      for (let i = 0; i < this.#refs.length; i++) {
+        const each: unknown = this.#refs.get(i);
+        if (each !== null) this.#refIndex.set(each, i);
+      }
+    }
+    return this.#refIndex.get(reference) ?? -1;
+  }
+
+  /** The function of an original index, null for -1 and for what is none. */
+  refOf(index: number): unknown {
+    return this.#refs !== null && index >= 0 && index < this.#refs.length ? this.#refs.get(index) : null;
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Where a domain lies: its region, further memories and frame stack, how they grow and how they move. A domain may be
+ * moved whenever none of its code runs, and by the calls it makes itself (grow, stack): its code reads base and limit
+ * again after every call.
+ */
+import { CONTROL } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
+import { EnvironmentError } from '../base/errors.ts';
+import {
+  FRAME_BYTES,
+  FRAME_STACK_FIRST_BYTES,
+  FRAME_STACK_MAX_BYTES,
+  MEMORY32_MAX_PAGES,
+  MEMORY64_MAX_PAGES,
+} from '../base/limits.ts';
+import { OWNER, OWNER_VOLATILE, type Space, SpaceFullError } from '../space/index.ts';
+import { type Domain, DomainRecord, FLAG } from './domain.ts';
+
+const R = DomainRecord.fields;
+
+function ownerOf(domain: Domain): number {
+  return (OWNER.domain | domain.id | (domain.hasFlag(FLAG.volatile) ? OWNER_VOLATILE : 0)) >>> 0;
+}
+
+/** Frames of control area in front of memory 0. */
+const controlFrames = (domain: Domain): number => domain.controlBytes / FRAME_BYTES;
+
+/** Most pages a memory may have: by its declaration, and by what near addresses can reach. */
+function maxPages(domain: Domain, memory: number): number {
+  const { is64, max } = domain.module.evidence.memories[memory] as { is64: boolean; max: number };
+  const reach = is64 ? MEMORY64_MAX_PAGES : MEMORY32_MAX_PAGES;
+  return max < 0 ? reach : Math.min(max, reach);
+}
+
+/**
+ * Gives a new domain its extents, with `pages[i]` pages for memory i.
+ * @throws EnvironmentError where that is more than it may have; SpaceFullError. Nothing is kept then.
+ */
+export function placeDomain(domain: Domain, pages: readonly number[]): void {
+  const { space, at } = domain;
+  const { memories } = domain.module.evidence;
+  const bytes = pages.reduce((sum, n) => sum + n, 0) * FRAME_BYTES;
+  const limit = R.memoryLimit.get(space, at);
+  if (bytes > limit) {
+    throw new EnvironmentError(
+      'memory-limit',
+      `${domain.name}: the program begins with ${mib(bytes)} of memory, its limit is ${mib(limit)}`,
+      'give it more with --memory',
+    );
+  }
+  for (const [i, n] of pages.entries()) {
+    if (n > maxPages(domain, i)) {
+      throw new EnvironmentError(
+        'memory-limit',
+        `${domain.name}: memory ${i} has ${n} pages; ${maxPages(domain, i)} are the most it can have`,
+      );
+    }
+  }
+  try {
+    R.memories.set(space, at, memories.length);
+    if (memories.length > 1) R.more.set(space, at, space.heap.alloc(24 * (memories.length - 1)));
+    const frames = controlFrames(domain) + (pages[0] ?? 0);
+    domain.setExtent(0, {
+      address: space.frames.alloc(frames, ownerOf(domain)),
+      frames,
+      pages: pages[0] ?? 0,
+    });
+    for (let i = 1; i < pages.length; i++) {
+      const n = pages[i] as number;
+      // An empty memory has no extent yet; its base is never used, since every access fails its check first.
+      const address = n === 0 ? 0 : space.frames.alloc(n, ownerOf(domain));
+      domain.setExtent(i, { address, frames: n, pages: n });
+    }
+    const stackFrames = FRAME_STACK_FIRST_BYTES / FRAME_BYTES;
+    R.stack.set(space, at, space.frames.alloc(stackFrames, ownerOf(domain)));
+    R.stackFrames.set(space, at, stackFrames);
+  } catch (error) {
+    releaseExtents(domain);
+    throw error;
+  }
+  domain.setStackPointer(domain.stackBase);
+  writeControl(domain);
+}
+
+/** Gives all extents back. */
+export function releaseExtents(domain: Domain): void {
+  const { space, at } = domain;
+  const give = (address: number, frames: number): void => {
+    if (address !== 0 && frames > 0) space.frames.free(address, frames);
+  };
+  if (R.more.get(space, at) !== 0) {
+    for (let i = 1; i < domain.memoryCount; i++) {
+      const { address, frames } = domain.extent(i);
+      give(address, frames);
+    }
+    space.heap.free(R.more.get(space, at));
+    R.more.set(space, at, 0);
+  }
+  give(domain.region, R.regionFrames.get(space, at));
+  give(R.stack.get(space, at), R.stackFrames.get(space, at));
+  domain.setExtent(0, { address: 0, frames: 0, pages: 0 });
+  R.memories.set(space, at, 0);
+  R.stack.set(space, at, 0);
+  R.stackFrames.set(space, at, 0);
+}
+
+/** Writes the control page from the record: absolute addresses of the frame stack. The stack pointer stays as it is. */
+export function writeControl(domain: Domain): void {
+  domain.space.setNumber(domain.region + CONTROL.stackBase, domain.stackBase);
+  domain.space.setNumber(domain.region + CONTROL.stackLimit, domain.stackLimit);
+}
+
+/**
+ * memory.grow: the size in pages before, or -1 where the program may not have more or there is no room. May move the
+ * memory; the instance's globals follow.
+ */
+export function growMemory(domain: Domain, memory: number, delta: number): number {
+  if (memory >= domain.memoryCount) return -1; // only code that no compiler made asks this
+  const extent = domain.extent(memory);
+  const pages = extent.pages + delta;
+  if (pages > maxPages(domain, memory)) return -1;
+  if (domain.memoryBytes + delta * FRAME_BYTES > R.memoryLimit.get(domain.space, domain.at)) return -1;
+  if (delta === 0) return extent.pages;
+  const needed = pages + (memory === 0 ? controlFrames(domain) : 0);
+  if (needed > extent.frames && !makeRoom(domain, memory, needed)) return -1;
+  domain.setExtent(memory, { ...domain.extent(memory), pages });
+  domain.instance?.place(domain);
+  return extent.pages;
+}
+
+function makeRoom(domain: Domain, memory: number, needed: number): boolean {
+  const { space } = domain;
+  const extent = domain.extent(memory);
+  if (extent.address !== 0 && space.frames.growInPlace(extent.address, extent.frames, needed)) {
+    domain.setExtent(memory, { ...extent, frames: needed });
+    return true;
+  }
+  // Whoever had to move once will grow again: leave room, so that growing by pages does not copy for each.
+  const roomy = needed + (needed >> 2);
+  for (const frames of [roomy, needed]) {
+    try {
+      moveMemory(domain, memory, frames);
+      return true;
+    } catch (error) {
+      if (!(error instanceof SpaceFullError)) throw error;
+    }
+  }
+  return false;
+}
+
+/** Moves one memory (memory 0 with its control area) to a new extent of at least its frames. */
+function moveMemory(domain: Domain, memory: number, frames: number): void {
+  const { space } = domain;
+  const extent = domain.extent(memory);
+  assert(frames >= extent.frames, 'a memory is moved to where it fits');
+  const to = space.frames.alloc(frames, ownerOf(domain));
+  if (extent.frames > 0) {
+    space.frames.copyInto(to, extent.address, extent.frames);
+    space.frames.free(extent.address, extent.frames);
+  }
+  domain.setExtent(memory, { address: to, frames, pages: extent.pages });
+  domain.instance?.place(domain);
+}
+
+/**
+ * More room for saved frames: twice what there was. False when it has the most it may have, or there is no room.
+ */
+export function growStack(domain: Domain): boolean {
+  const { space, at } = domain;
+  const frames = R.stackFrames.get(space, at);
+  const wanted = Math.min(frames * 2, FRAME_STACK_MAX_BYTES / FRAME_BYTES);
+  if (wanted <= frames) return false;
+  if (space.frames.growInPlace(domain.stackBase, frames, wanted)) {
+    R.stackFrames.set(space, at, wanted);
+    writeControl(domain);
+    return true;
+  }
+  try {
+    moveStack(domain, wanted);
+    return true;
+  } catch (error) {
+    if (error instanceof SpaceFullError) return false;
+    throw error;
+  }
+}
+
+function moveStack(domain: Domain, frames: number): void {
+  const { space, at } = domain;
+  const from = domain.stackBase;
+  const used = domain.stackPointer - from;
+  const to = space.frames.alloc(frames, ownerOf(domain));
+  space.frames.copyInto(to, from, R.stackFrames.get(space, at));
+  space.frames.free(from, R.stackFrames.get(space, at));
+  R.stack.set(space, at, to);
+  R.stackFrames.set(space, at, frames);
+  domain.setStackPointer(to + used);
+  writeControl(domain);
+}
+
+/**
+ * Moves everything the domain has to other frames. It may be in any state but running.
+ * @throws SpaceFullError with the domain whole, though parts may have moved.
+ */
+export function relocateDomain(domain: Domain): void {
+  for (let i = 0; i < Math.max(1, domain.memoryCount); i++) {
+    const { frames } = domain.extent(i);
+    if (frames > 0) moveMemory(domain, i, frames);
+  }
+  moveStack(domain, R.stackFrames.get(domain.space, domain.at));
+}
+
+function mib(bytes: number): string {
+  return `${Math.round((bytes / 0x100000) * 10) / 10} MiB`;
+}
+
+/** Bytes of the space a domain holds, its records apart. */
+export function framesOf(space: Space, domain: Domain): number {
+  let frames = R.stackFrames.get(space, domain.at);
+  for (let i = 0; i < Math.max(1, domain.memoryCount); i++) frames += domain.extent(i).frames;
+  return frames * FRAME_BYTES;
+}

@@ -1,0 +1,116 @@
+/**
+ * What of a running instance must be put into the space before a checkpoint, and back into a new instance after it:
+ * the program's mutable globals (its own code does that: `save` and `restore`) and its tables.
+ */
+import { RESULTS_OFFSET, STATE_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
+import { PAGE_BYTES } from '../base/limits.ts';
+import type { Space } from '../space/index.ts';
+import { type Domain, DomainRecord } from './domain.ts';
+import type { Instance } from './instance.ts';
+import type { LoadedModule } from './program.ts';
+
+const R = DomainRecord.fields;
+
+const zones = new WeakMap<LoadedModule, number>();
+/** Bytes of control area that a program uses: control page, results, globals and flags. */
+export function usedControlBytes(module: LoadedModule): number {
+  let bytes = zones.get(module);
+  if (bytes === undefined) {
+    const { info, evidence } = module;
+    bytes = RESULTS_OFFSET + VALUE_BYTES * mostResults(module);
+    for (const { offset } of info.stateSlots) bytes = Math.max(bytes, offset + VALUE_BYTES);
+    assert(bytes <= evidence.controlBytes, 'the control area holds the state zone');
+    zones.set(module, bytes);
+  }
+  return bytes;
+}
+
+const results = new WeakMap<LoadedModule, number>();
+/** Most results any function of the program has. */
+export function mostResults(module: LoadedModule): number {
+  let most = results.get(module);
+  if (most === undefined) {
+    most = 0;
+    const { info } = module;
+    for (let i = 0; i < info.functionCount; i++) most = Math.max(most, info.functionShape(i).results.length);
+    results.set(module, most);
+  }
+  return most;
+}
+
+/** Marks the control page and state zone, which running code changes without marks. */
+export function markControl(domain: Domain): void {
+  const end = Math.max(usedControlBytes(domain.module), STATE_OFFSET);
+  domain.space.mark(domain.region, Math.ceil(end / PAGE_BYTES) * PAGE_BYTES);
+}
+
+/** Tables as one block: u32 tables; for each u32 index, u32 length, i32 function indices (-1: null). */
+export function readTables(instance: Instance, indices: readonly number[]): Int32Array<ArrayBuffer> {
+  const words: number[] = [indices.length];
+  for (const index of indices) {
+    const table = instance.table(index);
+    assert(table !== undefined, 'tables that change are exported');
+    const length = Number(table.length);
+    words.push(index, length);
+    for (let i = 0; i < length; i++) words.push(instance.refIndex(table.get(i)));
+  }
+  return Int32Array.from(words);
+}
+
+/** The reverse; data that does not fit the program is refused: false, tables half set. */
+export function writeTables(instance: Instance, words: Int32Array): boolean {
+  let at = 1;
+  for (let n = words[0] ?? 0; n > 0; n--) {
+    const index = words[at] as number;
+    const length = words[at + 1] as number;
+    at += 2;
+    const table = instance.table(index);
+    if (table === undefined || !(length >= 0) || at + length > words.length) return false;
+    const have = Number(table.length);
+    if (length < have) return false; // tables never shrink
+    try {
+      if (length > have) table.grow(length - have);
+      for (let i = 0; i < length; i++) table.set(i, instance.refOf(words[at + i] as number));
+    } catch {
+      return false; // longer than its declaration allows
+    }
+    at += length;
+  }
+  return at === words.length;
+}
+
+/** Saves the tables that can change; writes only where something did. */
+export function saveTables(space: Space, domain: Domain, instance: Instance): void {
+  const { mutableTables } = domain.module.info;
+  if (mutableTables.length === 0) return;
+  const words = readTables(instance, mutableTables);
+  const bytes = new Uint8Array(words.buffer);
+  const old = R.tables.get(space, domain.at);
+  if (old !== 0 && space.view.getUint32(old, true) === bytes.length) {
+    const have = space.u8.subarray(old + 8, old + 8 + bytes.length);
+    if (bytes.every((byte, i) => have[i] === byte)) return;
+  }
+  // The length comes first, in 8 bytes.
+  const block = space.heap.alloc(8 + bytes.length);
+  space.setU32(block, bytes.length);
+  space.writeBytes(block + 8, bytes);
+  R.tables.set(space, domain.at, block);
+  if (old !== 0) space.heap.free(old);
+}
+
+/** The words `saveTables` kept, or null. */
+export function savedTables(space: Space, domain: Domain): Int32Array<ArrayBuffer> | null {
+  const block = R.tables.get(space, domain.at);
+  if (block === 0) return null;
+  return new Int32Array(space.readBytes(block + 8, space.view.getUint32(block, true)).buffer);
+}
+
+/** Puts everything a checkpoint needs of a running instance into the space. */
+export function saveInstance(space: Space, domain: Domain): void {
+  const { instance } = domain;
+  assert(instance !== null, 'only a running form is saved');
+  instance.save();
+  saveTables(space, domain, instance);
+  markControl(domain);
+}
