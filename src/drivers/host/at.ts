@@ -121,7 +121,7 @@ export function statAt(directory: number, name: string): FullStat | number {
 /** What a symbolic link says, as a binary string. */
 export function readlinkAt(directory: number, name: string): string | number {
   try {
-    return fs.readlinkSync(pathOf(directory, name), 'latin1' as BufferEncoding);
+    return toBinary(fs.readlinkSync(pathOf(directory, name), 'buffer'));
   } catch (error) {
     return -errnoOf(error);
   }
@@ -130,7 +130,7 @@ export function readlinkAt(directory: number, name: string): string | number {
 /** Names in a directory, in no order. */
 export function namesIn(directory: number): string[] | number {
   try {
-    return fs.readdirSync(`/proc/self/fd/${directory}/`, 'latin1' as BufferEncoding);
+    return fs.readdirSync(`/proc/self/fd/${directory}/`, 'buffer').map(toBinary);
   } catch (error) {
     return -errnoOf(error);
   }
@@ -169,9 +169,9 @@ export function symlinkAt(target: string, directory: number, name: string): numb
   return attempt(() => fs.symlinkSync(Buffer.from(target, 'latin1'), pathOf(directory, name)));
 }
 
-/** Node passes times as a double of seconds, of which the host gets whole microseconds; this rounds to those. */
+/** Node passes times as a double of seconds: a present-day time comes out within a quarter of a microsecond. */
 function seconds(ns: bigint): number {
-  return (Number(ns / 1000n) + 0.3) / 1e6;
+  return Number(ns) / 1e9;
 }
 
 /** Times of what a descriptor stands for: not a symbolic link. */
