@@ -1,0 +1,223 @@
+/**
+ * Rewritten modules made by hand, byte by byte, for tests of the verifier: the contract of abi/ without the compiler.
+ * `assemble(parts)` lays out imports, prelude, wrappers, quick and resume functions as the compiler would; the code of
+ * functions is written with the small words below. Nothing is checked here: tests make broken modules with it too.
+ */
+import { type Evidence, encodeEvidence, packRoles, type RoleLocal } from '../../src/abi/evidence.ts';
+import type { TemplateFunction } from '../../src/abi/prelude.ts';
+import { copyTemplate, fillTemplate, initTemplate, preludeFunctions } from '../../src/abi/prelude.ts';
+import { SYSTEM_IMPORTS } from '../../src/abi/system.ts';
+import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
+import { SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../../src/base/limits.ts';
+
+export const I32 = 0x7f;
+export const I64 = 0x7e;
+export const FUNCREF = 0x70;
+export const H = 65536;
+
+export function u(value: number | bigint): number[] {
+  const out: number[] = [];
+  pushUnsigned(out, value);
+  return out;
+}
+export function s(value: number | bigint): number[] {
+  const out: number[] = [];
+  pushSigned(out, value);
+  return out;
+}
+
+// Words for code.
+export const get = (local: number): number[] => [0x20, ...u(local)];
+export const set = (local: number): number[] => [0x21, ...u(local)];
+export const tee = (local: number): number[] => [0x22, ...u(local)];
+export const global = (index: number): number[] => [0x23, ...u(index)];
+export const i32 = (value: number): number[] => [0x41, ...s(value)];
+export const i64 = (value: number | bigint): number[] => [0x42, ...s(value)];
+export const access = (code: number | number[], offset: number | bigint): number[] => [
+  ...[code].flat(),
+  0,
+  ...u(offset),
+];
+export const call = (index: number): number[] => [0x10, ...u(index)];
+export const br = (label: number): number[] => [0x0c, ...u(label)];
+export const brIf = (label: number): number[] => [0x0d, ...u(label)];
+export const BLOCK = [0x02, 0x40];
+export const LOOP = [0x03, 0x40];
+export const IF = [0x04, 0x40];
+export const ELSE = 0x05;
+export const END = 0x0b;
+export const UNREACHABLE = 0x00;
+export const RETURN = 0x0f;
+export const DROP = 0x1a;
+export const ADD = 0x7c;
+export const GT_U = 0x56;
+export const OR = 0x72;
+export const SHR_U = 0x88;
+export const EXTEND_U = 0xad;
+export const LOAD = 0x28;
+export const LOAD64 = 0x29;
+export const STORE = 0x36;
+export const STORE64 = 0x37;
+export const STORE8 = 0x3a;
+
+export interface FunctionParts {
+  params: number[];
+  results: number[];
+  locals?: number[];
+  roles?: RoleLocal[];
+  code: number[];
+}
+
+export interface ModuleParts {
+  memories?: { is64: boolean; min: number; max: number }[];
+  /** Imported functions of the program, from module "env", named "0", "1", …: parameters and results. */
+  imports?: { params: number[]; results: number[] }[];
+  templates?: Evidence['templateList'];
+  quick: FunctionParts[];
+  resume?: FunctionParts[];
+  save?: FunctionParts;
+  /** Program globals: mutable i64. */
+  globals?: number;
+  datas?: number[][];
+  /** Whether there is a refs table. */
+  refs?: boolean;
+}
+
+const name = (text: string): number[] => {
+  const bytes = [...new TextEncoder().encode(text)];
+  return [...u(bytes.length), ...bytes];
+};
+const vector = (items: readonly number[][]): number[] => [...u(items.length), ...items.flat()];
+const section = (id: number, body: number[]): number[] => [id, ...u(body.length), ...body];
+
+/** Where things lie in a module of these parts; what code must know to call and read. */
+export function places(parts: ModuleParts) {
+  const imports = (parts.imports ?? []).length;
+  const prelude = SYSTEM_IMPORTS.length + imports;
+  const templates = prelude + 10;
+  const wrappers = templates + (parts.templates ?? []).length;
+  const quick = wrappers + imports;
+  const resume = quick + parts.quick.length;
+  const init = resume + (parts.resume ?? []).length;
+  const hdr = parts.globals ?? 0;
+  return { imports, prelude, templates, wrappers, quick, resume, init, hdr };
+}
+
+/** Globals of memory i. */
+export const baseGlobal = (hdr: number, memory: number): number => hdr + 2 * memory;
+export const limitGlobal = (hdr: number, memory: number): number => hdr + 2 * memory + 1;
+
+export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
+  const at = places(parts);
+  const memories = parts.memories ?? [{ is64: false, min: 1, max: -1 }];
+  const imports = parts.imports ?? [];
+  const resume = parts.resume ?? [];
+  const templateMemory = (i: number) => ({
+    is64: memories[i]!.is64,
+    baseGlobal: baseGlobal(at.hdr, i),
+    limitGlobal: limitGlobal(at.hdr, i),
+    offset: i === 0 ? H : 0,
+  });
+  const bulk = (parts.templates ?? []).map(({ kind, a, b }): TemplateFunction => {
+    if (kind === 'fill') return fillTemplate(templateMemory(a));
+    if (kind === 'copy') return copyTemplate(templateMemory(a), templateMemory(b));
+    return initTemplate(templateMemory(a), b);
+  });
+  const fixed = [...preludeFunctions(at.hdr), ...bulk];
+  const empty: FunctionParts = { params: [], results: [], code: [] };
+  const wrappers = imports.map(({ params, results }, i) => ({
+    ...{ params, results },
+    code: [...params.flatMap((_, p) => get(p)), ...call(SYSTEM_IMPORTS.length + i)],
+  }));
+  const own: FunctionParts[] = [...wrappers, ...parts.quick, ...resume, empty, parts.save ?? empty, empty];
+
+  const types: string[] = [];
+  const typeOf = (params: readonly number[], results: readonly number[]): number => {
+    const key = JSON.stringify([0x60, ...u(params.length), ...params, ...u(results.length), ...results]);
+    if (!types.includes(key)) types.push(key);
+    return types.indexOf(key);
+  };
+  const system = SYSTEM_IMPORTS.map(({ name: text, params, results }) => [
+    ...[...name('perdure'), ...name(text), 0, ...u(typeOf(params, results))],
+  ]);
+  const imported = [
+    [...name('perdure'), ...name('space'), 2, 7, ...u(SPACE_MIN_FRAMES), ...u(SPACE_MAX_FRAMES)],
+    ...system,
+    [...name('perdure'), ...name('unwind'), 4, 0, ...u(typeOf([], []))],
+    ...imports.map(({ params, results }, i) => [
+      ...name('env'),
+      ...name(`${i}`),
+      0,
+      ...u(typeOf(params, results)),
+    ]),
+  ];
+  const functions = [...fixed, ...own].map(({ params, results }) => u(typeOf(params, results)));
+  const systemGlobals = 1 + Math.max(0, memories.length * 2 - 1);
+  const globals = Array.from({ length: at.hdr + systemGlobals }, () => [I64, 1, 0x42, 0, END]);
+  const exports = [
+    ...parts.quick.map((_, i) => [...name(`g:${i}`), 0, ...u(at.quick + i)]),
+    [...name('k:hdr'), 3, ...u(at.hdr)],
+    ...memories.flatMap((_, i) => [
+      ...(i > 0 ? [[...name(`k:base${i}`), 3, ...u(baseGlobal(at.hdr, i))]] : []),
+      [...name(`k:limit${i}`), 3, ...u(limitGlobal(at.hdr, i))],
+    ]),
+    [...name('k:table0'), 1, 0],
+    [...name('k:resume'), 1, 1],
+    ...(parts.refs ? [[...name('k:refs'), 1, 2]] : []),
+    ...['init', 'save', 'restore'].map((text, i) => [...name(`k:${text}`), 0, ...u(at.init + i)]),
+  ];
+  const program = [...wrappers, ...parts.quick].map((_, i) => u(at.wrappers + i));
+  const tables = [
+    [FUNCREF, 0, ...u(program.length)],
+    [FUNCREF, 0, ...u(resume.length)],
+  ];
+  if (parts.refs) tables.push([FUNCREF, 0, ...u(program.length)]);
+  const elements = [
+    [0, 0x41, 0, END, ...vector(program)],
+    [2, 1, 0x41, 0, END, 0, ...vector(resume.map((_, i) => u(at.resume + i)))],
+    ...(parts.refs ? [[2, 2, 0x41, 0, END, 0, ...vector(program)]] : []),
+  ];
+  const entry = (body: readonly number[]): number[] => [...u(body.length), ...body];
+  const bodies = [
+    ...fixed.map(({ body }) => entry([...body])),
+    ...own.map(({ locals, code }) =>
+      entry([...vector((locals ?? []).map((type) => [1, type])), ...code, END]),
+    ),
+  ];
+  const range = (start: number, count: number) => ({ start, count });
+  const evidence: Evidence = {
+    ...{ version: 1, compiler: 'by hand', isolate: true, suspend: true, track: true },
+    ...{ controlBytes: H, hdrGlobal: at.hdr },
+    memories: memories.map((memory, i) => ({
+      ...{ ...memory, shared: false, imported: null },
+      ...{ baseGlobal: baseGlobal(at.hdr, i), limitGlobal: limitGlobal(at.hdr, i) },
+    })),
+    imports: range(SYSTEM_IMPORTS.length, imports.length),
+    prelude: range(at.prelude, 10),
+    templates: range(at.templates, bulk.length),
+    templateList: parts.templates ?? [],
+    wrappers: range(at.wrappers, imports.length),
+    quick: range(at.quick, parts.quick.length),
+    resume: range(at.resume, resume.length),
+    ...{ init: at.init, save: at.init + 1, restore: at.init + 2 },
+    systemGlobals: range(at.hdr, systemGlobals),
+    ...{ resumeTable: 1, refsTable: parts.refs ? 2 : -1, programTables: 1 },
+    roles: packRoles([...fixed.map(() => []), ...own.map(({ roles }) => roles ?? [])]),
+  };
+  const datas = (parts.datas ?? []).map((bytes) => [1, ...u(bytes.length), ...bytes]);
+  const custom = [...name('perdure.evidence'), ...encodeEvidence(evidence)];
+  return Uint8Array.from([
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, vector(types.map((key) => JSON.parse(key) as number[]))),
+    ...section(2, vector(imported)),
+    ...section(3, vector(functions)),
+    ...section(4, vector(tables)),
+    ...section(6, vector(globals)),
+    ...section(7, vector(exports)),
+    ...section(9, vector(elements)),
+    ...(datas.length > 0 ? section(12, u(datas.length)) : []),
+    ...section(10, vector(bodies)),
+    ...(datas.length > 0 ? section(11, vector(datas)) : []),
+    ...section(0, custom),
+  ]);
+}

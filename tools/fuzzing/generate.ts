@@ -1,0 +1,384 @@
+/**
+ * Random modules for the verifier: code of the right types made of the pieces that its rules are about (checks, bases,
+ * calls that move the domain, accesses, marks, every kind of control flow) put together with little regard to those
+ * rules. Many break them and must be refused; those that are accepted are run (`arena.ts`). What the compiler never
+ * makes is tried here: facts used far from their check, addresses kept on the stack, bases kept across joins.
+ */
+import type { RoleLocal } from '../../src/abi/evidence.ts';
+import { MARKS_ADDRESS } from '../../src/abi/layout.ts';
+import { assert } from '../../src/base/assert.ts';
+import { RefusedError } from '../../src/base/errors.ts';
+import type { Prng } from '../../src/base/prng.ts';
+import { Cursor } from '../../src/verifier/cursor.ts';
+import { decode } from '../../src/verifier/decode.ts';
+import { skipInstruction } from '../../src/verifier/opcodes.ts';
+import { verify } from '../../src/verifier/verify.ts';
+import {
+  ADD,
+  access,
+  assemble,
+  BLOCK,
+  baseGlobal,
+  br,
+  brIf,
+  call,
+  DROP,
+  ELSE,
+  END,
+  EXTEND_U,
+  GT_U,
+  get,
+  global,
+  H,
+  I32,
+  I64,
+  IF,
+  i32,
+  i64,
+  LOOP,
+  limitGlobal,
+  type ModuleParts,
+  OR,
+  places,
+  RETURN,
+  SHR_U,
+  STORE8,
+  set,
+  tee,
+  UNREACHABLE,
+} from './assembly.ts';
+
+// Locals: parameters first.
+const X = [0, 1, 2]; // i32, hostile
+const Y = [3, 4]; // i64, hostile
+const E = [5, 6, 7]; // i64: near addresses
+const P = [8, 9]; // i64: pointers
+const C = [10, 11]; // i32: outcomes of comparisons
+const SUM = 12; // i64: what was read
+const ROUNDS = 13; // i32: rounds of loops that are left
+const BASES = [14, 15]; // of memory 0 and 1
+const LIMITS = [16, 17];
+const SECOND_BASE = 18; // of memory 0 again
+
+const LOADS: readonly (readonly [number, number])[] = [
+  [0x29, 8],
+  [0x31, 1],
+  [0x33, 2],
+  [0x35, 4],
+];
+const STORES: readonly (readonly [number, number])[] = [
+  [0x37, 8],
+  [0x3c, 1],
+  [0x3d, 2],
+  [0x3e, 4],
+];
+
+class Generator {
+  readonly prng: Prng;
+  readonly #hdr: number;
+  readonly #imports: number;
+  /** Kinds of the labels that are open: true for a loop. */
+  readonly #labels: boolean[] = [];
+  /** How many more pieces there may be. */
+  #left: number;
+
+  constructor(prng: Prng, hdr: number, imports: number) {
+    this.prng = prng;
+    this.#hdr = hdr;
+    this.#imports = imports;
+    this.#left = 5 + prng.below(22);
+  }
+
+  body(): number[] {
+    const { prng } = this;
+    const out = [...i32(2 + prng.below(3)), ...set(ROUNDS)];
+    if (prng.chance(0.8)) out.push(...this.#reload());
+    while (this.#left > 0) out.push(...this.#piece(0));
+    return [...out, ...get(SUM)];
+  }
+
+  #pieces(depth: number): number[] {
+    const out: number[] = [];
+    for (let n = 1 + this.prng.below(4); n > 0; n--) out.push(...this.#piece(depth));
+    return out;
+  }
+
+  #piece(depth: number): number[] {
+    const { prng } = this;
+    this.#left--;
+    const kind = prng.below(depth < 4 && this.#left > 0 ? 30 : 22);
+    if (kind < 3) return this.#check(prng.pick(E), prng.below(2));
+    if (kind < 7) return this.#access();
+    if (kind < 9) return [...this.#pointer(), ...set(prng.pick(P))];
+    if (kind < 11) return this.#near();
+    if (kind < 13) return this.#call();
+    if (kind < 15) return this.#reload();
+    if (kind < 16) return this.#mark();
+    if (kind < 18) return this.#shuffle();
+    if (kind < 19) return this.#compare();
+    if (kind < 21) return this.#jump();
+    if (kind < 22) return this.#safe();
+    return this.#construct(depth + 1);
+  }
+
+  /** base of a memory, from a role local or the global. */
+  #base(memory: number): number[] {
+    const { prng } = this;
+    if (prng.chance(0.25)) return global(baseGlobal(this.#hdr, memory));
+    if (memory === 0 && prng.chance(0.15)) return get(SECOND_BASE);
+    return get(BASES[memory]!);
+  }
+
+  #limit(memory: number): number[] {
+    return this.prng.chance(0.2) ? global(limitGlobal(this.#hdr, memory)) : get(LIMITS[memory]!);
+  }
+
+  #reload(): number[] {
+    const { prng } = this;
+    const out: number[] = [];
+    for (const memory of [0, 1]) {
+      if (prng.chance(0.85)) out.push(...global(baseGlobal(this.#hdr, memory)), ...set(BASES[memory]!));
+      if (prng.chance(0.7)) out.push(...global(limitGlobal(this.#hdr, memory)), ...set(LIMITS[memory]!));
+    }
+    if (prng.chance(0.4))
+      out.push(...(prng.chance(0.5) ? get(BASES[0]!) : global(this.#hdr)), ...set(SECOND_BASE));
+    return out;
+  }
+
+  /** A near address into one of E. */
+  #near(): number[] {
+    const { prng } = this;
+    const to = prng.pick(E);
+    switch (prng.below(4)) {
+      case 0:
+        return [...get(prng.pick(Y)), ...set(to)];
+      case 1:
+        return [...get(prng.pick(E)), ...set(to)];
+      default:
+        return [...get(prng.pick(X)), EXTEND_U, ...set(to)];
+    }
+  }
+
+  #reach(): number {
+    return this.prng.pick([1, 4, 8, 9, 16, 64, 4096, 4104, 70000, 2 ** 31]);
+  }
+
+  /** The condition: e + k lies behind the limit. */
+  #exceeds(local: number, memory: number): number[] {
+    const { prng } = this;
+    const sum = [...get(local), ...i64(this.#reach()), ADD, ...this.#limit(memory), GT_U];
+    if (prng.chance(0.6)) return sum;
+    const alone = [...get(local), ...this.#limit(memory), GT_U];
+    return prng.chance(0.5) ? [...alone, ...sum, OR] : [...sum, ...alone, OR];
+  }
+
+  #check(local: number, memory: number): number[] {
+    const { prng } = this;
+    const condition = this.#exceeds(local, memory);
+    if (prng.chance(0.1)) return [...condition, ...set(prng.pick(C))];
+    if (prng.chance(0.1) && this.#labels.length > 0 && !this.#labels.at(-1))
+      return [...condition, ...brIf(0)];
+    if (prng.chance(0.05)) return [...condition, ...IF, ELSE, ...this.#pieces(4), END];
+    return [...condition, ...IF, prng.chance(0.95) ? UNREACHABLE : 0x01, END];
+  }
+
+  /** base + near address, on the stack. */
+  #pointer(): number[] {
+    const { prng } = this;
+    const memory = prng.below(2);
+    const near = prng.chance(0.2) ? [...get(prng.pick(X)), EXTEND_U] : get(prng.pick(E));
+    const sum = prng.chance(0.8)
+      ? [...this.#base(memory), ...near, ADD]
+      : [...near, ...this.#base(memory), ADD];
+    return prng.chance(0.1) ? [...sum, ...i64(prng.below(64)), ADD] : sum;
+  }
+
+  #offset(): number {
+    const { prng } = this;
+    return prng.pick([H, H, H, 0, 0]) + prng.pick([0, 0, 0, 8, 1, 56, 4096, 2 ** 31 - 8]);
+  }
+
+  #access(): number[] {
+    const { prng } = this;
+    const address = prng.chance(0.6) ? get(prng.pick(P)) : this.#pointer();
+    // Sometimes other pieces run while the address waits on the stack.
+    const between = prng.chance(0.2) && this.#left > 0 ? this.#pieces(4) : [];
+    if (prng.chance(0.5)) {
+      const [code] = prng.pick(LOADS);
+      return [...address, ...between, ...access(code, this.#offset()), ...get(SUM), ADD, ...set(SUM)];
+    }
+    const [code] = prng.pick(STORES);
+    return [...address, ...between, ...i64(prng.u32()), ...access(code, this.#offset())];
+  }
+
+  /** A check, a pointer and an access that belong together, so that much of what is made is accepted. */
+  #safe(): number[] {
+    const { prng } = this;
+    const memory = prng.below(2);
+    const e = prng.pick(E);
+    const near = prng.chance(0.7) ? [...get(prng.pick(X)), EXTEND_U, ...tee(e), DROP] : [];
+    const [code, size] = prng.pick(LOADS);
+    const check = [...get(e), ...i64(size + 8), ADD, ...this.#limit(memory), GT_U, ...IF, UNREACHABLE, END];
+    const offset = (memory === 0 ? H : 0) + prng.below(9);
+    return [
+      ...[...near, ...check, ...this.#base(memory), ...get(e), ADD, ...tee(prng.pick(P))],
+      ...[...access(code, offset), ...get(SUM), ADD, ...set(SUM)],
+    ];
+  }
+
+  #mark(): number[] {
+    const { prng } = this;
+    const pages = prng.pick([0, 15, 16, 16, 16, 17, 1, 32]);
+    const value = i32(prng.chance(0.9) ? 1 : 0);
+    return [...get(prng.pick(P)), ...i64(12), SHR_U, ...value, ...access(STORE8, MARKS_ADDRESS + pages)];
+  }
+
+  #call(): number[] {
+    const { prng } = this;
+    const out = call(this.#imports + prng.below(2));
+    return prng.chance(0.7) ? [...out, ...this.#reload()] : out;
+  }
+
+  #shuffle(): number[] {
+    const { prng } = this;
+    const list = prng.pick([X, E, P, C]);
+    if (prng.chance(0.3)) return [...get(prng.pick(X)), ...i32(prng.below(64)), 0x6a, ...set(prng.pick(X))];
+    return [...get(prng.pick(list)), ...set(prng.pick(list))];
+  }
+
+  /** A condition kept in a local, and perhaps asked later. */
+  #compare(): number[] {
+    const { prng } = this;
+    if (prng.chance(0.5)) return [...this.#exceeds(prng.pick(E), prng.below(2)), ...set(prng.pick(C))];
+    return [...get(prng.pick(C)), ...IF, UNREACHABLE, END];
+  }
+
+  #jump(): number[] {
+    const { prng } = this;
+    if (this.#labels.length === 0)
+      return prng.chance(0.2) ? [...get(prng.pick(X)), ...IF, ...get(SUM), RETURN, END] : [];
+    const label = prng.below(this.#labels.length);
+    const loop = this.#labels[this.#labels.length - 1 - label]!;
+    // Back to a loop only while there are rounds left.
+    const condition = loop
+      ? [...get(ROUNDS), ...i32(1), 0x6b, ...tee(ROUNDS), ...i32(0), 0x4a]
+      : [...get(prng.pick([...X, ...C])), ...i32(1), 0x71];
+    if (prng.chance(0.3)) return [...condition, ...IF, ...this.#pieces(4), ...br(label + 1), END];
+    if (prng.chance(0.1)) return [...condition, 0x0e, 1, label, label, ...this.#pieces(4)];
+    return [...condition, ...brIf(label)];
+  }
+
+  #construct(depth: number): number[] {
+    const { prng } = this;
+    const kind = prng.below(5);
+    this.#labels.push(kind === 1);
+    const inner = (): number[] => this.#pieces(depth);
+    const condition = [...get(prng.pick([...X, ...C])), ...i32(1), 0x71];
+    let out: number[];
+    if (kind === 0) out = [...BLOCK, ...inner(), END];
+    else if (kind === 1) out = [...LOOP, ...inner(), ...this.#back(), END];
+    else if (kind === 2) out = [...condition, ...IF, ...inner(), END];
+    else if (kind === 3) out = [...condition, ...IF, ...inner(), ELSE, ...inner(), END];
+    else out = this.#tryTable(depth);
+    this.#labels.pop();
+    return out;
+  }
+
+  #back(): number[] {
+    return [...get(ROUNDS), ...i32(1), 0x6b, ...tee(ROUNDS), ...i32(0), 0x4a, ...brIf(0)];
+  }
+
+  /** A block around a try_table that catches everything there, or at some label further out. */
+  #tryTable(depth: number): number[] {
+    const { prng } = this;
+    const label = prng.chance(0.7) ? 0 : prng.below(this.#labels.length);
+    this.#labels.push(false);
+    const inner = this.#pieces(depth + 1);
+    this.#labels.pop();
+    const out = prng.chance(0.3) ? br(0) : [];
+    return [...BLOCK, 0x1f, 0x40, 1, 2, label, ...inner, END, ...out, ...this.#pieces(depth + 1), END];
+  }
+}
+
+/**
+ * A random module. With `repair`, whatever the verifier refuses in it is taken out, instruction by instruction, until it
+ * accepts the rest: so every access left is one that the verifier let pass.
+ */
+export function generate(prng: Prng, repair: boolean): Uint8Array<ArrayBuffer> {
+  const at = places(partsWith([]));
+  let code = split(new Generator(prng, at.hdr, at.wrappers).body());
+  for (;;) {
+    const bytes = assemble(partsWith(code.flat()));
+    if (!repair) return bytes;
+    const refused = refusalIn(bytes, at.quick);
+    if (refused < 0) return bytes;
+    let offset = 0;
+    code = code.map((instruction) => {
+      const here = offset === refused;
+      offset += instruction.length;
+      return here ? harmless(instruction) : instruction;
+    });
+  }
+}
+
+function split(code: readonly number[]): number[][] {
+  const c = new Cursor(Uint8Array.from(code));
+  const out: number[][] = [];
+  while (c.pos < code.length) {
+    const start = c.pos;
+    skipInstruction(c);
+    out.push(code.slice(start, c.pos));
+  }
+  return out;
+}
+
+/** Where in the code of this function the verifier refuses it; -1 when it accepts the module. */
+function refusalIn(bytes: Uint8Array, index: number): number {
+  try {
+    verify(bytes);
+    return -1;
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.functionIndex !== index) throw error;
+    const m = decode(bytes);
+    const { start } = m.bodies[index - (m.functions.length - m.bodies.length)]!;
+    const c = new Cursor(bytes);
+    c.pos = start;
+    for (let runs = c.u32(); runs > 0; runs--) c.skip(2);
+    return error.offset - c.pos;
+  }
+}
+
+/** Instructions of the same type that do nothing the verifier minds. */
+function harmless(instruction: readonly number[]): number[] {
+  const op = instruction[0]!;
+  if (op >= 0x28 && op <= 0x35) return [DROP, ...i64(0)];
+  if (op >= 0x36 && op <= 0x3e) return [DROP, DROP];
+  if (op === 0x1f) return BLOCK;
+  if (op === 0x0c) return [UNREACHABLE];
+  if (op === 0x0e) return [DROP, UNREACHABLE];
+  assert(
+    op === 0x21 || op === 0x0d,
+    `the verifier refuses instruction 0x${op.toString(16)} of what is generated`,
+  );
+  return [DROP];
+}
+
+function partsWith(code: number[]): ModuleParts {
+  const roles: RoleLocal[] = [
+    ...[0, 1].map((memory) => ({ local: BASES[memory]!, role: 'base' as const, memory })),
+    ...[0, 1].map((memory) => ({ local: LIMITS[memory]!, role: 'limit' as const, memory })),
+    { local: SECOND_BASE, role: 'base', memory: 0 },
+  ];
+  const locals = [I64, I64, I64, I64, I64, I32, I32, I64, I32, I64, I64, I64, I64, I64];
+  return {
+    memories: [
+      { is64: false, min: 1, max: -1 },
+      { is64: true, min: 2, max: -1 },
+    ],
+    imports: [
+      { params: [], results: [] },
+      { params: [], results: [] },
+    ],
+    quick: [{ params: [I32, I32, I32, I64, I64], results: [I64], locals, roles, code }],
+  };
+}
