@@ -198,6 +198,8 @@ export class Guest {
   state: number;
   now = 1000n;
   yields = 0;
+  /** Ranges of guest memory the running call has read, to find bytes read twice. */
+  readonly #reads: [from: number, to: number][] = [];
   readonly #region: number;
   readonly #stored = new Map<number, Uint8Array>();
   #scratch: bigint[] = new Array<bigint>(SCRATCH_WORDS).fill(0n);
@@ -253,6 +255,7 @@ export class Guest {
   call(name: string, ...args: Argument[]): number {
     const call = this.wasi.resolve('wasi_snapshot_preview1', name);
     assert.ok(call, name);
+    this.#reads.length = 0;
     try {
       const result = (call as (caller: Caller, ...args: Argument[]) => number)(this.#caller(), ...args);
       this.#scratch.fill(0n);
@@ -385,7 +388,12 @@ export class Guest {
       pointer >= 0 && length >= 0 && pointer + length <= MEMORY_BYTES ? guest.#region + pointer : -1;
     const get = <T>(pointer: number, bytes: number, none: T, read: (at: number) => T): T => {
       const at = range(pointer, bytes);
-      return at < 0 ? none : read(at);
+      if (at < 0) return none;
+      for (const [from, to] of guest.#reads) {
+        assert.ok(pointer + bytes <= from || pointer >= to, 'a call reads each byte of guest memory once');
+      }
+      guest.#reads.push([pointer, pointer + bytes]);
+      return read(at);
     };
     const set = (pointer: number, bytes: number, write: (at: number) => void): boolean => {
       const at = range(pointer, bytes);

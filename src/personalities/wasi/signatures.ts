@@ -61,6 +61,11 @@ const TYPE_OF: Readonly<Record<string, string>> = { i: 'number', I: 'bigint' };
 
 export const FUNCTION_NAMES: readonly string[] = Object.keys(SIGNATURES);
 
+/** Letters of a function's parameters: i for i32, I for i64. */
+export function signatureOf(name: string): string {
+  return SIGNATURES[name]?.split(':')[0] ?? '';
+}
+
 /** Whether a function of this name has these parameters and results (value types by their binary codes). */
 export function hasSignature(name: string, params: readonly number[], results: readonly number[]): boolean {
   const letters = (types: readonly number[]): string => types.map((type) => LETTERS[type] ?? '?').join('');
@@ -72,7 +77,7 @@ export function hasSignature(name: string, params: readonly number[], results: r
  * The types a module declares are the compiler's word, and the calls behind this trust their arguments' types.
  */
 export function guarded(name: string, call: SystemCall): SystemCall {
-  const types = Array.from(SIGNATURES[name]?.split(':')[0] ?? '', (letter) => TYPE_OF[letter] as string);
+  const types = Array.from(signatureOf(name), (letter) => TYPE_OF[letter] as string);
   const [t0, t1, t2, t3] = types;
   type V = ImportValue;
   const fn = call as (caller: Caller, ...args: V[]) => V | undefined;
