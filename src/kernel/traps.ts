@@ -41,7 +41,8 @@ export function describeTrap(domain: Domain, error: Error): TrapReport {
     const place =
       (i === 0 ? info.describeTrap(functionIndex, offset, error.message) : null) ??
       info.placeOf(functionIndex, offset);
-    if (place) lines.push(showPlace(domain, place));
+    // The system's own functions (bulk memory templates) have no place in the program; their caller has.
+    if (place && place.functionIndex >= 0) lines.push(showPlace(domain, place));
   }
   return { reason, trace: [...lines, ...savedLines(domain, TRACE_LINES - lines.length)].join('\n') };
 }
