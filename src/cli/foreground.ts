@@ -135,8 +135,10 @@ export async function runProgram(parsed: Parsed): Promise<number> {
   if (request.detached) await ensureBackground(options.folder);
   const opened = await openOrConnect(options);
   try {
-    const running = opened.kind === 'local' ? opened.space.host : opened.space;
-    const started = running.run(request, program, step);
+    const started =
+      opened.kind === 'local'
+        ? opened.space.host.run(request, program, step, true)
+        : opened.space.run(request, program, step);
     const early = await Promise.race([started, stop.promise]);
     progress.done();
     if (typeof early === 'string') {

@@ -97,6 +97,7 @@ export class Host implements SpaceApi {
       chunks: space.chunks,
       hashes: space.hashes,
       programs: space.programs,
+      domains: space.meta?.domains ?? [],
       released: space.released,
       resume: options.readOnly ? 'none' : options.resume,
       policy: options.policy ?? 'at-least-once',
@@ -125,10 +126,16 @@ export class Host implements SpaceApi {
     return (await this.#ask('list', {})) as DomainSummary[];
   }
 
-  async run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary> {
+  /** @param foreground its streams are this process's */
+  async run(
+    request: RunRequest,
+    program: Uint8Array,
+    step: (text: string) => void,
+    foreground = false,
+  ): Promise<DomainSummary> {
     const installed = await this.install(program, step);
     step('starting');
-    return (await this.#ask('spawn', { request, program: installed })) as DomainSummary;
+    return (await this.#ask('spawn', { request, program: installed, foreground })) as DomainSummary;
   }
 
   /** The program, compiled and verified: from the store if it was installed before. */

@@ -3,7 +3,7 @@
  * copied. The core never learns of folders' locks or sockets; the owner never touches kernel state.
  */
 import type { ReleasePolicy } from '../drivers/release.ts';
-import type { RunRequest } from './types.ts';
+import type { DomainSummary } from './types.ts';
 
 /** An installed program on its way to the core. */
 export interface InstalledProgram {
@@ -39,6 +39,8 @@ export interface CoreStart {
   /** Hashes of the stored pages, kept by the core from now on, and their key; none where nothing is written. */
   readonly hashes: { readonly words: Uint32Array; readonly key: Uint8Array } | undefined;
   readonly programs: readonly InstalledProgram[];
+  /** The domains as the last checkpoint's small record has them. */
+  readonly domains: readonly DomainSummary[];
   /** The release log as it was. */
   readonly released: ReadonlyMap<string, number>;
   readonly resume: 'all' | 'detached' | 'none';
@@ -86,11 +88,5 @@ export type FromCore =
 /** The small record beside the pages of a checkpoint. */
 export interface CheckpointMeta {
   readonly version: 1;
-  readonly domains: readonly import('./types.ts').DomainSummary[];
-}
-
-/** What the core is asked to start. */
-export interface SpawnArguments {
-  readonly request: RunRequest;
-  readonly program: InstalledProgram;
+  readonly domains: readonly DomainSummary[];
 }

@@ -1,0 +1,116 @@
+/**
+ * The parts of a core put together over one space: kernel, WASI, drivers. Composition only: what runs when is
+ * `machine.ts`, what can be asked is `operations.ts`.
+ */
+import { decodeEvidence, EVIDENCE_SECTION } from '../abi/evidence.ts';
+import { EnvironmentError } from '../base/errors.ts';
+import { PAGE_BYTES } from '../base/limits.ts';
+import { programInfo } from '../compiler/index.ts';
+import { hostClock } from '../drivers/clock.ts';
+import { ConsoleDriver } from '../drivers/console.ts';
+import { HostFolders } from '../drivers/host/folders.ts';
+import { hostRandom } from '../drivers/random.ts';
+import type { ReleaseLog } from '../drivers/release.ts';
+import { DriverState } from '../drivers/state.ts';
+import { Kernel } from '../kernel/kernel.ts';
+import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
+import type { Driver, Ports } from '../kernel/ports.ts';
+import type { LoadedModule } from '../kernel/program.ts';
+import { WasiPersonality } from '../personalities/wasi/index.ts';
+import { type PageImage, ROOT, Space } from '../space/index.ts';
+import type { CoreStart, InstalledProgram, PageChunk } from './messages.ts';
+
+export interface Composition {
+  readonly space: Space;
+  readonly kernel: Kernel;
+  readonly wasi: WasiPersonality;
+  readonly console: ConsoleDriver;
+  readonly folders: HostFolders;
+  readonly drivers: readonly Driver[];
+}
+
+export interface CompositionHooks {
+  /** A driver has something for a domain. */
+  wake(domain: number): void;
+  /** A domain has ended. */
+  ended(domain: number): void;
+  /** In one line, for people. */
+  problem(text: string): void;
+  readonly log: ReleaseLog;
+  /** The program for a hash, at recovery. */
+  program(hash: string): LoadedModule | undefined;
+}
+
+function* pagesOf(chunks: readonly PageChunk[]): Generator<PageImage> {
+  for (const { pages, data } of chunks) {
+    for (let i = 0; i < pages.length; i++) {
+      yield { page: pages[i]!, bytes: data.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES) };
+    }
+  }
+}
+
+/** The space of the checkpoint with everything on it, or a new one. Nothing runs yet. */
+export function compose(start: CoreStart, hooks: CompositionHooks): Composition {
+  const fresh = start.chunks.length === 0;
+  const space = fresh ? Space.create({ id: start.id }) : Space.load(pagesOf(start.chunks));
+  const memory = stateMemory(space);
+  const { wake } = hooks;
+  const clock = hostClock();
+  const state = new DriverState(memory, rootCell(space, ROOT.ports));
+  const console = new ConsoleDriver({
+    memory,
+    root: rootCell(space, ROOT.outbox),
+    wake,
+    log: hooks.log,
+    policy: start.policy,
+    prefix: 'auto',
+    problem: (destination, errno) => hooks.problem(`cannot write to stream ${destination}: error ${errno}`),
+  });
+  const folders = new HostFolders({
+    state,
+    wake,
+    now: () => clock.realtimeNs(),
+    problem: ({ folder, path, errno, waits }) => {
+      hooks.problem(`${folder}/${path}: error ${errno}${waits ? '; trying again' : ''}`);
+    },
+  });
+  const ports: Ports = {
+    clock,
+    random: hostRandom(),
+    console: (domain) => console.streams(domain),
+    object: (id) => folders.object(id),
+  };
+  const wasi = new WasiPersonality(space, ports);
+  const options = {
+    personality: wasi,
+    onEnd: hooks.ended,
+    powers: {
+      monotonicNs: () => process.hrtime.bigint(),
+      threadCpuMicros: () => {
+        const { user, system } = process.threadCpuUsage();
+        return user + system;
+      },
+    },
+  };
+  const kernel = fresh ? new Kernel(space, options) : Kernel.recover(space, options, hooks.program);
+  return { space, kernel, wasi, console, folders, drivers: [console, folders] };
+}
+
+/** An installed program as the kernel takes it. What is slow and often not needed is worked out when asked for. */
+export function loadProgram(installed: InstalledProgram): LoadedModule {
+  const program = installed.program ?? new WebAssembly.Module(installed.rewritten as Uint8Array<ArrayBuffer>);
+  const [section] = WebAssembly.Module.customSections(program, EVIDENCE_SECTION);
+  if (section === undefined) {
+    throw new EnvironmentError('store-damaged', `the program ${installed.hash} has no evidence`);
+  }
+  let info: LoadedModule['info'] | undefined;
+  return {
+    hash: installed.hash,
+    program,
+    evidence: decodeEvidence(new Uint8Array(section)),
+    get info() {
+      info ??= programInfo(installed.original, installed.rewritten);
+      return info;
+    },
+  };
+}

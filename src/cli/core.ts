@@ -1,0 +1,235 @@
+/**
+ * The core's thread: takes messages of the owner, lets `operations.ts` and `machine.ts` do the work, and answers when
+ * what it did is durable. Started by `host.ts` with a `CoreStart`.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { EnvironmentError } from '../base/errors.ts';
+import type { ReleaseLog } from '../drivers/release.ts';
+import { CoreClients } from './clients.ts';
+import { type Composition, compose, loadProgram } from './compose.ts';
+import { packError } from './failure.ts';
+import { Machine } from './machine.ts';
+import type { CoreStart, FromCore, InstalledProgram, ToCore } from './messages.ts';
+import { Operations } from './operations.ts';
+import type { DirGrant, RunRequest } from './types.ts';
+
+/** At the end, output that its reader does not take is given up on after this long; it stays in the space. */
+const FLUSH_MS = 2000;
+
+const port = parentPort!;
+const start = workerData as CoreStart;
+
+function post(message: FromCore): void {
+  port.postMessage(message);
+}
+
+/** The store's release log, which lives on the owner's thread. */
+class RemoteLog implements ReleaseLog {
+  readonly #positions = new Map(start.released);
+  readonly #waiting = new Map<number, () => void>();
+  #next = 1;
+
+  get(key: string): number | undefined {
+    return this.#positions.get(key);
+  }
+
+  set(key: string, position: number): Promise<void> {
+    this.#positions.set(key, position);
+    const id = this.#next++;
+    return new Promise((resolve) => {
+      this.#waiting.set(id, resolve);
+      post({ kind: 'log', id, key, position });
+    });
+  }
+
+  logged(id: number): void {
+    this.#waiting.get(id)?.();
+    this.#waiting.delete(id);
+  }
+}
+
+class CoreThread {
+  readonly #log = new RemoteLog();
+  readonly #composition: Composition;
+  readonly #operations: Operations;
+  readonly #machine: Machine;
+  readonly #clients: CoreClients;
+
+  constructor() {
+    const programs = new Map(start.programs.map((installed) => [installed.hash, loadProgram(installed)]));
+    this.#composition = compose(start, {
+      log: this.#log,
+      program: (hash) => programs.get(hash),
+      wake: (domain) => {
+        this.#composition.kernel.wake(domain);
+        this.#machine.wake();
+      },
+      ended: (domain) => this.#ended(domain),
+      problem: (text) => post({ kind: 'event', event: 'problem', value: text }),
+    });
+    this.#operations = new Operations(this.#composition, start, programs);
+    this.#machine = new Machine(this.#composition, start, {
+      post,
+      meta: () => ({ version: 1, domains: this.#operations.list().filter((domain) => !domain.volatile) }),
+      alive: () => this.#operations.alive(),
+    });
+    this.#clients = new CoreClients(post, () => this.#machine.wake());
+  }
+
+  begin(): void {
+    this.#operations.begin();
+    port.on('message', (message: ToCore) => this.#take(message));
+    post({ kind: 'ready', memory: this.#composition.space.memory });
+    this.#machine.wake();
+  }
+
+  /** A domain has ended: told once that is durable and what it wrote is out. */
+  #ended(id: number): void {
+    const { console } = this.#composition;
+    if (console.has(id)) console.ended(id);
+    this.#tellEnd(id);
+  }
+
+  #tellEnd(id: number): void {
+    this.#machine.whenDurable(() => {
+      this.#machine.watch(() => {
+        const { console, kernel } = this.#composition;
+        if (!kernel.ids().includes(id)) return true;
+        if (!this.#isOut(id) && console.has(id)) return false;
+        post({ kind: 'event', event: 'exit', value: this.#operations.exitReport(id) });
+        return true;
+      });
+    });
+  }
+
+  /** What the domain wrote has left, as far as it has somewhere to go. */
+  #isOut(id: number): boolean {
+    const { console } = this.#composition;
+    if (this.#clients.follows(id)) return console.keptBytes(id) === 0;
+    return console.isDetached(id) || !start.stdio || console.settled() || this.#operations.othersWrite(id);
+  }
+
+  #take(message: ToCore): void {
+    switch (message.kind) {
+      case 'ask':
+        this.#ask(message.id, message.op, message.args as Record<string, unknown>);
+        break;
+      case 'durable':
+        this.#machine.durable(message.seq);
+        break;
+      case 'logged':
+        this.#log.logged(message.id);
+        break;
+      case 'taken':
+        this.#clients.taken(message.client);
+        break;
+      case 'input':
+        this.#clients.input(message.client, message.bytes);
+        break;
+      case 'detach':
+        this.#clients.detach(message.client);
+        break;
+    }
+    this.#machine.wake();
+  }
+
+  /** Does what is asked, and answers when it is durable. */
+  #ask(id: number, op: string, args: Record<string, unknown>): void {
+    if (op === 'finish') {
+      void this.#finish().then(
+        () => post({ kind: 'answer', id }),
+        (error: unknown) => post({ kind: 'answer', id, error: packError(error) }),
+      );
+      return;
+    }
+    try {
+      const value = this.#do(op, args);
+      if (op === 'list' || op === 'inspect') post({ kind: 'answer', id, value });
+      else
+        this.#machine.whenDurable((seq) =>
+          post({ kind: 'answer', id, value: op === 'checkpoint' ? seq : value }),
+        );
+    } catch (error) {
+      post({ kind: 'answer', id, error: packError(error) });
+    }
+  }
+
+  #do(op: string, args: Record<string, unknown>): unknown {
+    const operations = this.#operations;
+    const name = String(args.name);
+    switch (op) {
+      case 'list':
+        return operations.list();
+      case 'spawn':
+        return operations.spawn(
+          args.request as RunRequest,
+          args.program as InstalledProgram,
+          args.foreground === true,
+        );
+      case 'resume':
+        return operations.resume(args.names as string[] | null);
+      case 'suspend':
+        return operations.suspend(name);
+      case 'foreground':
+        return this.#again(operations.foreground(name));
+      case 'attach':
+        return this.#attach(name, Number(args.client));
+      case 'stop':
+        return operations.stop(name);
+      case 'remove':
+        return operations.remove(name, args.force === true, args.keepFiles === true);
+      case 'inspect':
+        return operations.inspect(name, this.#machine.sequence);
+      case 'export':
+        return operations.export(name, args.keep === true);
+      case 'import':
+        return operations.import(
+          args.archive as Uint8Array,
+          args.name as string | null,
+          args.dirs as DirGrant[],
+          args.program as InstalledProgram,
+        );
+      case 'checkpoint':
+        return undefined;
+      default:
+        throw new EnvironmentError('control', `the core does not know "${op}"`);
+    }
+  }
+
+  #attach(name: string, client: number): void {
+    const { id, detach } = this.#operations.attach(name, this.#clients.create(client));
+    this.#clients.attached(client, id, detach);
+    this.#again(id);
+  }
+
+  /** Somebody new looks at the domain: if it has ended, they are told as well. */
+  #again(id: number): void {
+    if (this.#composition.kernel.status(id).state === 'exited') this.#tellEnd(id);
+  }
+
+  /** Stops everything where it is, makes that durable, and lets out what can leave. */
+  async #finish(): Promise<void> {
+    const { drivers } = this.#composition;
+    this.#machine.halt();
+    if (!start.readOnly) {
+      await new Promise((resolve) => this.#machine.whenDurable(resolve));
+      const until = performance.now() + FLUSH_MS;
+      await new Promise<void>((resolve) => {
+        this.#machine.watch(() => {
+          const over = drivers.every((driver) => driver.settled()) || performance.now() > until;
+          if (over) resolve();
+          return over;
+        });
+      });
+      // What got out is in the space now; the next process need not work that out.
+      await new Promise((resolve) => this.#machine.whenDurable(resolve));
+    }
+    for (const driver of drivers) await driver.close();
+  }
+}
+
+try {
+  new CoreThread().begin();
+} catch (error) {
+  post({ kind: 'failed', error: packError(error) });
+}

@@ -1,0 +1,368 @@
+/**
+ * What can be asked of a core, on the core's thread. Every operation leaves the space in order when it throws, and its
+ * answer waits for the checkpoint that holds what it did (`core.ts` sees to that).
+ */
+import { EnvironmentError } from '../base/errors.ts';
+import type { InputFlow } from '../drivers/input.ts';
+import { openInput } from '../drivers/input.ts';
+import { openSinkPair, type Sink } from '../drivers/sink.ts';
+import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
+import type { LoadedModule } from '../kernel/program.ts';
+import { type Grant, homeOf } from '../personalities/wasi/index.ts';
+import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
+import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { type Composition, loadProgram } from './compose.ts';
+import { removeFromTree } from './homefiles.ts';
+import type { CoreStart, InstalledProgram } from './messages.ts';
+import {
+  type DirGrant,
+  type DomainState,
+  type DomainSummary,
+  EXIT,
+  type ExitReport,
+  type FrameReport,
+  type Inspection,
+  type RunRequest,
+} from './types.ts';
+import { showTime } from './units.ts';
+
+/** Frames of a call stack that are shown. */
+const SHOWN_FRAMES = 200;
+
+/** A client that follows a domain, on the core's side. */
+export interface CoreClient {
+  readonly sink: (stderr: boolean) => Sink;
+  readonly input: InputFlow;
+}
+
+export class Operations {
+  readonly #c: Composition;
+  readonly #start: CoreStart;
+  readonly #programs: Map<string, LoadedModule>;
+  /** Arguments of domains, for people; ended domains have them nowhere else. */
+  readonly #arguments = new Map<number, readonly string[]>();
+
+  constructor(composition: Composition, start: CoreStart, programs: Map<string, LoadedModule>) {
+    this.#c = composition;
+    this.#start = start;
+    this.#programs = programs;
+    for (const domain of start.domains) this.#arguments.set(domain.id, domain.arguments);
+  }
+
+  /** After opening: who goes on, and whose streams are this process's. */
+  begin(): void {
+    const { kernel, console } = this.#c;
+    if (this.#start.stdio) console.bind(openSinkPair(1, 2));
+    const attached: number[] = [];
+    for (const id of kernel.ids()) {
+      const status = kernel.status(id);
+      const goesOn = this.#start.resume === 'all' || (this.#start.resume === 'detached' && status.detached);
+      if (!console.has(id)) console.open(id, status.name, { detached: true });
+      const here = goesOn && this.#start.stdio;
+      if (console.isDetached(id) === here) console.setDetached(id, !here);
+      if (status.state === 'exited') continue;
+      if (goesOn) kernel.resume(id);
+      else kernel.stop(id);
+      if (here) attached.push(id);
+    }
+    // One program alone gets what is typed; of several, nobody could say which.
+    if (attached.length === 1) console.attachInput(attached[0]!, openInput(0));
+  }
+
+  list(): DomainSummary[] {
+    return this.#c.kernel.ids().map((id) => this.summary(id));
+  }
+
+  summary(id: number): DomainSummary {
+    const status = this.#c.kernel.status(id);
+    const ended = status.state === 'exited';
+    return {
+      id,
+      name: status.name,
+      state: this.#stateOf(status),
+      exitCode: ended ? exitCodeOf(status) : null,
+      reason: ended ? reasonOf(status) : null,
+      cpuMs: Math.round(status.cpuMicros / 1000),
+      cpuLimitMs: status.cpuLimitMs === 0 ? null : status.cpuLimitMs,
+      memoryBytes: ended ? 0 : status.memoryBytes,
+      memoryLimitBytes: status.memoryLimitBytes,
+      program: status.hash,
+      arguments: this.#argumentsOf(status),
+      detached: status.detached,
+      volatile: status.volatile,
+    };
+  }
+
+  #stateOf(status: DomainStatus): DomainState {
+    if (status.state === 'exited') return 'exited';
+    if (status.state === 'stopped' || this.#start.readOnly) return 'suspended';
+    return status.state === 'blocked' ? 'waiting' : 'running';
+  }
+
+  #argumentsOf({ id, personalityState }: DomainStatus): readonly string[] {
+    const known = this.#arguments.get(id);
+    if (known !== undefined) return known;
+    if (personalityState === 0) return [];
+    const { space } = this.#c;
+    const bytes = space.readBytes(
+      WASI_STATE.args.get(space, personalityState),
+      WASI_STATE.argBytes.get(space, personalityState),
+    );
+    const list = unpack(bytes).map((argument) => new TextDecoder().decode(argument));
+    this.#arguments.set(id, list);
+    return list;
+  }
+
+  exitReport(id: number): ExitReport {
+    const { name, exitCode, reason } = this.summary(id);
+    return { id, name, exitCode: exitCode ?? 0, reason };
+  }
+
+  /** Makes a domain of a program and starts it. */
+  spawn(request: RunRequest, installed: InstalledProgram, foreground: boolean): DomainSummary {
+    const { kernel, console, wasi, folders } = this.#c;
+    const name = this.#freeName(request.name, request.exact);
+    const module = this.#program(installed);
+    if (module.info.exportedFunction('_start') < 0) {
+      throw new EnvironmentError(
+        'not-a-program',
+        `${request.arguments[0]} exports no _start`,
+        'it is a library; link it as a command',
+      );
+    }
+    const id = Superblock.fields.nextDomain.get(this.#c.space, SUPERBLOCK_ADDRESS);
+    try {
+      const grants = this.#grants(id, name, request.dirs);
+      const { arguments: args, environment: env } = request;
+      kernel.createDomain({
+        name,
+        module,
+        personalityState: wasi.createState({ args, env, grants }),
+        volatile: request.volatile,
+        detached: request.detached,
+        trapUnknownImports: request.trapUnknownImports,
+        ...(request.memoryLimitBytes === null ? {} : { memoryLimitBytes: request.memoryLimitBytes }),
+        ...(request.cpuLimitMs === null ? {} : { cpuLimitMs: request.cpuLimitMs }),
+      });
+      if (!console.open(id, name, { detached: !foreground })) throw new SpaceFullError(0);
+      kernel.start(id, '_start');
+    } catch (error) {
+      if (kernel.ids().includes(id)) kernel.remove(id);
+      console.remove(id);
+      folders.forget(id);
+      throw explained(error, name);
+    }
+    this.#arguments.set(id, request.arguments);
+    if (foreground) console.attachInput(id, openInput(0));
+    return this.summary(id);
+  }
+
+  #program(installed: InstalledProgram): LoadedModule {
+    const known = this.#programs.get(installed.hash);
+    if (known !== undefined) return known;
+    const loaded = loadProgram(installed);
+    this.#programs.set(installed.hash, loaded);
+    return loaded;
+  }
+
+  /** The name, or with a number where a program of that name is there. One that has ended makes room. */
+  #freeName(wanted: string, exact: boolean): string {
+    const { kernel, console } = this.#c;
+    for (let number = 1; ; number++) {
+      const name = number === 1 ? wanted : `${wanted}-${number}`;
+      const id = kernel.find(name);
+      if (id < 0) return name;
+      const ended = kernel.status(id).state === 'exited';
+      const unseen = console.has(id) && console.keptBytes(id) > 0;
+      if (ended && !unseen) {
+        this.#forget(id);
+        return name;
+      }
+      if (!exact) continue;
+      const hint = `perdure attach ${name}, perdure rm${ended ? '' : ' --force'} ${name}, or choose another name`;
+      const what = ended ? 'has ended, and nobody has seen all that it wrote' : 'is there already';
+      throw new EnvironmentError('name-taken', `a program called ${name} ${what}`, hint);
+    }
+  }
+
+  #grants(id: number, name: string, dirs: readonly DirGrant[]): Grant[] {
+    const grants: Grant[] = dirs.map(({ host, guest, readOnly }) => ({
+      kind: 'host',
+      id: this.#c.folders.grant(id, host, readOnly).id,
+      guest,
+      readOnly,
+    }));
+    // Its own folder is the root of what it sees, unless a folder of the host is to be that.
+    return dirs.some((dir) => dir.guest === '/') ? grants : [homeOf(name), ...grants];
+  }
+
+  /** Lets suspended domains go on. */
+  resume(names: readonly string[] | null): void {
+    const { kernel } = this.#c;
+    const ids = names === null ? kernel.ids() : names.map((name) => this.find(name));
+    for (const id of ids) kernel.resume(id);
+  }
+
+  suspend(name: string): void {
+    const id = this.find(name);
+    this.#c.kernel.stop(id);
+  }
+
+  /** Gives a domain the streams of this process, and lets it go on. */
+  foreground(name: string): number {
+    const { kernel, console } = this.#c;
+    const id = this.find(name);
+    console.setDetached(id, false);
+    if (kernel.status(id).state !== 'exited') console.attachInput(id, openInput(0));
+    kernel.resume(id);
+    return id;
+  }
+
+  /** Takes what a domain writes to a client. Returns its id and how to stop. */
+  attach(name: string, client: CoreClient): { id: number; detach: () => void } {
+    const { console, kernel } = this.#c;
+    const id = this.find(name);
+    const off = console.attachClient(id, { stdout: client.sink(false), stderr: client.sink(true) });
+    const fed = kernel.status(id).state !== 'exited' && !console.hasInput(id);
+    if (fed) console.attachInput(id, client.input);
+    return {
+      id,
+      detach: () => {
+        off();
+        if (fed && console.has(id)) console.detachInput(id);
+      },
+    };
+  }
+
+  stop(name: string): void {
+    const id = this.find(name);
+    if (this.#c.kernel.status(id).state === 'exited') {
+      throw new EnvironmentError('ended', `${name} has ended already`);
+    }
+    this.#c.kernel.kill(id, 'stopped');
+  }
+
+  remove(name: string, force: boolean, keepFiles: boolean): void {
+    const id = this.find(name);
+    const { state } = this.#c.kernel.status(id);
+    if (state !== 'exited' && !force) {
+      const hint = `perdure stop ${name} ends it; perdure rm --force ${name} ends and removes it`;
+      throw new EnvironmentError('running', `${name} has not ended`, hint);
+    }
+    this.#forget(id);
+    if (!keepFiles) this.#removeHome(name);
+  }
+
+  #forget(id: number): void {
+    this.#c.kernel.remove(id);
+    this.#c.console.remove(id);
+    this.#c.folders.forget(id);
+    this.#arguments.delete(id);
+  }
+
+  #removeHome(name: string): void {
+    const { tree } = this.#c.wasi;
+    const now = BigInt(Date.now()) * 1_000_000n;
+    const home = tree.lookup(tree.root, Buffer.from('home'));
+    if (home > 0) removeFromTree(tree, home, Buffer.from(name), now);
+  }
+
+  inspect(name: string, checkpoint: number): Inspection {
+    const id = this.find(name);
+    const inspected = this.#c.kernel.inspect(id);
+    const frames = inspected.frames.slice(0, SHOWN_FRAMES);
+    return {
+      ...this.summary(id),
+      checkpoint,
+      memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
+      omitted: inspected.more + inspected.frames.length - frames.length,
+      stack: frames.map((frame): FrameReport => {
+        const values = (list: typeof frame.locals, unnamed: string) =>
+          list
+            .filter((value) => value.value !== null)
+            .map(({ name: known, index, type, value }) => ({
+              name: known ?? `${unnamed}${index}`,
+              type,
+              value: value!,
+            }));
+        return {
+          functionIndex: frame.functionIndex,
+          functionName: frame.function,
+          offset: frame.offset,
+          locals: values(frame.locals, 'local'),
+          operands: values(frame.operands, ''),
+        };
+      }),
+    };
+  }
+
+  /** @throws EnvironmentError naming what there is */
+  find(name: string): number {
+    const id = this.#c.kernel.find(name);
+    if (id >= 0) return id;
+    const names = this.#c.kernel.ids().map((other) => this.#c.kernel.status(other).name);
+    const hint =
+      names.length === 0 ? 'the space is empty' : `there are ${names.slice(0, 8).join(', ')}; see perdure ps`;
+    throw new EnvironmentError('no-such-domain', `there is no program called ${name}`, hint);
+  }
+
+  /** Whether domains other than this one may write to the console of this process now. */
+  othersWrite(id: number): boolean {
+    const { kernel, console } = this.#c;
+    return kernel.ids().some((other) => {
+      const { state } = kernel.status(other);
+      return other !== id && state !== 'exited' && state !== 'stopped' && !console.isDetached(other);
+    });
+  }
+
+  /** A domain as one file. */
+  export(_name: string, _keep: boolean): Uint8Array {
+    throw new EnvironmentError('later', 'export comes with the archive');
+  }
+
+  import(
+    _archive: Uint8Array,
+    _name: string | null,
+    _dirs: readonly DirGrant[],
+    _program: InstalledProgram,
+  ): DomainSummary {
+    throw new EnvironmentError('later', 'import comes with the archive');
+  }
+
+  /** Whether anything is left that could go on, deadlines aside: by itself or by what comes in. */
+  alive(): boolean {
+    const { kernel, console } = this.#c;
+    return kernel.ids().some((id) => {
+      const { state } = kernel.status(id);
+      if (state === 'exited' || state === 'stopped' || state === 'created') return false;
+      return state !== 'blocked' || console.hasInput(id);
+    });
+  }
+}
+
+/** What a shell is told; a program's own code in the eight bits there are. */
+function exitCodeOf({ end, exitCode, reason }: DomainStatus): number {
+  if (end === 'exit') return exitCode & 0xff;
+  if (end === 'limit') return reason === 'cpu limit' ? EXIT.cpuLimit : EXIT.trapped;
+  return end === 'killed' ? EXIT.stopped : EXIT.trapped;
+}
+
+function reasonOf({ end, reason, trace, cpuLimitMs }: DomainStatus): string | null {
+  if (end === 'exit') return null;
+  if (end === 'limit' && reason === 'cpu limit') {
+    return `used up its processor time of ${showTime(cpuLimitMs)} (--cpu)`;
+  }
+  const text = end === 'trap' ? `trap: ${reason}` : end === 'exception' ? 'uncaught exception' : reason;
+  return trace === '' ? text : `${text}\n${trace}`;
+}
+
+/** Errors of making a domain as users should see them. */
+function explained(error: unknown, name: string): unknown {
+  if (error instanceof ProgramTrapError) {
+    return new EnvironmentError('trapped', `${name} trapped before it began: ${error.message}`);
+  }
+  if (error instanceof SpaceFullError) {
+    return new EnvironmentError('space-full', 'the space is full', 'remove programs that ended: perdure rm');
+  }
+  return error;
+}

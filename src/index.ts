@@ -1,0 +1,2 @@
+/** placeholder */
+export { Host } from './cli/host.ts';
