@@ -98,7 +98,7 @@ export function openInputFile(
     try {
       fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOCTTY);
       const stat = fs.fstatSync(fd, { bigint: true });
-      if (stat.isFile() && stat.dev === file.device && stat.ino === file.inode) return fd;
+      if (stat.isFile() && stat.ino === file.inode) return fd;
     } catch {
       // Not there or not readable: the next way, or none.
     }

@@ -111,7 +111,8 @@ export function readPlace(
     try {
       fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK | fs.constants.O_NOCTTY);
       const stat = fs.fstatSync(fd, { bigint: true });
-      if (!stat.isFile() || stat.dev !== place.device || stat.ino !== place.inode) continue;
+      // Device numbers may change when the host starts again; the bytes are compared anyway.
+      if (!stat.isFile() || stat.ino !== place.inode) continue;
       const size = Number(stat.size);
       const bytes = new Uint8Array(Math.max(0, Math.min(length, size - place.offset)));
       const count = bytes.length === 0 ? 0 : fs.readSync(fd, bytes, 0, bytes.length, place.offset);

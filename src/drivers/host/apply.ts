@@ -96,8 +96,7 @@ export class Applier {
     const look = lookInside(folder.fd, effect.path);
     if (look < 0) return look;
     const stat = at.statOf(look);
-    const meant = typeof stat !== 'number' && stat.device === effect.device && stat.inode === effect.inode;
-    const fd = meant ? openFile(look, MAY_WRITE) : -ERRNO.STALE;
+    const fd = at.isSame(stat, effect) ? openFile(look, MAY_WRITE) : -ERRNO.STALE;
     at.close(look);
     if (fd < 0) return fd;
     const result = at.truncate(fd, effect.offset);
@@ -147,12 +146,11 @@ export class Applier {
         if (typeof stat === 'number') return result === 0 ? stat : result;
         const born = stat.bornNs === 0n || stat.bornNs >= effect.time1 - BIRTH_SLACK_NS;
         if (doubtful && result === -ERRNO.EXIST && stat.type === type && born) result = 0;
-        if (result === 0) effect.setIdentity(stat.device, stat.inode);
         return result;
       }
       case EFFECT.unlink:
       case EFFECT.removeDirectory:
-        if (doubtful && !isMeant(before, effect)) return 0;
+        if (doubtful && !at.isSame(before, effect)) return 0;
         return effect.kind === EFFECT.unlink ? at.unlinkAt(directory, name) : at.rmdirAt(directory, name);
       default: {
         const target = effect.toPath;
@@ -169,11 +167,11 @@ export class Applier {
     if (toFolder === undefined) return -ERRNO.STALE;
     if (toFolder.fd < 0) return LATER;
     const result = this.#at(toFolder, effect.toPath, sync, (to) => {
-      const there = doubtful && isMeant(at.statAt(to.directory, to.name), effect);
+      const there = doubtful && at.isSame(at.statAt(to.directory, to.name), effect);
       if (there && effect.kind === EFFECT.link) return 0;
       const moved = this.#at(folder, effect.path, sync, (from) => {
         if (effect.kind === EFFECT.link) return at.linkAt(from.directory, from.name, to.directory, to.name);
-        if (doubtful && !isMeant(at.statAt(from.directory, from.name), effect)) return -ERRNO.NOENT;
+        if (doubtful && !at.isSame(at.statAt(from.directory, from.name), effect)) return -ERRNO.NOENT;
         return at.renameAt(from.directory, from.name, to.directory, to.name);
       });
       return there && moved < 0 ? 0 : moved;
@@ -218,8 +216,4 @@ function setTimes(
   const accessed = effect.time1 === KEEP_TIME ? stat.accessedNs : effect.time1;
   const modified = effect.time2 === KEEP_TIME ? stat.modifiedNs : effect.time2;
   return set(fd, accessed, modified, stat.type);
-}
-
-function isMeant(stat: at.FullStat | number, effect: Effect): boolean {
-  return typeof stat !== 'number' && stat.device === effect.device && stat.inode === effect.inode;
 }

@@ -86,8 +86,23 @@ export function typeOf(mode: bigint): number {
   return FILE_TYPE.unknown;
 }
 
+/**
+ * Which file. Hosts give inode numbers out again, so the time of birth belongs to it (0 where the host has none); the
+ * device's number may be another after the host was started again, so it counts only in its place.
+ */
+export interface Identity {
+  readonly device: bigint;
+  readonly inode: bigint;
+  readonly bornNs: bigint;
+}
+
 export interface FullStat extends HostStat {
   readonly bornNs: bigint;
+}
+
+export function isSame(a: Identity | number, b: Identity): boolean {
+  if (typeof a === 'number' || a.inode !== b.inode || a.bornNs !== b.bornNs) return false;
+  return a.bornNs !== 0n || a.device === b.device;
 }
 
 export function statOf(fd: number): FullStat | number {

@@ -70,8 +70,7 @@ export class HostCore {
     op.effect = 0;
     if (effect === undefined) return -ERRNO.IO;
     const { result } = effect;
-    this.#queue.remove(effect);
-    this.release(effect.object);
+    this.#take(effect);
     return result;
   }
 
@@ -124,10 +123,8 @@ export class HostCore {
   forget(domain: number): void {
     for (const effect of [...this.#queue.all()]) {
       if (effect.domain !== domain || effect.kind === EFFECT.write) continue;
-      if (effect.state === DONE) {
-        this.#queue.remove(effect);
-        this.release(effect.object);
-      } else effect.orphan = true;
+      if (effect.state === DONE) this.#take(effect);
+      else effect.orphan = true;
     }
     for (const object of this.objects.all()) {
       if (object.domain === domain && !object.closed) this.close(object);
@@ -210,9 +207,7 @@ export class HostCore {
 
   #end(effect: Effect, syncFailed: number): void {
     if (effect.kind === EFFECT.write || effect.orphan) {
-      this.#queue.remove(effect);
-      this.release(effect.object);
-      this.release(effect.folder);
+      this.#take(effect);
       for (const domain of this.#wantRoom) this.#o.wake(domain);
       this.#wantRoom.clear();
       return;
@@ -220,6 +215,13 @@ export class HostCore {
     if (effect.kind === EFFECT.sync && effect.result === 0) effect.result = syncFailed;
     effect.state = DONE;
     this.#o.wake(effect.domain);
+  }
+
+  /** Takes an effect out, and what was kept only for it. Its block is gone then. */
+  #take(effect: Effect): void {
+    const ids = [effect.object, effect.folder, effect.toFolder];
+    this.#queue.remove(effect);
+    for (const id of ids) this.release(id);
   }
 
   #see(effect: Effect): void {

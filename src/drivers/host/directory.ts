@@ -245,7 +245,7 @@ export class DirectoryObject implements HostDirectory {
   }
 
   #intent(op: Operation, kind: number, path: string, more: Partial<Intent>): Intent {
-    const { toPath, toFolder, device, inode, offset, time1, time2 } = more;
+    const { toPath, toFolder, device, inode, bornNs, offset, time1, time2 } = more;
     return {
       kind,
       domain: op.domain,
@@ -255,6 +255,7 @@ export class DirectoryObject implements HostDirectory {
       toFolder: toFolder ?? 0,
       device: device ?? 0n,
       inode: inode ?? 0n,
+      bornNs: bornNs ?? 0n,
       offset: offset ?? 0,
       time1: time1 ?? 0n,
       time2: time2 ?? 0n,
@@ -311,7 +312,7 @@ export class DirectoryObject implements HostDirectory {
     const size = withUnseen(this.#core, stat);
     if (options.truncate && !done && typeof size !== 'number' && size.size > 0) {
       at.close(fd);
-      return { intent: this.#intent(op, EFFECT.setSize, path, { device: stat.device, inode: stat.inode }) };
+      return { intent: this.#intent(op, EFFECT.setSize, path, stat) };
     }
     const object = this.#adopt(op, FILE, flags, path, stat, fd);
     if (object !== undefined) return { object: new FileObject(this.#core, object) };
@@ -324,12 +325,11 @@ export class DirectoryObject implements HostDirectory {
     kind: number,
     flags: number,
     path: string,
-    stat: HostStat,
+    identity: at.Identity,
     fd: number,
   ): HostObject | undefined {
-    const { device, inode } = stat;
     const folder = this.#object.folder;
-    return this.#core.objects.create({ kind, flags, folder, path, device, inode, domain: op.domain }, fd);
+    return this.#core.objects.create({ kind, flags, folder, path, identity, domain: op.domain }, fd);
   }
 }
 

@@ -45,9 +45,9 @@ const FIELD = {
   folder: 48,
   toFolder: 56,
   offset: 64,
-  bound: 72,
-  device: 80,
-  inode: 88,
+  device: 72,
+  inode: 80,
+  born: 88,
   time1: 96,
   time2: 104,
   length1: 112,
@@ -72,6 +72,7 @@ export interface Intent {
   /** The file the path named when it was asked for. */
   readonly device?: bigint;
   readonly inode?: bigint;
+  readonly bornNs?: bigint;
   /** Size for setSize. */
   readonly offset?: number;
   /** Access and modification time for setTimes; the time of asking for what makes something. */
@@ -130,15 +131,14 @@ export class Effect {
   get inode(): bigint {
     return this.block.big(FIELD.inode);
   }
+  get bornNs(): bigint {
+    return this.block.big(FIELD.born);
+  }
   get time1(): bigint {
     return this.block.big(FIELD.time1);
   }
   get time2(): bigint {
     return this.block.big(FIELD.time2);
-  }
-  setIdentity(device: bigint, inode: bigint): void {
-    this.block.setBig(FIELD.device, device);
-    this.block.setBig(FIELD.inode, inode);
   }
   get path(): string {
     return this.#text(0, this.block.u32(FIELD.length1));
@@ -236,11 +236,12 @@ export class EffectQueue {
     if (wanted === 0) return 0;
     const bytes = from.subarray(0, wanted);
     const joined = this.#extendLast(intent, bytes, offset);
-    if (joined > 0) return joined;
-    const block = this.#block({ ...intent, offset }, Math.max(wanted, WRITE_CAPACITY));
-    if (block === undefined) return 0;
-    block.setBytes(FIELD.data, bytes);
-    block.setU32(FIELD.length1, wanted);
+    const rest = bytes.subarray(joined);
+    if (rest.length === 0) return joined;
+    const block = this.#block({ ...intent, offset: offset + joined }, Math.max(rest.length, WRITE_CAPACITY));
+    if (block === undefined) return joined;
+    block.setBytes(FIELD.data, rest);
+    block.setU32(FIELD.length1, rest.length);
     this.#append(block);
     return wanted;
   }
@@ -285,6 +286,7 @@ export class EffectQueue {
     block.setU64(FIELD.offset, intent.offset ?? 0);
     block.setBig(FIELD.device, intent.device ?? 0n);
     block.setBig(FIELD.inode, intent.inode ?? 0n);
+    block.setBig(FIELD.born, intent.bornNs ?? 0n);
     block.setBig(FIELD.time1, intent.time1 ?? 0n);
     block.setBig(FIELD.time2, intent.time2 ?? 0n);
     block.setU32(FIELD.capacity, dataBytes);

@@ -53,8 +53,7 @@ export class HostFolders implements Driver {
       flags: readOnly ? READ_ONLY : 0,
       folder: 0,
       path: at.toBinary(Buffer.from(whole)),
-      device: stat.device,
-      inode: stat.inode,
+      identity: stat,
       domain,
     };
     const object = this.#core.objects.create(init, fd);

@@ -2,7 +2,7 @@
  * The host objects programs hold: granted folders, and directories and files opened below them. Their records are in
  * the space; their descriptors are this process's, made again by path after a restart.
  *
- * An object is found again by its path in the granted folder and recognised by device and inode. What is not there any
+ * An object is found again by its path in the granted folder and recognised by device, inode and time of birth. What is not there any
  * more, or is another file, is *stale*: every operation on it fails with ERRNO.STALE. Where the granted folder itself is
  * another (restored from a copy, on another machine), the files below it are taken by their paths alone.
  */
@@ -23,11 +23,12 @@ const FIELD = {
   folder: 24,
   device: 32,
   inode: 40,
-  domain: 48,
-  path: 56,
-  pathBytes: 64,
+  born: 48,
+  domain: 56,
+  path: 64,
+  pathBytes: 72,
 } as const;
-const RECORD_BYTES = 72;
+const RECORD_BYTES = 80;
 
 export const FOLDER = 1;
 export const DIRECTORY = 2;
@@ -46,8 +47,7 @@ export interface ObjectInit {
   readonly folder: number;
   /** Binary string: from the granted folder, without links; for a granted folder the host's own path. */
   readonly path: string;
-  readonly device: bigint;
-  readonly inode: bigint;
+  readonly identity: at.Identity;
   readonly domain: number;
 }
 
@@ -85,9 +85,13 @@ export class HostObject {
   get domain(): number {
     return this.block.u64(FIELD.domain);
   }
-  setIdentity(device: bigint, inode: bigint): void {
-    this.block.setBig(FIELD.device, device);
-    this.block.setBig(FIELD.inode, inode);
+  get bornNs(): bigint {
+    return this.block.big(FIELD.born);
+  }
+  setIdentity(identity: at.Identity): void {
+    this.block.setBig(FIELD.device, identity.device);
+    this.block.setBig(FIELD.inode, identity.inode);
+    this.block.setBig(FIELD.born, identity.bornNs);
   }
   get path(): string {
     const from = this.block.u64(FIELD.path);
@@ -158,7 +162,7 @@ export class ObjectTable {
     block.setU32(FIELD.flags, init.flags);
     block.setU64(FIELD.domain, init.domain);
     const object = new HostObject(block);
-    object.setIdentity(init.device, init.inode);
+    object.setIdentity(init.identity);
     if (!object.setPlace(init.folder, init.path)) {
       block.release();
       return undefined;
@@ -193,8 +197,8 @@ export class ObjectTable {
     if (folder.fd < 0) return folder.fd;
     const stat = at.statOf(folder.fd);
     if (typeof stat === 'number') return stat;
-    if (stat.device === folder.device && stat.inode === folder.inode) return 0;
-    folder.setIdentity(stat.device, stat.inode);
+    if (at.isSame(stat, folder)) return 0;
+    folder.setIdentity(stat);
     return 1;
   }
 
@@ -211,7 +215,7 @@ export class ObjectTable {
       const fd = lookInside(root.fd, path);
       if (fd < 0) continue;
       const stat = at.statOf(fd);
-      const same = typeof stat !== 'number' && stat.device === object.device && stat.inode === object.inode;
+      const same = at.isSame(stat, object);
       const fits =
         typeof stat !== 'number' &&
         stat.type === (object.kind === FILE ? FILE_TYPE.regularFile : FILE_TYPE.directory);
@@ -219,7 +223,7 @@ export class ObjectTable {
         at.close(fd);
         continue;
       }
-      if (byPath) object.setIdentity(stat.device, stat.inode);
+      if (byPath) object.setIdentity(stat);
       object.fd = object.kind === FILE ? openFile(fd, object.flags) : fd;
       if (object.kind === FILE) at.close(fd);
       return;

@@ -24,7 +24,7 @@ export class TestProcess {
   seq = 0;
 
   /** @param image the checkpoint it starts from, none for a new space. */
-  constructor(image?: Image, queueMaxBytes = 1 << 20) {
+  constructor(image?: Image, queueMaxBytes = 1 << 20, powerSafe = true) {
     this.memory = image === undefined ? new TestMemory() : TestMemory.from(image);
     this.folders = new HostFolders({
       state: new DriverState(this.memory, this.memory.root(1)),
@@ -32,6 +32,7 @@ export class TestProcess {
       now: () => BigInt(Date.now()) * 1_000_000n,
       problem: (problem) => void this.problems.push(problem),
       queueMaxBytes,
+      powerSafe,
     });
   }
 
@@ -63,7 +64,9 @@ export class TestProcess {
 
   /** Opens and throws where that fails. */
   async open(directory: HostDirectory, path: string, options: Partial<HostOpenOptions>): Promise<HostFile> {
-    const result = await this.run((op) => directory.open(op, Buffer.from(path, 'latin1'), openOptions(options)));
+    const result = await this.run((op) =>
+      directory.open(op, Buffer.from(path, 'latin1'), openOptions(options)),
+    );
     if (typeof result === 'number' || result.kind !== 'file') throw new Error(`open ${path}: ${result}`);
     return result;
   }
