@@ -14,7 +14,7 @@ import type { Core } from './core.ts';
 import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from './domain.ts';
 import { framesAreWhole } from './frames.ts';
 import { growStack, placeDomain } from './memory.ts';
-import type { StateSlot } from './program.ts';
+import type { LoadedModule, StateSlot } from './program.ts';
 import { markControl, mostResults, savedTables } from './saved.ts';
 
 const R = DomainRecord.fields;
@@ -120,24 +120,37 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
 
 /**
- * Fills a new domain's record from an image. True where it wants to run.
+ * Checks what can be checked of an image before there is a domain for it.
+ * @throws MalformedError
+ */
+export function checkImage(image: DomainImage, module: LoadedModule): void {
+  demand(typeof image === 'object' && image !== null, 'it is no image');
+  demand(image.version === IMAGE_VERSION, `version ${String(image.version)} is not ${IMAGE_VERSION}`);
+  demand(image.hash === module.hash, 'it is of another program');
+  demand(typeof image.name === 'string', 'its name');
+  demand(['created', 'ready', 'blocked', 'stopped'].includes(image.state), 'its state is none');
+  demand(isCount(image.cpuMicros) && isCount(image.memoryLimitBytes), 'limits');
+  demand(
+    typeof image.cpuLimitMs === 'number' && image.cpuLimitMs >= 0 && image.cpuLimitMs < 2 ** 40,
+    'limits',
+  );
+  const { memories } = module.evidence;
+  demand(Array.isArray(image.memories) && image.memories.length === memories.length, 'memories');
+  for (const [i, memory] of image.memories.entries()) {
+    demand(isCount(memory?.pages) && memory.pages <= SPACE_MAX_FRAMES, 'the size of a memory');
+    demand(memory.pages >= (memories[i]?.min ?? 0), 'a memory is smaller than it can be');
+    demand(Array.isArray(memory.pieces), 'the contents of a memory');
+  }
+  demand(isCount(image.entry) && image.entry < module.info.functionCount, 'the function it began with');
+  demand(typeof image.clock === 'bigint', 'its clock');
+}
+
+/**
+ * Fills a new domain's record from an image that was checked. True where it wants to run.
  * @throws MalformedError, EnvironmentError, SpaceFullError; the caller drops the record
  */
 export function adoptImage(core: Core, domain: Domain, image: DomainImage): boolean {
-  const { space, at, module } = domain;
-  demand(image.version === IMAGE_VERSION, `version ${String(image.version)} is not ${IMAGE_VERSION}`);
-  demand(image.hash === module.hash, 'it is of another program');
-  demand(['created', 'ready', 'blocked', 'stopped'].includes(image.state), 'its state is none');
-  demand(
-    Array.isArray(image.memories) && image.memories.length === module.evidence.memories.length,
-    'memories',
-  );
-  demand(isCount(image.cpuMicros) && isCount(image.memoryLimitBytes) && image.cpuLimitMs >= 0, 'limits');
-  for (const [i, memory] of image.memories.entries()) {
-    demand(isCount(memory?.pages) && memory.pages <= SPACE_MAX_FRAMES, 'the size of a memory');
-    demand(memory.pages >= (module.evidence.memories[i]?.min ?? 0), 'a memory is smaller than it can be');
-    demand(Array.isArray(memory.pieces), 'the contents of a memory');
-  }
+  const { space, at } = domain;
   placeDomain(
     domain,
     image.memories.map(({ pages }) => pages),
@@ -151,10 +164,8 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
   }
   adoptState(domain, image);
   adoptFrames(domain, image);
-  demand(isCount(image.entry) && image.entry < module.info.functionCount, 'the function it began with');
   R.entry.set(space, at, image.entry);
   R.cpuUsed.set(space, at, image.cpuMicros);
-  demand(typeof image.clock === 'bigint', 'its clock');
   domain.clockOffset = BigInt.asIntN(64, image.clock - core.now());
   domain.deadline = NO_DEADLINE;
   domain.setFlag(FLAG.started, image.started === true);

@@ -35,7 +35,7 @@ import {
 } from './domain.ts';
 import type { RawValue } from './frames.ts';
 import { headroom } from './headroom.ts';
-import { adoptImage, type DomainImage, makeImage } from './image.ts';
+import { adoptImage, checkImage, type DomainImage, makeImage } from './image.ts';
 import { Imports } from './imports.ts';
 import { type Inspection, inspectDomain } from './inspect.ts';
 import { Instance } from './instance.ts';
@@ -393,6 +393,7 @@ export class Kernel {
    * @throws MalformedError, EnvironmentError, SpaceFullError with nothing left behind
    */
   importDomain(image: DomainImage, module: LoadedModule, name = image.name): number {
+    checkImage(image, module);
     checkName(name, this.#byName.has(name));
     this.#imports.for(module, image.trapUnknownImports === true);
     const domain = this.#newRecord({

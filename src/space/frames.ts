@@ -40,21 +40,25 @@ export class Frames {
     return this.#space.frameCount - FIRST_FRAME - this.#free;
   }
 
-  /** Finds the free runs from the frame table: after the space was made or loaded. */
-  rebuild(): void {
+  /**
+   * Finds the free runs from the frame table: after the space was made or loaded.
+   * @param tableFrames frames from here on are known to be free
+   */
+  rebuild(tableFrames = 0): void {
     const space = this.#space;
     this.#starts = [];
     this.#lengths = [];
     this.#free = 0;
-    let highest = space.maxFrames - 1; // the table may name frames whose pages were all zero
-    while (highest >= space.frameCount && space.u32[TABLE + highest] === 0) highest--;
-    if (highest >= space.frameCount && !space.grow(highest + 1 - space.frameCount)) {
-      throw new SpaceFullError((highest + 1) * FRAME_BYTES);
-    }
+    // The table may name frames whose pages were all zero, so that no page of theirs was loaded.
+    let frames = Math.min(tableFrames, space.maxFrames);
+    while (frames > space.frameCount && space.u32[TABLE + frames - 1] === 0) frames--;
+    const beyond = frames - space.frameCount;
+    if (beyond > 0 && !space.grow(beyond)) throw new SpaceFullError(beyond * FRAME_BYTES);
     let start = -1;
     const count = space.frameCount;
+    const { u32 } = space;
     for (let frame = FIRST_FRAME; frame <= count; frame++) {
-      const free = frame < count && space.u32[TABLE + frame] === 0;
+      const free = frame < count && u32[TABLE + frame] === 0;
       if (free && start < 0) start = frame;
       if (!free && start >= 0) {
         this.#starts.push(start);

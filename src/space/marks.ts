@@ -6,7 +6,7 @@
  * Marks are the page map of the space at MARKS_ADDRESS. They are for durability, never for safety: a program that
  * leaves one out harms only its own checkpoint.
  */
-import { FIRST_FREE_ADDRESS, FRAME_TABLE_ADDRESS, MARKS_ADDRESS, MARKS_BYTES } from '../abi/layout.ts';
+import { FIRST_FREE_ADDRESS, FRAME_TABLE_ADDRESS, MARKS_ADDRESS } from '../abi/layout.ts';
 import { FRAME_BYTES, PAGE_BYTES } from '../base/limits.ts';
 import { OWNER_VOLATILE } from './frames.ts';
 import { MARK_SLOP, type Space } from './space.ts';
@@ -24,15 +24,20 @@ export interface DirtyPages {
 export class Dirty {
   readonly #space: Space;
   /** One byte a page: some checkpoint may hold it. A cache: rebuilt from what was loaded. */
-  readonly #stored = new Uint8Array(MARKS_BYTES);
+  #stored = new Uint8Array(0);
   #freed: number[] = [];
 
   constructor(space: Space) {
     this.#space = space;
   }
 
-  /** A page came from a checkpoint. */
+  /** A page came from a checkpoint, or goes to one. */
   loaded(page: number): void {
+    if (page >= this.#stored.length) {
+      const more = new Uint8Array(Math.max(this.#space.byteLength / PAGE_BYTES, page + 1));
+      more.set(this.#stored);
+      this.#stored = more;
+    }
     this.#stored[page] = 1;
   }
 
@@ -40,11 +45,8 @@ export class Dirty {
   frameFreed(first: number, count: number): void {
     const [from, to] = [first * PAGES_A_FRAME, (first + count) * PAGES_A_FRAME];
     this.#space.u8.fill(0, MARKS_ADDRESS + from, MARKS_ADDRESS + to);
-    for (
-      let page = this.#stored.indexOf(1, from);
-      page !== -1 && page < to;
-      page = this.#stored.indexOf(1, page + 1)
-    ) {
+    for (let page = from; page < Math.min(to, this.#stored.length); page++) {
+      if (this.#stored[page] === 0) continue;
       this.#stored[page] = 0;
       this.#freed.push(page);
     }
@@ -75,7 +77,7 @@ export class Dirty {
       }
     });
     space.u8.fill(0, MARKS_ADDRESS, MARKS_ADDRESS + limit);
-    for (const page of pages) this.#stored[page] = 1;
+    for (const page of pages) this.loaded(page);
     const freed = this.#freed.filter((page) => this.#stored[page] === 0);
     this.#freed = [];
     return { pages: Uint32Array.from(pages), freed: Uint32Array.from(freed) };

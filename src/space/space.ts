@@ -10,7 +10,13 @@
  * hold the address of a domain's memory over a call that may move the domain. Heap blocks never move.
  */
 
-import { FIRST_FREE_ADDRESS, FLAG_ADDRESS, MARKS_ADDRESS } from '../abi/layout.ts';
+import {
+  FIRST_FREE_ADDRESS,
+  FLAG_ADDRESS,
+  FRAME_TABLE_ADDRESS,
+  FRAME_TABLE_BYTES,
+  MARKS_ADDRESS,
+} from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { MalformedError } from '../base/errors.ts';
 import { FRAME_BYTES, PAGE_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
@@ -87,6 +93,7 @@ export class Space {
    */
   static load(pages: Iterable<PageImage>, options: SpaceOptions = {}): Space {
     const space = new Space(options, SPACE_MIN_FRAMES);
+    let tableFrames = 0;
     for (const { page, bytes } of pages) {
       if (
         bytes.length !== PAGE_BYTES ||
@@ -104,6 +111,9 @@ export class Space {
       }
       space.u8.set(bytes, page * PAGE_BYTES);
       space.dirty.loaded(page);
+      if (end > FRAME_TABLE_ADDRESS && end <= FRAME_TABLE_ADDRESS + FRAME_TABLE_BYTES) {
+        tableFrames = Math.max(tableFrames, (end - FRAME_TABLE_ADDRESS) / 4);
+      }
     }
     if (
       S.magicLow.get(space, SUPERBLOCK_ADDRESS) !== MAGIC_LOW ||
@@ -116,7 +126,7 @@ export class Space {
       throw new MalformedError(`checkpoint: space version ${version}, this is ${SPACE_VERSION}`, 8);
     }
     Atomics.store(space.i32, FLAG_ADDRESS >> 2, 0);
-    space.frames.rebuild();
+    space.frames.rebuild(tableFrames);
     space.segments.rebuild();
     return space;
   }
