@@ -77,9 +77,9 @@ export function importsOf(text: string): Import[] {
   return found;
 }
 
-/** Tests, and what only they use (`x.testing.ts`, `testing/`): not in the package, and free to import anything. */
+/** Tests, and what only they use (`x.testing.ts`, `testing.ts`, `testing/`): they may import anything. */
 function isTest(file: string): boolean {
-  return /\.test(ing)?\.ts$|\/testing\//.test(file);
+  return /\.test(ing)?\.ts$|\/testing(\.ts$|\/)/.test(file);
 }
 
 /** The layer of a file given relative to the root: the folder below src, 'top' for src/index.ts. */

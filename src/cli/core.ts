@@ -144,7 +144,7 @@ class CoreThread {
     }
     try {
       const value = this.#do(op, args);
-      if (op === 'list' || op === 'inspect') post({ kind: 'answer', id, value });
+      if (['list', 'inspect', 'idle'].includes(op)) post({ kind: 'answer', id, value });
       else
         this.#machine.whenDurable((seq) =>
           post({ kind: 'answer', id, value: op === 'checkpoint' ? seq : value }),
@@ -190,6 +190,7 @@ class CoreThread {
           args.program as InstalledProgram,
         );
       case 'checkpoint':
+      case 'idle': // being asked makes it be told again
         return undefined;
       default:
         throw new EnvironmentError('control', `the core does not know "${op}"`);

@@ -187,6 +187,11 @@ export class Host implements SpaceApi {
     return (await this.#ask('checkpoint', {})) as number;
   }
 
+  /** Asks for the event `idle`, also when it has been told already. */
+  tellIdle(): void {
+    void this.#ask('idle', {}).catch(() => {});
+  }
+
   /** Shows what a program writes to a client instead of this process's streams. `output` resolves when it is taken. */
   async attach(name: string, output: Output): Promise<Attachment> {
     const client = this.#nextId++;
