@@ -116,6 +116,11 @@ export function addEntry(space: Space, directory: number, name: Uint8Array, node
   return true;
 }
 
+/** Lets the next entry have this serial, if that does not go back: for directories made from an image. */
+export function setNextSerial(space: Space, directory: number, serial: number): void {
+  D.nextSerial.set(space, directory, Math.max(serial, D.nextSerial.get(space, directory)));
+}
+
 /** Takes out an entry that `findEntry` gave for this directory. */
 export function removeEntry(space: Space, directory: number, entry: number): void {
   let link = bucketOf(space, directory, E.hash.get(space, entry));

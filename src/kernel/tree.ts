@@ -13,13 +13,11 @@
  */
 import { ERRNO } from '../abi/errno.ts';
 import { assert } from '../base/assert.ts';
-import { FRAME_BYTES, NAME_MAX_BYTES, PATH_MAX_BYTES, SPACE_MAX_FRAMES } from '../base/limits.ts';
+import { NAME_MAX_BYTES, PATH_MAX_BYTES } from '../base/limits.ts';
 import { ROOT, type Space, SpaceFullError } from '../space/index.ts';
 import {
   addEntry,
   countEntries,
-  createDirectory,
-  destroyDirectory,
   entryAfter,
   entryName,
   entryNode,
@@ -27,37 +25,17 @@ import {
   findEntry,
   removeEntry,
   setEntryNode,
+  setNextSerial,
 } from './tree-directory.ts';
-import {
-  EntryRecord,
-  NODE_TYPE,
-  NodeRecord,
-  TargetRecord,
-  TREE_VERSION,
-  TreeRecord,
-  tryAlloc,
-} from './tree-records.ts';
+import { firstNumber, noSpace, TreeNodes } from './tree-nodes.ts';
+import { NODE_TYPE, NodeRecord, TargetRecord, TREE_VERSION, TreeRecord } from './tree-records.ts';
 
-/** No file is longer than a space can be. */
-export const FILE_MAX_BYTES = SPACE_MAX_FRAMES * FRAME_BYTES;
+export { FILE_MAX_BYTES, type NodeStat } from './tree-nodes.ts';
+
 const LINKS_MAX = 0xffff_0000;
 
 const N = NodeRecord.fields;
 const T = TreeRecord.fields;
-
-/** What there is to know of a node. */
-export interface NodeStat {
-  /** The inode number. */
-  number: number;
-  /** One of NODE_TYPE. */
-  type: number;
-  links: number;
-  /** Bytes of a file or of a link's target; of a directory what its entries take. */
-  size: number;
-  accessed: bigint;
-  modified: bigint;
-  changed: bigint;
-}
 
 /** One entry of a listing. Going on from `cookie` gives what comes after it. */
 export interface ListedEntry {
@@ -70,15 +48,7 @@ export interface ListedEntry {
 const DOT = Uint8Array.of(0x2e);
 const DOT_DOT = Uint8Array.of(0x2e, 0x2e);
 
-export class Tree {
-  readonly space: Space;
-  readonly #address: number;
-
-  private constructor(space: Space, address: number) {
-    this.space = space;
-    this.#address = address;
-  }
-
+export class Tree extends TreeNodes {
   /** The tree of a space, made when it has none. @throws SpaceFullError when there is no room for its root. */
   static open(space: Space, now: bigint): Tree {
     const have = space.root(ROOT.tree);
@@ -88,9 +58,9 @@ export class Tree {
     }
     const address = space.heap.alloc(TreeRecord.bytes);
     T.version.set(space, address, TREE_VERSION);
-    T.nextNumber.set(space, address, 1);
+    T.nextNumber.set(space, address, firstNumber(space.id));
     const tree = new Tree(space, address);
-    const root = tree.#createDirectoryNode(now);
+    const root = tree.createDirectoryNode(now);
     if (root < 0) throw new SpaceFullError(NodeRecord.bytes);
     N.parent.set(space, root, root);
     T.root.set(space, address, root);
@@ -98,82 +68,9 @@ export class Tree {
     return tree;
   }
 
-  get root(): number {
-    return T.root.get(this.space, this.#address);
-  }
-
-  /** Nodes that exist, those that have lost their names but are held included. */
-  get nodes(): number {
-    return T.nodes.get(this.space, this.#address);
-  }
-
-  type(node: number): number {
-    return N.type.get(this.space, node);
-  }
-
-  isDirectory(node: number): boolean {
-    return this.type(node) === NODE_TYPE.directory;
-  }
-
-  /** The inode number. */
-  number(node: number): number {
-    return N.number.get(this.space, node);
-  }
-
-  /** The segment that holds a file's bytes. Its size is the file's. */
-  segment(file: number): number {
-    return N.data.get(this.space, file);
-  }
-
-  size(node: number): number {
-    const { space } = this;
-    const data = N.data.get(space, node);
-    switch (this.type(node)) {
-      case NODE_TYPE.file:
-        return space.segments.size(data);
-      case NODE_TYPE.link:
-        return TargetRecord.fields.bytes.get(space, data);
-      default:
-        return countEntries(space, data) * EntryRecord.bytes;
-    }
-  }
-
-  stat(node: number): NodeStat {
-    const { space } = this;
-    return {
-      number: N.number.get(space, node),
-      type: N.type.get(space, node),
-      links: N.links.get(space, node),
-      size: this.size(node),
-      accessed: N.accessed.get(space, node),
-      modified: N.modified.get(space, node),
-      changed: N.changed.get(space, node),
-    };
-  }
-
-  /** Sets times; null leaves one as it is. */
-  setTimes(node: number, accessed: bigint | null, modified: bigint | null, now: bigint): void {
-    if (accessed !== null) N.accessed.set(this.space, node, accessed);
-    if (modified !== null) N.modified.set(this.space, node, modified);
-    N.changed.set(this.space, node, now);
-  }
-
-  /** Keeps a node from going away while it has no name. */
-  retain(node: number): void {
-    N.opens.set(this.space, node, N.opens.get(this.space, node) + 1);
-  }
-
-  /** Ends a `retain`. */
-  release(node: number): void {
-    const opens = N.opens.get(this.space, node);
-    assert(opens > 0, 'a node is released as often as it was retained');
-    N.opens.set(this.space, node, opens - 1);
-    this.#dropIfUnused(node);
-  }
-
   /** The node a name leads to, or -NOENT. `.` and `..` are the path resolver's. */
   lookup(directory: number, name: Uint8Array): number {
-    const entry = findEntry(this.space, this.#index(directory), name);
+    const entry = findEntry(this.space, this.index(directory), name);
     return entry === 0 ? -ERRNO.NOENT : entryNode(this.space, entry);
   }
 
@@ -187,12 +84,12 @@ export class Tree {
   createFile(directory: number, name: Uint8Array, now: bigint): number {
     return this.#create(directory, name, now, () => {
       const segment = this.space.segments.create();
-      return this.#createNode(NODE_TYPE.file, segment, now, () => this.space.segments.destroy(segment));
+      return this.createNode(NODE_TYPE.file, segment, now, () => this.space.segments.destroy(segment));
     });
   }
 
   createDirectory(directory: number, name: Uint8Array, now: bigint): number {
-    const node = this.#create(directory, name, now, () => this.#createDirectoryNode(now));
+    const node = this.#create(directory, name, now, () => this.createDirectoryNode(now));
     if (node < 0) return node;
     N.parent.set(this.space, node, directory);
     N.links.set(this.space, directory, N.links.get(this.space, directory) + 1);
@@ -206,7 +103,7 @@ export class Tree {
       const block = this.space.heap.alloc(TargetRecord.bytes + target.length);
       TargetRecord.fields.bytes.set(this.space, block, target.length);
       this.space.writeBytes(block + TargetRecord.bytes, target);
-      return this.#createNode(NODE_TYPE.link, block, now, () => this.space.heap.free(block));
+      return this.createNode(NODE_TYPE.link, block, now, () => this.space.heap.free(block));
     });
   }
 
@@ -224,36 +121,36 @@ export class Tree {
     if (links === 0) return -ERRNO.NOENT; // it lost its last name and is going
     const wrong = this.#checkFresh(directory, name);
     if (wrong < 0) return wrong;
-    if (!addEntry(this.space, this.#index(directory), name, node)) return -ERRNO.NOSPC;
+    if (!addEntry(this.space, this.index(directory), name, node)) return -ERRNO.NOSPC;
     N.links.set(this.space, node, links + 1);
     N.changed.set(this.space, node, now);
-    this.#touch(directory, now);
+    this.touch(directory, now);
     return 0;
   }
 
   /** Takes a name away from a file or symbolic link. -ISDIR for a directory. */
   unlink(directory: number, name: Uint8Array, now: bigint): number {
-    const index = this.#index(directory);
+    const index = this.index(directory);
     const entry = findEntry(this.space, index, name);
     if (entry === 0) return -ERRNO.NOENT;
     const node = entryNode(this.space, entry);
     if (this.isDirectory(node)) return -ERRNO.ISDIR;
     removeEntry(this.space, index, entry);
-    this.#touch(directory, now);
+    this.touch(directory, now);
     this.#loseName(node, now);
     return 0;
   }
 
   /** Removes an empty directory. -NOTDIR, -NOTEMPTY. */
   removeDirectory(directory: number, name: Uint8Array, now: bigint): number {
-    const index = this.#index(directory);
+    const index = this.index(directory);
     const entry = findEntry(this.space, index, name);
     if (entry === 0) return -ERRNO.NOENT;
     const node = entryNode(this.space, entry);
     if (!this.isDirectory(node)) return -ERRNO.NOTDIR;
-    if (countEntries(this.space, this.#index(node)) > 0) return -ERRNO.NOTEMPTY;
+    if (countEntries(this.space, this.index(node)) > 0) return -ERRNO.NOTEMPTY;
     removeEntry(this.space, index, entry);
-    this.#touch(directory, now);
+    this.touch(directory, now);
     this.#loseDirectory(directory, node, now);
     return 0;
   }
@@ -265,32 +162,32 @@ export class Tree {
    */
   rename(from: number, fromName: Uint8Array, to: number, toName: Uint8Array, now: bigint): number {
     const { space } = this;
-    const entry = findEntry(space, this.#index(from), fromName);
+    const entry = findEntry(space, this.index(from), fromName);
     if (entry === 0) return -ERRNO.NOENT;
     const node = entryNode(space, entry);
     const isDirectory = this.isDirectory(node);
     if (isDirectory && this.#isBelow(to, node)) return -ERRNO.INVAL;
     const wrong = this.#checkName(to, toName);
     if (wrong < 0) return wrong;
-    const taken = findEntry(space, this.#index(to), toName);
+    const taken = findEntry(space, this.index(to), toName);
     const replaced = taken === 0 ? 0 : entryNode(space, taken);
     if (replaced === node) return 0;
     if (taken === 0) {
-      if (!addEntry(space, this.#index(to), toName, node)) return -ERRNO.NOSPC;
+      if (!addEntry(space, this.index(to), toName, node)) return -ERRNO.NOSPC;
     } else {
       const refusal = this.#mayReplace(isDirectory, replaced);
       if (refusal < 0) return refusal;
       setEntryNode(space, taken, node);
     }
-    removeEntry(space, this.#index(from), entry);
+    removeEntry(space, this.index(from), entry);
     if (isDirectory && from !== to) {
       N.links.set(space, from, N.links.get(space, from) - 1);
       N.links.set(space, to, N.links.get(space, to) + 1);
       N.parent.set(space, node, to);
     }
     N.changed.set(space, node, now);
-    this.#touch(from, now);
-    this.#touch(to, now);
+    this.touch(from, now);
+    this.touch(to, now);
     if (replaced !== 0) {
       if (isDirectory) this.#loseDirectory(to, replaced, now);
       else this.#loseName(replaced, now);
@@ -307,7 +204,7 @@ export class Tree {
       const parent = N.parent.get(space, directory) || directory;
       return { cookie: 2, number: this.number(parent), type: NODE_TYPE.directory, name: DOT_DOT };
     }
-    const entry = entryAfter(space, this.#index(directory), cookie);
+    const entry = entryAfter(space, this.index(directory), cookie);
     if (entry === 0) return null;
     const node = entryNode(space, entry);
     return {
@@ -318,54 +215,9 @@ export class Tree {
     };
   }
 
-  /** Copies bytes of a file to global address `to`, which is marked. Returns how many; 0 at the end. */
-  read(file: number, offset: number, to: number, length: number): number {
-    return this.space.segments.read(this.segment(file), offset, to, length);
-  }
-
-  /** Copies bytes from global address `from` into a file, which grows where needed. Returns `length`, -FBIG, -NOSPC. */
-  write(file: number, offset: number, from: number, length: number, now: bigint): number {
-    if (offset + length > FILE_MAX_BYTES) return -ERRNO.FBIG;
-    try {
-      this.space.segments.write(this.segment(file), offset, from, length);
-    } catch (error) {
-      return noSpace(error);
-    }
-    if (length > 0) this.#touch(file, now);
-    return length;
-  }
-
-  /** Sets a file's size. What is added reads as zero and takes no room. */
-  setSize(file: number, size: number, now: bigint): number {
-    if (size > FILE_MAX_BYTES) return -ERRNO.FBIG;
-    try {
-      this.space.segments.truncate(this.segment(file), size);
-    } catch (error) {
-      return noSpace(error);
-    }
-    this.#touch(file, now);
-    return 0;
-  }
-
-  /** Makes room for a range, so that writing there cannot fail for want of it, and the file at least that long. */
-  allocate(file: number, offset: number, length: number, now: bigint): number {
-    const end = offset + length;
-    if (end > FILE_MAX_BYTES) return -ERRNO.FBIG;
-    try {
-      this.space.segments.reserve(this.segment(file), offset, length);
-    } catch (error) {
-      return noSpace(error);
-    }
-    return end > this.size(file) ? this.setSize(file, end, now) : 0;
-  }
-
-  #index(directory: number): number {
-    return N.data.get(this.space, directory);
-  }
-
-  #touch(node: number, now: bigint): void {
-    N.modified.set(this.space, node, now);
-    N.changed.set(this.space, node, now);
+  /** Makes the next entry of a directory have this cookie, if that does not go back: for images (tree-whole.ts). */
+  setNextCookie(directory: number, cookie: number): void {
+    setNextSerial(this.space, this.index(directory), cookie);
   }
 
   /** Whether a name may be put into a directory at all: 0 or an errno. */
@@ -381,7 +233,7 @@ export class Tree {
   #checkFresh(directory: number, name: Uint8Array): number {
     const wrong = this.#checkName(directory, name);
     if (wrong < 0) return wrong;
-    return findEntry(this.space, this.#index(directory), name) === 0 ? 0 : -ERRNO.EXIST;
+    return findEntry(this.space, this.index(directory), name) === 0 ? 0 : -ERRNO.EXIST;
   }
 
   #create(directory: number, name: Uint8Array, now: bigint, make: () => number): number {
@@ -394,44 +246,18 @@ export class Tree {
       return noSpace(error);
     }
     if (node < 0) return node;
-    if (!addEntry(this.space, this.#index(directory), name, node)) {
-      this.#destroy(node);
+    if (!addEntry(this.space, this.index(directory), name, node)) {
+      this.destroy(node);
       return -ERRNO.NOSPC;
     }
-    this.#touch(directory, now);
+    this.touch(directory, now);
     return node;
-  }
-
-  /** A node with one link that holds `data`; `undo` gives data back where there is no room. */
-  #createNode(type: number, data: number, now: bigint, undo: () => void): number {
-    const { space } = this;
-    const node = tryAlloc(space, NodeRecord.bytes);
-    if (node === 0) {
-      undo();
-      return -ERRNO.NOSPC;
-    }
-    const number = T.nextNumber.get(space, this.#address);
-    T.nextNumber.set(space, this.#address, number + 1);
-    T.nodes.set(space, this.#address, this.nodes + 1);
-    N.type.set(space, node, type);
-    N.links.set(space, node, type === NODE_TYPE.directory ? 2 : 1);
-    N.number.set(space, node, number);
-    N.accessed.set(space, node, now);
-    N.data.set(space, node, data);
-    this.#touch(node, now);
-    return node;
-  }
-
-  #createDirectoryNode(now: bigint): number {
-    const index = createDirectory(this.space);
-    if (index === 0) return -ERRNO.NOSPC;
-    return this.#createNode(NODE_TYPE.directory, index, now, () => destroyDirectory(this.space, index));
   }
 
   #mayReplace(byDirectory: boolean, replaced: number): number {
     if (!byDirectory) return this.isDirectory(replaced) ? -ERRNO.ISDIR : 0;
     if (!this.isDirectory(replaced)) return -ERRNO.NOTDIR;
-    return countEntries(this.space, this.#index(replaced)) > 0 ? -ERRNO.NOTEMPTY : 0;
+    return countEntries(this.space, this.index(replaced)) > 0 ? -ERRNO.NOTEMPTY : 0;
   }
 
   /** True where `directory` is `node` or lies somewhere in it. */
@@ -447,7 +273,7 @@ export class Tree {
   #loseName(node: number, now: bigint): void {
     N.links.set(this.space, node, N.links.get(this.space, node) - 1);
     N.changed.set(this.space, node, now);
-    this.#dropIfUnused(node);
+    this.dropIfUnused(node);
   }
 
   /** An empty directory has lost its name in `parent`. */
@@ -456,27 +282,6 @@ export class Tree {
     N.links.set(this.space, node, 0);
     N.parent.set(this.space, node, 0);
     N.changed.set(this.space, node, now);
-    this.#dropIfUnused(node);
+    this.dropIfUnused(node);
   }
-
-  #dropIfUnused(node: number): void {
-    if (N.links.get(this.space, node) === 0 && N.opens.get(this.space, node) === 0) this.#destroy(node);
-  }
-
-  #destroy(node: number): void {
-    const { space } = this;
-    const data = N.data.get(space, node);
-    const type = this.type(node);
-    if (type === NODE_TYPE.file) space.segments.destroy(data);
-    else if (type === NODE_TYPE.directory) destroyDirectory(space, data);
-    else space.heap.free(data);
-    T.nodes.set(space, this.#address, this.nodes - 1);
-    space.heap.free(node);
-  }
-}
-
-/** -NOSPC for a full space; anything else is a bug and goes on. */
-function noSpace(error: unknown): number {
-  if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-  throw error;
 }

@@ -16,6 +16,7 @@ import type { Space } from '../../space/index.ts';
 import { RIGHT, RIGHTS_ALL, RIGHTS_DIRECTORY, RIGHTS_LISTENER, RIGHTS_SOCKET, RIGHTS_STREAM } from './abi.ts';
 import { Context } from './context.ts';
 import { closeDescriptor, descriptorCalls } from './descriptors.ts';
+import { adoptState, describeState, grantAgain, type StateImage } from './image.ts';
 import { ioCalls } from './io.ts';
 import { listingCalls } from './listing.ts';
 import { pathCalls } from './paths.ts';
@@ -108,6 +109,22 @@ export class WasiPersonality implements Personality {
 
   release(_space: Space, _domainId: number, personalityState: number, _ending: Ending): void {
     if (personalityState !== 0) this.#freeState(personalityState);
+  }
+
+  /** The state as plain data, files included: image.ts. */
+  describe(_space: Space, _domainId: number, personalityState: number): StateImage {
+    return describeState(this.#context, personalityState);
+  }
+
+  /** State made from what `describe` gave. @throws MalformedError, SpaceFullError with nothing left behind */
+  adopt(_space: Space, _domainId: number, data: unknown, name = 'imported'): number {
+    return adoptState(this.#context, data, name, (state) => this.#freeState(state));
+  }
+
+  /** After `adopt`: gives a domain the host folder that it knows by this name. False where it knows none. */
+  grantAgain(personalityState: number, grant: Grant & { kind: 'host' }): boolean {
+    const { guest, id, readOnly } = grant;
+    return grantAgain(this.#context, personalityState, guest, id, readOnly === true) > 0;
   }
 
   #freeState(state: number): void {
