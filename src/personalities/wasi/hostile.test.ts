@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Prng, seedFrom } from '../../base/prng.ts';
-import {
-  Blocked,
-  Exited,
-  FakeListener,
-  FakePorts,
-  FakeSocket,
-  Guest,
-  MEMORY_BYTES,
-  Trapped,
-} from './guest.testing.ts';
+import { Blocked, Exited, Guest, MEMORY_BYTES, Trapped } from './guest.testing.ts';
+import { FakeListener, FakePorts, FakeSocket } from './ports.testing.ts';
 import { FUNCTION_NAMES, signatureOf } from './signatures.ts';
 
 /** Numbers at the edges of what pointers, lengths, counts, flags and descriptors can be. */

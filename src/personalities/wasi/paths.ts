@@ -33,7 +33,10 @@ import { give, giveU32, readPath } from './guest.ts';
 import { D, fill, freeNumber, KIND, type NewDescriptor } from './state.ts';
 
 export function pathCalls(context: Context): Record<string, SystemCall> {
-  const c = context;
+  return { ...attributeCalls(context), ...nameCalls(context) };
+}
+
+function attributeCalls(c: Context): Record<string, SystemCall> {
   return {
     path_create_directory: (k: Caller, fd: number, path: number, length: number) =>
       change(c, k, fd, RIGHT.PATH_CREATE_DIRECTORY, path, length, makeDirectoryAt, 'makeDirectory'),
@@ -63,6 +66,11 @@ export function pathCalls(context: Context): Record<string, SystemCall> {
       toPath: number,
       toLength: number,
     ) => link(c, k, fd, flags, path, length, toFd, toPath, toLength),
+  };
+}
+
+function nameCalls(c: Context): Record<string, SystemCall> {
+  return {
     path_open: (
       k: Caller,
       fd: number,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EnvironmentError } from '../../base/errors.ts';
 import { FDFLAGS } from './abi.ts';
-import { Exited, FakeListener, FakeSocket, Guest, Trapped } from './guest.testing.ts';
+import { Exited, Guest, Trapped } from './guest.testing.ts';
+import { FakeListener, FakeSocket } from './ports.testing.ts';
 import { FUNCTION_NAMES, hasSignature } from './signatures.ts';
 
 const CLOCK = 0;
