@@ -46,6 +46,10 @@ export const OUTBOX_MAX_BYTES = 1 << 20;
 export const INBOX_MAX_BYTES = 65536;
 /** Bytes written to files of the host that have not got there yet; then writes block. */
 export const HOST_QUEUE_MAX_BYTES = 16 << 20;
+/** Bytes a connection has received that nobody has read; more stays with the host. */
+export const SOCKET_INBOX_MAX_BYTES = 256 << 10;
+/** Connections that wait to be accepted; further ones are turned away. */
+export const ACCEPT_QUEUE_MAX = 128;
 /** Address space the data file of a store may fill, in bytes: a space written twice over, and its programs. */
 export const STORE_MAP_BYTES = 2 ** 36;
 /** Longest name of a domain, in bytes of UTF-8. */
