@@ -172,7 +172,7 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
   domain.setFlag(FLAG.initialised, true);
   if (image.personality !== null) {
     demand(core.personality.adopt !== undefined, 'its personality keeps no state here');
-    R.personality.set(space, at, core.personality.adopt(space, domain.id, image.personality));
+    R.personality.set(space, at, core.personality.adopt(space, domain.id, image.personality, domain.name));
   }
   if (image.state === 'stopped') domain.state = STATE.stopped;
   return image.state === 'ready' || image.state === 'blocked';
