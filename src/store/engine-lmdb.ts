@@ -31,6 +31,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
+import { assert } from '../base/assert.ts';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
 import { STORE_MAP_BYTES } from '../base/limits.ts';
 import {
@@ -47,6 +48,9 @@ import {
 import { checkLmdbFile, LMDB_PAGE_BYTES } from './lmdb-file.ts';
 
 type Tables = Record<Table, Database<Uint8Array, Key<Table>>>;
+
+/** Files open for reading only, in this thread, and how many times. */
+const readers = new Map<string, number>();
 
 /** Opens LMDB files. */
 export const lmdbEngine: EngineFactory = {
@@ -75,6 +79,11 @@ export const lmdbEngine: EngineFactory = {
 
   open(path, mode) {
     const readOnly = mode === 'read';
+    // npm `lmdb` opens a file once a process and shares it: one opened for reading cannot be written then
+    assert(
+      readOnly || !readers.has(resolve(path)),
+      'readers of a store close before the same process owns it',
+    );
     let root: RootDatabase;
     try {
       root = open({
@@ -95,7 +104,7 @@ export const lmdbEngine: EngineFactory = {
         if (!table) throw new MalformedError(`table ${name} is missing`, -1);
         tables[name] = table;
       }
-      return new LmdbEngine(root, tables);
+      return new LmdbEngine(root, tables, readOnly ? resolve(path) : null);
     } catch (error) {
       if (error instanceof MalformedError) throw error;
       throw hostError(error, `cannot open ${path}`);
@@ -108,11 +117,15 @@ export const lmdbEngine: EngineFactory = {
 class LmdbEngine implements Engine {
   readonly #root: RootDatabase;
   readonly #tables: Tables;
+  readonly #reads: string | null;
   broken: string | null = null;
 
-  constructor(root: RootDatabase, tables: Tables) {
+  /** `reads`: the file's full path when it is open for reading only. */
+  constructor(root: RootDatabase, tables: Tables, reads: string | null) {
     this.#root = root;
     this.#tables = tables;
+    this.#reads = reads;
+    if (reads) readers.set(reads, (readers.get(reads) ?? 0) + 1);
   }
 
   snapshot(): Snapshot {
@@ -156,6 +169,9 @@ class LmdbEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    const left = this.#reads ? readers.get(this.#reads)! - 1 : 0;
+    if (this.#reads && left > 0) readers.set(this.#reads, left);
+    else if (this.#reads) readers.delete(this.#reads);
     await this.#root.close();
   }
 }

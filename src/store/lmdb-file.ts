@@ -288,7 +288,11 @@ class Walker {
       const room = dataAt + TREE_BYTES <= LMDB_PAGE_BYTES;
       if (flags !== NODE_TREE || length !== TREE_BYTES || !room)
         throw bad('has an entry that is no table', at);
-      const table = readTree(view, dataAt, `table ${JSON.stringify(String.fromCharCode(...key))}`);
+      const table = readTree(
+        view,
+        dataAt,
+        `table ${JSON.stringify(String.fromCharCode(...key.filter((byte) => byte !== 0)))}`,
+      );
       if (table.flags !== 0 && table.flags !== INTEGER_KEY)
         throw bad(`${table.name} has flags ${table.flags}`, at);
       this.#tables.push(table);
@@ -301,7 +305,7 @@ class Walker {
       const pages = u64(view, dataAt + 16);
       const needed = Math.floor((LMDB_HEADER_BYTES - 1 + length) / LMDB_PAGE_BYTES) + 1;
       if (pages !== needed) throw bad(`keeps ${length} bytes in ${pages} pages`, at);
-      this.#claim(first, pages, at, true);
+      this.#claim(first, pages, u64(view, 0) * LMDB_PAGE_BYTES + at, true);
       counts.overflow += pages;
       if (kind !== 'free') return;
       data = this.#file.read(first * LMDB_PAGE_BYTES + LMDB_HEADER_BYTES, length).slice();
@@ -312,11 +316,11 @@ class Walker {
     } else {
       throw bad(`has an entry with flags ${flags}`, at + 4);
     }
-    this.#freeList(data, bad, at);
+    this.#freeList(data, bad, at, u64(view, 0) * LMDB_PAGE_BYTES + at);
   }
 
   /** A list of free pages: a count, then page numbers, 0 for empty slots, -n before the first page of a run of n. */
-  #freeList(data: Uint8Array, bad: Bad, at: number): void {
+  #freeList(data: Uint8Array, bad: Bad, at: number, where: number): void {
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     if (data.length < 8) throw bad('has an empty free list', at);
     const count = u64(view, 0);
@@ -325,7 +329,7 @@ class Walker {
     for (let i = 1; i <= count; i++) {
       const value = view.getBigInt64(i * 8, true);
       if (value > 0n) {
-        this.#claim(Number(value), run, at, false);
+        this.#claim(Number(value), run, where, false);
         run = 1;
       } else if (value < 0n) {
         run = Number(-value);

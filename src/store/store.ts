@@ -329,7 +329,8 @@ export class Store {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#queue;
+    // a reader closes at once, in this call: npm `lmdb` shares what is open between those who open it
+    if (this.#lock) await this.#queue;
     for (const snapshot of this.#snapshots) snapshot.done();
     this.#snapshots.clear();
     try {
