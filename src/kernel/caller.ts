@@ -94,6 +94,9 @@ export interface Personality {
   release?(space: Space, domainId: number, personalityState: number, ending: Ending): void;
   /** The domain's state as plain data, for export; `adopt` makes state of it in another space. */
   describe?(space: Space, domainId: number, personalityState: number): unknown;
-  /** State for a domain of this name from what `describe` gave, which may be hostile. @throws MalformedError with nothing changed */
+  /**
+   * State for a domain of this name from what `describe` gave, which may be hostile.
+   * @throws MalformedError with nothing changed
+   */
   adopt?(space: Space, domainId: number, data: unknown, name: string): number;
 }
