@@ -15,6 +15,7 @@ import {
   trailerPlace,
   trailerShape,
 } from '../abi/frame.ts';
+import { MODULE_MAX_BYTES } from '../base/limits.ts';
 import type { Space } from '../space/index.ts';
 import type { FrameLayout, ProgramInfo, ValueType } from './program.ts';
 
@@ -45,11 +46,13 @@ export interface FrameHead {
 
 /** What the kernel remembers of a program's frames. */
 interface Shapes {
-  /** Layouts by function, offset and kind; null where there is no safepoint. */
-  layouts: Map<string, FrameLayout | null>;
+  /** Layouts by function, offset and kind in one number. */
+  layouts: Map<number, FrameLayout>;
   /** Words of 8 bytes that an exception takes, its tag included. */
   exceptionSlots: number;
 }
+/** Past the largest offset in a program. */
+const OFFSET_END = MODULE_MAX_BYTES;
 const shapesOf = new WeakMap<ProgramInfo, Shapes>();
 
 function shapes(info: ProgramInfo): Shapes {
@@ -77,14 +80,14 @@ function layoutAt(
   offset: number,
   kind: number,
 ): FrameLayout | null {
+  if (offset >= OFFSET_END) return null;
   const { layouts } = shapes(info);
-  const key = `${functionIndex},${offset},${kind}`;
-  let layout = layouts.get(key);
-  if (layout === undefined) {
-    layout = info.frameLayout(functionIndex, offset, kind);
-    // Forged frames may name any place: only those that exist are remembered.
-    if (layout !== null) layouts.set(key, layout);
-  }
+  const key = functionIndex * (2 * OFFSET_END) + offset * 2 + kind;
+  const known = layouts.get(key);
+  if (known !== undefined) return known;
+  const layout = info.frameLayout(functionIndex, offset, kind);
+  // Forged frames may name any place: only those that exist are remembered.
+  if (layout !== null) layouts.set(key, layout);
   return layout;
 }
 

@@ -1,0 +1,276 @@
+/**
+ * Who there is: the domain table in the space, and the handles of its rows. Makes records, ends domains, forgets them;
+ * runs nothing.
+ */
+import { assert } from '../base/assert.ts';
+import { EnvironmentError } from '../base/errors.ts';
+import { DEFAULT_MEMORY_LIMIT_BYTES, DOMAIN_NAME_MAX_BYTES } from '../base/limits.ts';
+import { RecordTable, ROOT, type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import type { Ending } from './caller.ts';
+import type { Core } from './core.ts';
+import {
+  Domain,
+  DomainRecord,
+  END,
+  END_NAMES,
+  type EndName,
+  FLAG,
+  hashOf,
+  NO_DEADLINE,
+  STATE,
+  STATE_NAMES,
+  type StateName,
+} from './domain.ts';
+import { framesOf, releaseExtents } from './memory.ts';
+import type { LoadedModule } from './program.ts';
+
+const R = DomainRecord.fields;
+const S = Superblock.fields;
+
+export interface DomainOptions {
+  /** Not empty, unique in the space, no control characters, at most DOMAIN_NAME_MAX_BYTES. */
+  name: string;
+  module: LoadedModule;
+  /** Most bytes of all its memories. */
+  memoryLimitBytes?: number;
+  /** Most processor time in milliseconds; 0 for no limit. */
+  cpuLimitMs?: number;
+  /** Not part of checkpoints. */
+  volatile?: boolean;
+  detached?: boolean;
+  /** It can be called again after a call returned or trapped. */
+  resident?: boolean;
+  /** Imports nobody supplies trap when called, instead of being refused. */
+  trapUnknownImports?: boolean;
+  /** The personality's state for it; the kernel releases it with the domain, and when it cannot be made. */
+  personalityState?: number;
+}
+
+export interface DomainStatus {
+  id: number;
+  name: string;
+  state: StateName;
+  /** How it ended; 'none' while it has not. */
+  end: EndName;
+  exitCode: number;
+  reason: string;
+  trace: string;
+  hash: string;
+  memoryBytes: number;
+  memoryLimitBytes: number;
+  /** Bytes of the space it holds. */
+  spaceBytes: number;
+  cpuMicros: number;
+  cpuLimitMs: number;
+  volatile: boolean;
+  detached: boolean;
+  personalityState: number;
+}
+
+/** The program for a hash, or undefined where it is not at hand. */
+export type ModuleSource = (hash: string) => LoadedModule | undefined;
+
+export class Roster {
+  readonly #core: Core;
+  readonly #space: Space;
+  readonly #table: RecordTable;
+  readonly #domains = new Map<number, Domain>();
+  readonly #byName = new Map<string, Domain>();
+  readonly #onEnd: (id: number) => void;
+
+  constructor(core: Core, onEnd: (id: number) => void) {
+    this.#core = core;
+    this.#space = core.space;
+    this.#onEnd = onEnd;
+    this.#table = RecordTable.open(core.space, ROOT.domains, DomainRecord.bytes);
+  }
+
+  /** The programs that domains of a space need to go on. */
+  static moduleHashes(space: Space): string[] {
+    const table = RecordTable.open(space, ROOT.domains, DomainRecord.bytes);
+    const needed = [...table.rows()].map((row) => table.address(row)).filter((at) => needsModule(space, at));
+    return [...new Set(needed.map((at) => hashOf(space, at)))];
+  }
+
+  get(id: number): Domain {
+    const domain = this.#domains.get(id);
+    if (domain === undefined) throw new EnvironmentError('no-such-domain', `there is no domain ${id}`);
+    return domain;
+  }
+  peek(id: number): Domain | undefined {
+    return this.#domains.get(id);
+  }
+  named(name: string): Domain | undefined {
+    return this.#byName.get(name);
+  }
+  ids(): number[] {
+    return [...this.#domains.keys()];
+  }
+
+  /**
+   * A record for a new domain, with nothing to it yet.
+   * @throws EnvironmentError for a name that cannot be
+   */
+  add(options: DomainOptions): Domain {
+    const space = this.#space;
+    checkName(options.name, this.#byName.has(options.name));
+    const row = this.#table.insert();
+    const at = this.#table.address(row);
+    const id = S.nextDomain.get(space, SUPERBLOCK_ADDRESS);
+    S.nextDomain.set(space, SUPERBLOCK_ADDRESS, id + 1);
+    const name = new TextEncoder().encode(options.name);
+    R.id.set(space, at, id);
+    R.row.set(space, at, row);
+    R.state.set(space, at, STATE.created);
+    R.flags.set(
+      space,
+      at,
+      (options.volatile ? FLAG.volatile : 0) |
+        (options.detached ? FLAG.detached : 0) |
+        (options.resident ? FLAG.resident : 0) |
+        (options.trapUnknownImports ? FLAG.trapUnknown : 0),
+    );
+    R.name.set(space, at, name);
+    R.nameBytes.set(space, at, name.length);
+    R.hash.set(space, at, hashBytes(options.module.hash));
+    R.memoryLimit.set(space, at, options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES);
+    R.cpuLimit.set(space, at, Math.ceil((options.cpuLimitMs ?? 0) * 1000));
+    R.created.set(space, at, this.#core.now());
+    R.deadline.set(space, at, NO_DEADLINE);
+    R.personality.set(space, at, options.personalityState ?? 0);
+    const domain = new Domain(space, at, options.module);
+    this.#adopt(domain);
+    return domain;
+  }
+
+  /**
+   * Handles for all rows of a space that was loaded. Volatile domains are dropped.
+   * @param source the program for a hash, or undefined where it is not at hand
+   * @throws EnvironmentError naming a program that is missing
+   */
+  recover(source: ModuleSource): Domain[] {
+    for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source);
+    return [...this.#domains.values()];
+  }
+
+  #recoverRow(at: number, source: ModuleSource): void {
+    const space = this.#space;
+    const needed = needsModule(space, at);
+    const hash = hashOf(space, at);
+    const module = needed ? source(hash) : undefined;
+    // Domains that have ended or are to be dropped are told and cleaned up without their program.
+    const domain = new Domain(space, at, module ?? ({ hash } as LoadedModule));
+    if (needed && module === undefined) {
+      throw new EnvironmentError(
+        'missing-program',
+        `${domain.name}: its program ${hash} is not in the store`,
+      );
+    }
+    this.#adopt(domain);
+    if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
+    assert(domain.state !== STATE.running, 'no code runs at a cut');
+  }
+
+  status(domain: Domain): DomainStatus {
+    const space = this.#space;
+    const { at } = domain;
+    return {
+      id: domain.id,
+      name: domain.name,
+      state: STATE_NAMES[domain.state] as StateName,
+      end: END_NAMES[R.end.get(space, at)] as EndName,
+      exitCode: R.exitCode.get(space, at),
+      reason: domain.reason,
+      trace: domain.trace,
+      hash: hashOf(space, at),
+      memoryBytes: domain.memoryBytes,
+      memoryLimitBytes: R.memoryLimit.get(space, at),
+      spaceBytes: framesOf(space, domain),
+      cpuMicros: R.cpuUsed.get(space, at),
+      cpuLimitMs: R.cpuLimit.get(space, at) / 1000,
+      volatile: domain.hasFlag(FLAG.volatile),
+      detached: domain.hasFlag(FLAG.detached),
+      personalityState: R.personality.get(space, at),
+    };
+  }
+
+  /** The domain will not run again: everything but its record is given back. */
+  end(domain: Domain, end: number, code: number, reason: string, trace: string): void {
+    const space = this.#space;
+    const { at } = domain;
+    this.#giveBack(domain, end, code);
+    R.end.set(space, at, end);
+    R.exitCode.set(space, at, code);
+    domain.setTexts(reason, trace);
+    domain.state = STATE.exited;
+    this.#onEnd(domain.id);
+  }
+
+  /** Forgets the record. */
+  drop(domain: Domain): void {
+    if (domain.state !== STATE.exited) this.#giveBack(domain, END.none, 0);
+    domain.setTexts('', '');
+    domain.alive = false;
+    this.#domains.delete(domain.id);
+    this.#byName.delete(domain.name);
+    this.#table.remove(R.row.get(this.#space, domain.at));
+  }
+
+  /** Gives back a personality's state for which there will be no domain. */
+  release(personalityState: number): void {
+    this.#core.personality.release?.(this.#space, 0, personalityState, { kind: 'removed', code: 0 });
+  }
+
+  #giveBack(domain: Domain, end: number, code: number): void {
+    const space = this.#space;
+    const { at } = domain;
+    domain.instance = null;
+    const state = R.personality.get(space, at);
+    R.personality.set(space, at, 0);
+    if (state !== 0) {
+      const kind = end === END.exception ? 'trap' : end === END.none ? 'removed' : END_NAMES[end];
+      this.#core.personality.release?.(space, domain.id, state, {
+        kind: kind as Ending['kind'],
+        code,
+      });
+    }
+    releaseExtents(domain);
+    const tables = R.tables.get(space, at);
+    if (tables !== 0) space.heap.free(tables);
+    R.tables.set(space, at, 0);
+    domain.clearScratch();
+    domain.deadline = NO_DEADLINE;
+  }
+
+  #adopt(domain: Domain): void {
+    this.#domains.set(domain.id, domain);
+    this.#byName.set(domain.name, domain);
+  }
+}
+
+/** Whether the record's domain will run again. */
+function needsModule(space: Space, at: number): boolean {
+  return R.state.get(space, at) !== STATE.exited && (R.flags.get(space, at) & FLAG.volatile) === 0;
+}
+
+function hashBytes(hash: string): Uint8Array {
+  assert(/^[0-9a-f]{64}$/.test(hash), 'a program is named by its SHA-256');
+  return Uint8Array.from({ length: 32 }, (_, i) => Number.parseInt(hash.slice(2 * i, 2 * i + 2), 16));
+}
+
+function checkName(name: string, taken: boolean): void {
+  const bad = [...name].some((char) => char < ' ' || char === '\x7f') || !name.isWellFormed();
+  if (name === '' || bad || new TextEncoder().encode(name).length > DOMAIN_NAME_MAX_BYTES) {
+    throw new EnvironmentError(
+      'bad-name',
+      `"${name}" cannot be the name of a domain`,
+      `1 to ${DOMAIN_NAME_MAX_BYTES} bytes without control characters`,
+    );
+  }
+  if (taken)
+    throw new EnvironmentError(
+      'name-taken',
+      `there is a domain named "${name}" already`,
+      'choose another name',
+    );
+}

@@ -1,0 +1,153 @@
+/**
+ * Running forms: makes instances from the space, gives domains their turns, and puts what instances hold back into the
+ * space before a cut.
+ */
+import { assert } from '../base/assert.ts';
+import type { Space } from '../space/index.ts';
+import { runActivation, type SliceEnd } from './activation.ts';
+import type { Core } from './core.ts';
+import { type Domain, DomainRecord, END, FLAG } from './domain.ts';
+import type { Imports } from './imports.ts';
+import { Instance } from './instance.ts';
+import { savedTables, saveInstance, writeTables } from './saved.ts';
+import { describeTrap } from './traps.ts';
+
+const R = DomainRecord.fields;
+
+/** The program trapped before it began: an active segment that does not fit. */
+export class ProgramTrapError extends Error {
+  override name = 'ProgramTrapError';
+  readonly trace: string;
+  constructor(reason: string, trace: string) {
+    super(reason);
+    this.trace = trace;
+  }
+}
+
+export class Runner {
+  readonly #core: Core;
+  readonly #space: Space;
+  readonly #imports: Imports;
+  readonly #stress: boolean;
+  /** Domains that ran since the last cut: what their instances hold is not in the space yet. */
+  readonly #ran = new Set<Domain>();
+
+  constructor(core: Core, imports: Imports, stress: boolean) {
+    this.#core = core;
+    this.#space = core.space;
+    this.#imports = imports;
+    this.#stress = stress;
+  }
+
+  /**
+   * The instance of a domain, made again from the space where there is none.
+   * @throws ProgramTrapError
+   */
+  instance(domain: Domain): Instance {
+    if (domain.instance === null) this.#instantiate(domain);
+    return domain.instance as Instance;
+  }
+
+  /** One turn of a domain, with its processor time counted. */
+  slice(domain: Domain): SliceEnd {
+    const [space, core] = [this.#space, this.#core];
+    const { powers } = core;
+    const before = powers.threadCpuMicros();
+    let end: SliceEnd;
+    try {
+      this.instance(domain);
+      domain.wakePending = false;
+      this.#noteRan(domain);
+      end = runActivation(core, domain, this.#stress);
+    } catch (error) {
+      if (!(error instanceof ProgramTrapError)) throw error;
+      end = { kind: 'ended', end: END.trap, code: 0, reason: error.message, trace: error.trace };
+    }
+    const used = R.cpuUsed.get(space, domain.at) + Math.max(0, powers.threadCpuMicros() - before);
+    R.cpuUsed.set(space, domain.at, Math.round(used));
+    const limit = R.cpuLimit.get(space, domain.at);
+    if (limit > 0 && used >= limit && (end.kind === 'paused' || end.kind === 'blocked')) {
+      end = { kind: 'ended', end: END.limit, code: 0, reason: 'cpu limit', trace: '' };
+    }
+    return end;
+  }
+
+  /**
+   * Puts into the space what instances hold that ran since the last time. Returns the domains for which that cannot be
+   * done, with the reason: they must end.
+   */
+  saveAll(): [Domain, string][] {
+    const lost: [Domain, string][] = [];
+    for (const domain of this.#ran) {
+      domain.ran = false;
+      if (!domain.alive || domain.instance === null || domain.hasFlag(FLAG.volatile)) continue;
+      const reason = this.save(domain);
+      if (reason !== null) lost.push([domain, reason]);
+    }
+    this.#ran.clear();
+    return lost;
+  }
+
+  /** Puts into the space what the instance holds; a reason where that cannot be done. */
+  save(domain: Domain): string | null {
+    if (domain.instance === null) return null;
+    try {
+      this.#speakingFor(domain, () => saveInstance(this.#space, domain));
+      return null;
+    } catch (error) {
+      const { ending } = domain;
+      domain.ending = null;
+      if (ending === null && !(error instanceof WebAssembly.RuntimeError)) throw error;
+      return ending?.reason ?? 'its globals cannot be saved';
+    }
+  }
+
+  #instantiate(domain: Domain): void {
+    const [space, core] = [this.#space, this.#core];
+    try {
+      const instance = new Instance(
+        domain,
+        this.#imports.for(domain.module, domain.hasFlag(FLAG.trapUnknown)),
+      );
+      domain.instance = instance;
+      this.#speakingFor(domain, () => {
+        if (!domain.hasFlag(FLAG.initialised)) {
+          instance.init();
+          domain.setFlag(FLAG.initialised, true);
+          return;
+        }
+        instance.restore();
+        const tables = savedTables(space, domain);
+        if (tables !== null && !writeTables(instance, tables)) core.trap('damaged tables');
+      });
+      this.#noteRan(domain);
+    } catch (error) {
+      domain.instance = null;
+      if (domain.ending !== null) {
+        const { reason } = domain.ending;
+        domain.ending = null;
+        throw new ProgramTrapError(reason, '');
+      }
+      if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
+      const { reason, trace } = describeTrap(domain, error);
+      throw new ProgramTrapError(reason, trace);
+    }
+  }
+
+  #noteRan(domain: Domain): void {
+    domain.ran = true;
+    this.#ran.add(domain);
+  }
+
+  /** Runs a part of the domain's code that is not its program: system calls in it find their caller. */
+  #speakingFor(domain: Domain, body: () => void): void {
+    const core = this.#core;
+    assert(core.current === null, 'one domain runs at a time');
+    core.current = domain;
+    try {
+      body();
+    } finally {
+      core.current = null;
+    }
+  }
+}
