@@ -30,9 +30,9 @@ export interface MemoryEvidence {
   limitGlobal: number;
 }
 
-/** A bulk memory template (abi/prelude.ts): fill(a), copy(to a, from b), init(memory a, segment b). */
+/** A template (abi/prelude.ts): fill(a), copy(to a, from b), init(memory a, segment b), frame(segment b; a is 0). */
 export interface TemplateEvidence {
-  kind: 'fill' | 'copy' | 'init';
+  kind: 'fill' | 'copy' | 'init' | 'frame';
   a: number;
   b: number;
 }
@@ -187,7 +187,7 @@ function isTemplate(value: unknown): boolean {
   return (
     typeof t === 'object' &&
     t !== null &&
-    ['fill', 'copy', 'init'].includes(t.kind) &&
+    ['fill', 'copy', 'init', 'frame'].includes(t.kind) &&
     isCount(t.a) &&
     isCount(t.b)
   );

@@ -8,6 +8,7 @@
  *
  * - push_*: [stackPointer, stackPointer + size) lies below stackLimit when the store is made, and the kernel keeps
  *   stackBase ≤ stackPointer ≤ stackLimit, so the bytes written are the domain's own frame stack.
+ * - the frame template: as push_*, with a size that is a u32, so that the sum cannot wrap.
  * - pop_*: reads [stackPointer - size, stackPointer) only after that was found to begin at or above stackBase.
  * - fill, copy, init: the whole range is found to lie below the limit of its memory before anything is written; the
  *   marks written are those of the range's pages.
@@ -43,6 +44,8 @@ export interface TemplateMemory {
 /** The prelude, in the order in which its functions stand; PRELUDE[name] is the place of one. */
 export const PRELUDE_ORDER = [
   'push_i32',
+  'push_i32_x2',
+  'push_i32_x4',
   'push_i64',
   'push_f32',
   'push_f64',
@@ -101,18 +104,18 @@ function template(params: readonly number[], results: readonly number[], code: n
   return { params, results, body: Uint8Array.from([...code, END]) };
 }
 
-function storeOf(type: string, space: number): number[] {
+function storeOf(type: string, space: number, at: number): number[] {
   switch (type) {
     case 'i32':
-      return [EXTEND_U, ...access(STORE64, 0, space)];
+      return [EXTEND_U, ...access(STORE64, at, space)];
     case 'f32':
-      return [I32_REINTERPRET_F32, EXTEND_U, ...access(STORE64, 0, space)];
+      return [I32_REINTERPRET_F32, EXTEND_U, ...access(STORE64, at, space)];
     case 'i64':
-      return access(STORE64, 0, space);
+      return access(STORE64, at, space);
     case 'f64':
-      return access([0x39], 0, space);
+      return access([0x39], at, space);
     default:
-      return access([0xfd, 0x0b], 0, space);
+      return access([0xfd, 0x0b], at, space);
   }
 }
 
@@ -131,28 +134,36 @@ function loadOf(type: string, space: number): number[] {
   }
 }
 
-function push(type: string, hdr: number, space: number): TemplateFunction {
-  const size = type === 'v128' ? 16 : 8;
+/** Leaves the stack pointer in local `sp`, once [sp, sp + size) has room; `size` is code that gives an i64. */
+function makeRoom(hdr: number, space: number, sp: number, size: number[]): number[] {
+  return [
+    ...LOOP,
+    ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer, space), ...tee(sp)],
+    ...[...size, I64_ADD],
+    ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackLimit, space), I64_GT_U],
+    ...[...IF, ...call(SYSTEM.stack), 0x0c, 1, END],
+    END,
+  ];
+}
+
+/** The stack pointer moves past what was written at local `sp`. */
+function advance(hdr: number, space: number, sp: number, size: number[]): number[] {
+  return [
+    ...[...globalGet(hdr), ...get(sp), ...size, I64_ADD],
+    ...access(STORE64, CONTROL.stackPointer, space),
+  ];
+}
+
+/** Pushes `count` values of one type, the first one lowest. */
+function push(type: string, count: number, hdr: number, space: number): TemplateFunction {
+  const size = const64((type === 'v128' ? 16 : 8) * count);
+  const sp = count;
+  const stores: number[] = [];
+  for (let i = 0; i < count; i++) stores.push(...get(sp), ...get(i), ...storeOf(type, space, 8 * i));
   return template(
-    [TYPES[type] as number],
+    new Array<number>(count).fill(TYPES[type] as number),
     [],
-    [
-      ...[1, 1, I64], // one local: the stack pointer
-      ...LOOP,
-      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackPointer, space), ...tee(1)],
-      ...[...const64(size), I64_ADD],
-      ...[...globalGet(hdr), ...access(LOAD64, CONTROL.stackLimit, space), I64_GT_U],
-      ...[...IF, ...call(SYSTEM.stack), 0x0c, 1, END],
-      END,
-      ...[...get(1), ...get(0), ...storeOf(type, space)],
-      ...[
-        ...globalGet(hdr),
-        ...get(1),
-        ...const64(size),
-        I64_ADD,
-        ...access(STORE64, CONTROL.stackPointer, space),
-      ],
-    ],
+    [...[1, 1, I64], ...makeRoom(hdr, space, sp, size), ...stores, ...advance(hdr, space, sp, size)],
   );
 }
 
@@ -184,8 +195,10 @@ function pop(type: string, hdr: number, space: number): TemplateFunction {
  */
 export function preludeFunctions(hdr: number, space = 0): TemplateFunction[] {
   return PRELUDE_ORDER.map((name) => {
-    const [kind, type] = name.split('_') as [string, string];
-    return kind === 'push' ? push(type, hdr, space) : pop(type, hdr, space);
+    const [, kind, type, count] = /^(push|pop)_([a-z0-9]+?)(?:_x(\d))?$/.exec(name) as unknown as string[];
+    return kind === 'push'
+      ? push(type as string, Number(count ?? 1), hdr, space)
+      : pop(type as string, hdr, space);
   });
 }
 
@@ -267,6 +280,25 @@ export function initTemplate(memory: TemplateMemory, segment: number): TemplateF
       ...[...widen(0, memory.is64, d), ...widen(2, false, n)],
       ...[...checkRange(memory, d, n), ...toGlobal(memory, d), ...markRange(d, n)],
       ...[...get(d), ...get(1), ...get(2), 0xfc, ...op(8, segment), 0],
+    ],
+  );
+}
+
+/**
+ * The constant end of saved frames, masks and trailer, from data segment `segment`: (offset in it, bytes). Writes only
+ * where room was made; V8 checks the segment's own bounds.
+ */
+export function frameTemplate(hdr: number, segment: number, space = 0): TemplateFunction {
+  const sp = 2;
+  const size = [...get(1), EXTEND_U];
+  return template(
+    [I32, I32],
+    [],
+    [
+      ...[1, 1, I64],
+      ...makeRoom(hdr, space, sp, size),
+      ...[...get(sp), ...get(0), ...get(1), 0xfc, ...op(8, segment), space],
+      ...advance(hdr, space, sp, size),
     ],
   );
 }

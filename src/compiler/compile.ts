@@ -17,6 +17,7 @@ import {
 import {
   copyTemplate,
   fillTemplate,
+  frameTemplate,
   initTemplate,
   preludeFunctions,
   type TemplateFunction,
@@ -157,6 +158,10 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
   const e = program.emitter;
   for (const template of preludeFunctions(plan.hdrGlobal, plan.spaceMemory)) addTemplate(template);
   for (const { kind, a, b } of plan.templates) {
+    if (kind === 'frame') {
+      addTemplate(frameTemplate(plan.hdrGlobal, b, plan.spaceMemory));
+      continue;
+    }
     const memory = plan.templateMemory(a);
     if (kind === 'fill') addTemplate(fillTemplate(memory));
     else if (kind === 'copy') addTemplate(copyTemplate(memory, plan.templateMemory(b)));
@@ -324,8 +329,19 @@ function assemble(program: Program, functions: { type: number; code: Code }[], e
   ];
   out.datas = plan.options.isolate
     ? module.datas.map((data) => ({ ...data, mode: 'passive' as const, memory: 0, offset: undefined }))
-    : module.datas;
-  out.dataCount = module.datas.length > 0 ? module.datas.length : undefined;
+    : [...module.datas];
+  if (plan.options.suspend) {
+    const ends = program.emitter.frameEnds.toBytes();
+    out.datas.push({
+      mode: 'passive',
+      memory: 0,
+      offset: undefined,
+      source: ends,
+      start: 0,
+      end: ends.length,
+    });
+  }
+  out.dataCount = out.datas.length > 0 ? out.datas.length : undefined;
   out.exports = exportsOf(program, evidence);
   out.types = plan.types; // last: everything above may have asked for more
   const payload = encodeEvidence(evidence);

@@ -32,6 +32,8 @@ export interface MapEntry {
 export class Emitter {
   readonly plan: Plan;
   readonly w = new Writer(4096);
+  /** Masks and trailers of all frames of the module so far. */
+  readonly frameEnds = new Writer(4096);
   /** Labels open in the code. */
   depth = 0;
   types: ValueType[] = [];

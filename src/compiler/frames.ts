@@ -105,18 +105,35 @@ export function emitSave(
   shape: FrameShape,
   localTypes: readonly ValueType[],
 ): void {
-  for (const local of shape.locals) {
-    e.get(local);
-    emitPush(e, helpers, localTypes[local]!);
-  }
-  shape.operands.forEach((type, h) => {
-    e.get(e.slot(h, type));
-    emitPush(e, helpers, type);
-  });
-  const words = new BigUint64Array(maskWordsFor(localTypes.length));
+  const values = [
+    ...shape.locals.map((local) => ({ local, type: localTypes[local]! })),
+    ...shape.operands.map((type, h) => ({ local: e.slot(h, type), type })),
+  ];
+  for (let i = 0; i < values.length; ) i += emitPushRun(e, helpers, values, i);
+  emitFrameEnd(e, shape, localTypes);
+}
+
+/** Pushes the next value, or the next few where a push for several of them exists. Gives how many. */
+function emitPushRun(
+  e: Emitter,
+  helpers: Helpers,
+  values: readonly { local: number; type: ValueType }[],
+  from: number,
+): number {
+  let run = 0;
+  while (run < 4 && values[from + run]?.type === I32) run++;
+  const count = run === 4 ? 4 : run >= 2 ? 2 : 1;
+  for (let i = 0; i < count; i++) e.get(values[from + i]!.local);
+  if (count === 1) emitPush(e, helpers, values[from]!.type);
+  else e.op(OP.call, e.plan.prelude(count === 4 ? 'push_i32_x4' : 'push_i32_x2'));
+  return count;
+}
+
+/** Masks and trailer: constants, copied from the segment that holds those of all frames. */
+function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: readonly ValueType[]): void {
+  const words = new BigUint64Array(maskWordsFor(localTypes.length) + 2);
+  const masks = words.length - 2;
   for (const local of shape.locals) words[local >>> 6]! |= 1n << BigInt(local & 63);
-  for (const word of words) emitPushConst(e, word);
-  emitPushConst(e, trailerPlace(shape.functionIndex, shape.offset));
   const slots = slotsOf(e, [...shape.locals.map((local) => localTypes[local]!), ...shape.operands]);
   if (Math.max(slots, shape.operands.length) > FRAME_COUNT_MAX) {
     throw new UnsupportedError(
@@ -124,8 +141,23 @@ export function emitSave(
       shape.offset,
     );
   }
-  emitPushConst(e, trailerShape(shape.kind, shape.operands.length, words.length, slots));
+  words[masks] = trailerPlace(shape.functionIndex, shape.offset);
+  words[masks + 1] = trailerShape(shape.kind, shape.operands.length, masks, slots);
+  const bytes = new Uint8Array(words.buffer);
+  const at = e.frameEnds.length;
+  e.frameEnds.raw(bytes);
+  // Of fixed width, so that the code of a function does not depend on what was compiled before it.
+  e.w.u8(OP.i32_const);
+  for (const shift of [0, 7, 14]) e.w.u8(((at >>> shift) & 0x7f) | 0x80);
+  e.w.u8((at >>> 21) & 0x3f);
+  if (at >= FRAME_ENDS_MAX) throw new UnsupportedError('the module has too many safepoints', shape.offset);
+  e.w.u8(OP.i32_const);
+  e.w.s32(bytes.length);
+  e.op(OP.call, e.plan.template('frame', 0, e.plan.module.datas.length));
 }
+
+/** What four bytes of signed LEB128 can tell. */
+const FRAME_ENDS_MAX = 1 << 27;
 
 /** Slots of 8 bytes that values of these types take in a frame. */
 function slotsOf(e: Emitter, types: readonly ValueType[]): number {
@@ -144,11 +176,6 @@ export function exnSlots(e: Emitter): number {
 /** Slots of an exception's arguments. */
 export function argumentSlots(params: readonly ValueType[]): number {
   return params.reduce((sum, type) => sum + (type === V128 ? 2 : 1), 0);
-}
-
-function emitPushConst(e: Emitter, value: bigint): void {
-  emitI64Const(e.w, BigInt.asIntN(64, value));
-  e.op(OP.call, e.plan.prelude('push_i64'));
 }
 
 /** Restores a frame's values (trailer and masks are gone already) into the locals and the operands' slots. */

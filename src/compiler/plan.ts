@@ -109,6 +109,8 @@ export class Plan {
     this.tablesChange = facts.tablesChange;
     this.usesRefs = facts.usesRefs || facts.tablesChange;
     this.templates = facts.templates;
+    // Masks and trailers of all frames lie in a data segment of ours, behind the program's.
+    if (options.suspend) this.templates.push({ kind: 'frame', a: 0, b: module.datas.length });
     this.spaceMemory = options.isolate ? 0 : this.memories.length;
 
     const system = SYSTEM_IMPORTS.length;

@@ -10,6 +10,7 @@ import { decodeEvidence, type Evidence, type RoleLocal, unpackRoles } from '../a
 import {
   copyTemplate,
   fillTemplate,
+  frameTemplate,
   initTemplate,
   preludeFunctions,
   type TemplateFunction,
@@ -67,6 +68,7 @@ function templates(evidence: Evidence, m: Decoded): TemplateFunction[] {
     if (kind === 'fill') return fillTemplate(memory(a));
     if (kind === 'copy') return copyTemplate(memory(a), memory(b));
     if (b < 0 || b >= m.datas) throw new RefusedError(`evidence: a template for data segment ${b}`, -1, -1);
+    if (kind === 'frame') return frameTemplate(evidence.hdrGlobal, b);
     return initTemplate(memory(a), b);
   });
   return [...preludeFunctions(evidence.hdrGlobal), ...bulk];
