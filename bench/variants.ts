@@ -66,6 +66,8 @@ function plain(name: VariantName, bytes: Uint8Array): Variant {
 
 /** A space for rewritten programs, made once: the same pages are used again, cleared in between. */
 let space: WebAssembly.Memory | undefined;
+/** Bytes from BASE on that any run may have written. */
+let used = 0;
 function theSpace(): WebAssembly.Memory {
   space ??= new WebAssembly.Memory({
     address: 'i64',
@@ -85,7 +87,6 @@ function rewritten(name: VariantName, bytes: Uint8Array, options: NonNullable<Op
   const memory = evidence.memories[0];
   if (!memory || evidence.memories.length > 1)
     throw new EnvironmentError('E_BENCH', 'benches run programs with one memory');
-  let used = 0;
   return {
     name,
     bytes: compiled.bytes.length,
