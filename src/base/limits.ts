@@ -52,6 +52,9 @@ export const SOCKET_INBOX_MAX_BYTES = 256 << 10;
 export const ACCEPT_QUEUE_MAX = 128;
 /** Address space the data file of a store may fill, in bytes: a space written twice over, and its programs. */
 export const STORE_MAP_BYTES = 2 ** 36;
+/** Longest name of a section of an exported domain, and its largest piece with one checksum, in bytes. */
+export const ARCHIVE_NAME_MAX_BYTES = 250;
+export const ARCHIVE_PIECE_BYTES = 1 << 18;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 
