@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { before, describe, it } from 'node:test';
+import { guest } from '../../../guests/build.ts';
+import { missingClang } from '../../../guests/toolchain.ts';
+import { seedFrom } from '../../base/prng.ts';
+import { Machine, type MachineOptions } from './machine.testing.ts';
+
+const missing = missingClang();
+const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
+
+/** Runs a guest to its end: what it wrote and how it ended. */
+function run(bytes: Uint8Array, args: string[], options: MachineOptions = {}, input?: string) {
+  const machine = new Machine({ seed, ...options });
+  if (input !== undefined) {
+    machine.ports.stdin.say(input);
+    machine.ports.stdin.ended = true;
+  }
+  const id = machine.start('guest', bytes, args);
+  machine.run();
+  const { state, end, exitCode, reason } = machine.status(id);
+  const output = machine.ports.stdout.text() + machine.ports.stderr.text();
+  return { output, ending: `${state} ${end} ${exitCode} ${reason}`.trim(), machine };
+}
+
+describe('programs in C', { skip: missing ?? false }, () => {
+  const programs = new Map<string, Uint8Array>();
+  before(async () => {
+    for (const name of ['args', 'cat', 'clock', 'files', 'lines', 'wasi']) {
+      programs.set(name, readFileSync(await guest(name)));
+    }
+  });
+  const program = (name: string): Uint8Array => programs.get(name) as Uint8Array;
+
+  it('find every function of preview 1 doing what it should', () => {
+    const { output, ending } = run(program('wasi'), ['.']);
+    assert.deepEqual(
+      output.split('\n').filter((line) => line.startsWith('FAIL')),
+      [],
+    );
+    assert.ok(output.split('\n').filter((line) => line.startsWith('ok')).length > 100);
+    assert.equal(ending, 'exited exit 0');
+  });
+
+  it('find the same when killed again and again on the way', () => {
+    console.log(`seed ${seed}`);
+    const { output, ending, machine } = run(program('wasi'), ['.'], { yieldChance: 0.3, crashChance: 0.3 });
+    assert.deepEqual(
+      output.split('\n').filter((line) => line.startsWith('FAIL')),
+      [],
+    );
+    assert.equal(ending, 'exited exit 0');
+    assert.ok(machine.crashes > 10, `${machine.crashes} crashes`);
+  });
+
+  it('write, change and list files as if nothing happened, while they are killed', () => {
+    const args = ['/', '9', '20'];
+    const plain = run(program('files'), args);
+    assert.equal(plain.ending, 'exited exit 0');
+    assert.ok(plain.output.includes('round 8'));
+    const killed = run(program('files'), args, { yieldChance: 0.05, crashChance: 0.5 });
+    assert.equal(killed.output, plain.output);
+    assert.ok(killed.machine.crashes > 10, `${killed.machine.crashes} crashes`);
+  });
+
+  it('read standard input line by line over crashes', () => {
+    const input = Array.from({ length: 50 }, (_, i) => `line ${i} ${'x'.repeat(i * 7)}\n`).join('');
+    const plain = run(program('cat'), [], {}, input);
+    const killed = run(program('cat'), [], { yieldChance: 0.2, crashChance: 0.5 }, input);
+    assert.equal(killed.output, plain.output);
+    assert.ok(plain.output.includes('total: 50 lines'));
+    assert.equal(run(program('cat'), ['--echo'], {}, input).output, input);
+  });
+
+  it('see time go forward and sleep long enough over crashes', () => {
+    const killed = run(program('clock'), [], { yieldChance: 0.001, crashChance: 0.5 });
+    assert.ok(!killed.output.includes('too short'));
+    assert.ok(killed.output.includes('went back 0 times') && killed.output.endsWith('done\n'), killed.output);
+  });
+
+  it('get their arguments, and their exit code out', () => {
+    const { output, ending } = run(program('args'), ['one', '--exit=7']);
+    assert.ok(output.startsWith('arg 0: guest\narg 1: one\n'));
+    assert.equal(ending, 'exited exit 7');
+  });
+});
