@@ -9,6 +9,7 @@ import { programInfo } from '../compiler/index.ts';
 import { hostClock } from '../drivers/clock.ts';
 import { ConsoleDriver } from '../drivers/console.ts';
 import { HostFolders } from '../drivers/host/folders.ts';
+import { Network } from '../drivers/net.ts';
 import { hostRandom } from '../drivers/random.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
 import { DriverState } from '../drivers/state.ts';
@@ -26,6 +27,7 @@ export interface Composition {
   readonly wasi: WasiPersonality;
   readonly console: ConsoleDriver;
   readonly folders: HostFolders;
+  readonly network: Network;
   readonly drivers: readonly Driver[];
 }
 
@@ -74,11 +76,16 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
       hooks.problem(`${folder}/${path}: error ${errno}${waits ? '; trying again' : ''}`);
     },
   });
+  const network = new Network({
+    state,
+    wake,
+    problem: (address, errno) => hooks.problem(`cannot listen on ${address}: error ${errno}; trying again`),
+  });
   const ports: Ports = {
     clock,
     random: hostRandom(),
     console: (domain) => console.streams(domain),
-    object: (id) => folders.object(id),
+    object: (id) => folders.object(id) ?? network.object(id),
   };
   const wasi = new WasiPersonality(space, ports);
   const options = {
@@ -93,7 +100,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     },
   };
   const kernel = fresh ? new Kernel(space, options) : Kernel.recover(space, options, hooks.program);
-  return { space, kernel, wasi, console, folders, drivers: [console, folders] };
+  return { space, kernel, wasi, console, folders, network, drivers: [console, folders, network] };
 }
 
 /** An installed program as the kernel takes it. What is slow and often not needed is worked out when asked for. */

@@ -257,6 +257,7 @@ export class Operations {
     this.#c.kernel.remove(id);
     this.#c.console.remove(id);
     this.#c.folders.forget(id);
+    this.#c.network.forget(id);
     this.#arguments.delete(id);
   }
 
