@@ -79,7 +79,7 @@ function places(system: TestSystem, id: number): { stack: number; stackBytes: nu
 test('whatever stands in saved frames and state zone, the kernel and its neighbours stay whole', async () => {
   const prng = random();
   const ends = new Map<string, number>();
-  for (let round = 0; round < 250; round++) {
+  for (let round = 0; round < 150; round++) {
     const { system, id, check } = await surrounded();
     const { stack, stackBytes, state } = places(system, id);
     for (let n = 1 + prng.below(4); n > 0; n--) {
@@ -107,8 +107,8 @@ test('whatever stands in saved frames and state zone, the kernel and its neighbo
     check();
   }
   console.log([...ends].map(([reason, n]) => `${reason}: ${n}`).join('; '));
-  assert.ok((ends.get('damaged call stack') ?? 0) > 10, 'damage is found');
-  assert.ok((ends.get('exit') ?? 0) > 10, 'and what is whole goes on');
+  assert.ok((ends.get('damaged call stack') ?? 0) > 5, 'damage is found');
+  assert.ok((ends.get('exit') ?? 0) > 5, 'and what is whole goes on');
 });
 
 test('frames that end before they begin, or are cut off, are damage and nothing worse', async () => {

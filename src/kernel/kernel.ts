@@ -26,7 +26,7 @@ import { adoptImage, checkImage, type DomainImage, makeImage } from './image.ts'
 import { Imports } from './imports.ts';
 import { type Inspection, inspectDomain } from './inspect.ts';
 import type { Instance } from './instance.ts';
-import { placeDomain, relocateDomain } from './memory.ts';
+import { compactDomain, placeDomain, relocateDomain } from './memory.ts';
 import type { LoadedModule } from './program.ts';
 import { type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
 import { Runner } from './runner.ts';
@@ -254,6 +254,18 @@ export class Kernel {
   /** Moves everything the domain has to another place in the space. */
   relocate(id: number): void {
     relocateDomain(this.#roster.get(id));
+  }
+
+  /**
+   * Brings free frames together by moving domains to lower places. Returns the frames moved; 0 when there is nothing
+   * left to gain by it.
+   */
+  compact(): number {
+    const domains = this.ids().map((id) => this.#roster.get(id));
+    return domains.reduce(
+      (moved, domain) => moved + (domain.state === STATE.exited ? 0 : compactDomain(domain)),
+      0,
+    );
   }
 
   /** Id of the domain with this name, or -1. */

@@ -205,3 +205,48 @@ test('what a domain leaves behind is zero for the next', async () => {
     assert.equal(outcome.kind === 'returned' && outcome.results[0]?.low, 0n);
   }
 });
+
+test('compaction brings free frames together, and every domain goes on', async () => {
+  const system = new TestSystem();
+  const loaded = await module;
+  const ids = Array.from({ length: 20 }, (_, i) => system.add(`d${i}`, loaded));
+  for (const id of ids) system.kernel.start(id, 'nest', [20]);
+  system.runAll();
+  for (const id of ids.filter((_, i) => i % 2 === 0)) system.kernel.remove(id);
+  const kept = ids.filter((_, i) => i % 2 === 1);
+  const highest = (): number =>
+    Math.max(...kept.flatMap((id) => system.space.frames.ownedBy(OWNER.domain | id)));
+  const before = highest();
+  assert.ok(system.kernel.compact() > 0);
+  while (system.kernel.compact() > 0);
+  assert.ok(highest() < before);
+  system.checkpoint();
+  system.crash();
+  system.personality.open = true;
+  for (const id of kept) system.kernel.wake(id);
+  system.runAll();
+  for (const id of kept) assert.equal(system.kernel.status(id).end, 'exit');
+  assert.equal(system.personality.logs.length, kept.length);
+});
+
+test('a frame stack that was deep is given back', async () => {
+  const system = new TestSystem();
+  const id = system.add('a', await module, { resident: true });
+  system.kernel.invoke(id, 'grow_a', [10]);
+  system.kernel.start(id, 'nest', [5000]);
+  system.runAll();
+  const deep = system.kernel.status(id).spaceBytes;
+  system.checkpoint();
+  assert.equal(system.kernel.status(id).spaceBytes, deep, 'not while it is deep');
+  system.personality.open = true;
+  system.kernel.wake(id);
+  system.runAll();
+  system.checkpoint();
+  assert.ok(system.kernel.status(id).spaceBytes < deep);
+  assert.deepEqual(system.values('a'), [11 + (5000 * 5001) / 2]);
+  system.personality.open = false;
+  system.kernel.start(id, 'nest', [5000]);
+  system.runAll();
+  system.crash();
+  assert.equal(system.kernel.status(id).state, 'created');
+});

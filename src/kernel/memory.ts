@@ -197,6 +197,39 @@ function moveStack(domain: Domain, frames: number): void {
   writeControl(domain);
 }
 
+/** Gives back most of a frame stack that was deep once: keeps twice what is used. */
+export function trimStack(domain: Domain): void {
+  const { space, at } = domain;
+  const frames = R.stackFrames.get(space, at);
+  const used = Math.ceil((domain.stackPointer - domain.stackBase) / FRAME_BYTES);
+  const keep = Math.max(2 * used, FRAME_STACK_FIRST_BYTES / FRAME_BYTES);
+  if (keep * 4 > frames) return;
+  space.frames.free(domain.stackBase + keep * FRAME_BYTES, frames - keep);
+  R.stackFrames.set(space, at, keep);
+  writeControl(domain);
+}
+
+/**
+ * Moves what the domain has to lower places where there are any, so that free frames come together. Returns the frames
+ * moved. It may be in any state but running.
+ */
+export function compactDomain(domain: Domain): number {
+  const { space, at } = domain;
+  let moved = 0;
+  for (let i = 0; i < Math.max(1, domain.memoryCount); i++) {
+    const { address, frames } = domain.extent(i);
+    if (frames === 0 || !space.frames.hasRoomBelow(address, frames)) continue;
+    moveMemory(domain, i, frames);
+    moved += frames;
+  }
+  const frames = R.stackFrames.get(space, at);
+  if (space.frames.hasRoomBelow(domain.stackBase, frames)) {
+    moveStack(domain, frames);
+    moved += frames;
+  }
+  return moved;
+}
+
 /**
  * Moves everything the domain has to other frames. It may be in any state but running.
  * @throws SpaceFullError with the domain whole, though parts may have moved.

@@ -9,6 +9,7 @@ import type { Core } from './core.ts';
 import { type Domain, DomainRecord, END, FLAG } from './domain.ts';
 import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
+import { trimStack } from './memory.ts';
 import { savedTables, saveInstance, writeTables } from './saved.ts';
 import { describeTrap } from './traps.ts';
 
@@ -80,7 +81,9 @@ export class Runner {
     const lost: [Domain, string][] = [];
     for (const domain of this.#ran) {
       domain.ran = false;
-      if (!domain.alive || domain.instance === null || domain.hasFlag(FLAG.volatile)) continue;
+      if (!domain.alive || domain.instance === null) continue;
+      trimStack(domain);
+      if (domain.hasFlag(FLAG.volatile)) continue;
       const reason = this.save(domain);
       if (reason !== null) lost.push([domain, reason]);
     }

@@ -69,6 +69,12 @@ export class Frames {
     }
   }
 
+  /** Whether `alloc(count)` would now give an address below this one. */
+  hasRoomBelow(address: number, count: number): boolean {
+    const i = this.#find(count);
+    return i >= 0 && (this.#starts[i] as number) * FRAME_BYTES < address;
+  }
+
   /** The owner word of the frame that holds this address. */
   ownerAt(address: number): number {
     return this.#space.u32[TABLE + Math.floor(address / FRAME_BYTES)] as number;
