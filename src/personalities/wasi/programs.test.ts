@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
-import { guest } from '../../../guests/build.ts';
+import { canBuild, guest } from '../../../guests/build.ts';
 import { missingClang } from '../../../guests/toolchain.ts';
 import { seedFrom } from '../../base/prng.ts';
 import { Machine, type MachineOptions } from './machine.testing.ts';
@@ -82,5 +82,38 @@ describe('programs in C', { skip: missing ?? false }, () => {
     const { output, ending } = run(program('args'), ['one', '--exit=7']);
     assert.ok(output.startsWith('arg 0: guest\narg 1: one\n'));
     assert.equal(ending, 'exited exit 7');
+  });
+});
+
+const noSqlite = canBuild('sqlite3');
+
+describe('the shell of SQLite', { skip: noSqlite ?? false }, () => {
+  const sql = `
+    create table t(id integer primary key, name text, v real);
+    create index i on t(name);
+    begin;
+    with recursive c(x) as (select 1 union all select x + 1 from c where x < 4000)
+      insert into t select x, 'name' || (x * 7919 % 4000), x * 1.5 from c;
+    commit;
+    update t set v = v + 1 where id % 3 = 0;
+    begin; delete from t where id % 2 = 0; rollback;
+    delete from t where id % 5 = 0;
+    select count(*), sum(v), max(name) from t;
+    vacuum;
+    create table u as select * from t order by name desc;
+    select count(*) from u where name like 'name1%';
+    pragma integrity_check;
+    select group_concat(name) from (select name from sqlite_schema order by 1);
+  `;
+
+  it('keeps a database in the tree whole while it is killed', async () => {
+    console.log(`seed ${seed}`);
+    const bytes = readFileSync(await guest('sqlite3'));
+    const plain = run(bytes, ['/test.db'], {}, sql);
+    assert.equal(plain.ending, 'exited exit 0');
+    assert.ok(plain.output.includes('\nok\n'), plain.output);
+    const killed = run(bytes, ['/test.db'], { yieldChance: 0.03, crashChance: 0.5 }, sql);
+    assert.equal(killed.output, plain.output);
+    assert.ok(killed.machine.crashes > 5, `${killed.machine.crashes} crashes`);
   });
 });
