@@ -18,6 +18,7 @@ import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
 import { I64, type ValueType } from '../wasm/types.ts';
 import { Writer } from '../wasm/writer.ts';
+import { Facts } from './facts.ts';
 import type { Plan } from './plan.ts';
 
 /** Where an instruction of the program begins in the emitted code; `kind` overrides what a trap there means. */
@@ -38,6 +39,9 @@ export class Emitter {
   depth = 0;
   types: ValueType[] = [];
   spilled: boolean[] = [];
+  /** For each operand: the local it is a copy of, as long as that has not been set since; else -1. */
+  origins: number[] = [];
+  readonly facts = new Facts();
   /** Filled only while a trap is being explained. */
   map: MapEntry[] | null = null;
   #localTypes: ValueType[] = [];
@@ -56,6 +60,8 @@ export class Emitter {
     this.depth = 0;
     this.types = [];
     this.spilled = [];
+    this.origins = [];
+    this.facts.reset();
     this.#localTypes = [...locals];
     this.#parameters = parameters;
     this.#slots.clear();
@@ -141,6 +147,7 @@ export class Emitter {
     for (const type of types) {
       this.types.push(type);
       this.spilled.push(false);
+      this.origins.push(-1);
     }
   }
   pop(count = 1): ValueType {
@@ -149,9 +156,27 @@ export class Emitter {
     for (let i = 0; i < count; i++) {
       type = this.types.pop()!;
       this.spilled.pop();
+      this.origins.pop();
     }
     return type;
   }
+  /** Operands above a height are gone. */
+  truncate(height: number): void {
+    this.types.length = height;
+    this.spilled.length = height;
+    this.origins.length = height;
+  }
+
+  /** The operand on top is a copy of `local`, which operands before it may be no longer when it was just set. */
+  copies(local: number): void {
+    this.origins[this.origins.length - 1] = local;
+  }
+  /** A local gets another value. */
+  assign(local: number): void {
+    for (let h = this.origins.length - 1; h >= 0; h--) if (this.origins[h] === local) this.origins[h] = -1;
+    this.facts.assign(local);
+  }
+
   get height(): number {
     return this.types.length;
   }

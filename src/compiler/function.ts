@@ -218,6 +218,8 @@ export class FunctionCompiler {
     e.close();
     control.passed++;
     e.unstash(control.height);
+    e.facts.forget(); // whoever was sought comes in here knowing nothing
+    e.origins.fill(-1);
   }
 
   #seeking(): void {
@@ -276,6 +278,7 @@ export class FunctionCompiler {
 
   #poll(shape: FrameShape): void {
     const e = this.#e;
+    e.facts.safepoint();
     emitPoll(e);
     e.open(OP.if, EMPTY_BLOCK);
     emitSave(e, this.#helpers, shape, this.#input.locals);
@@ -336,6 +339,7 @@ export class FunctionCompiler {
       this.#seeking();
       const types = e.types;
       const spilled = e.spilled;
+      const origins = e.origins;
       e.open(OP.if, blockTypeOf(e, { params: [], results }));
       this.#found();
       e.op(OP.global_get, e.plan.hdrGlobal);
@@ -348,10 +352,12 @@ export class FunctionCompiler {
       e.w.u8(OP.else);
       e.types = [...types];
       e.spilled = [...spilled];
+      e.origins = [...origins];
       e.unstash(first);
       this.#guarded(site, offset, KIND_CALLING, args, results, make);
       e.types = types;
       e.spilled = spilled;
+      e.origins = origins;
       e.close();
     }
     if (args > 0) e.pop(args);
@@ -401,6 +407,7 @@ export class FunctionCompiler {
    * point, as far as the verifier can see, so there they are always fresh.
    */
   #reload(i: number): void {
+    this.#e.facts.safepoint();
     emitReload(this.#e, this.#resume ? this.#body.memories : this.#liveness.reload[i]!);
   }
 
@@ -490,6 +497,8 @@ export class FunctionCompiler {
     if (op === OP.try_table) control.label = this.#openTry(i, body.a[i]!);
     else control.label = e.open(op, body.a[i]!);
     this.#controls.push(control);
+    e.facts.open(op === OP.loop);
+    e.origins.fill(-1, op === OP.loop ? 0 : height);
     for (let h = height; h < e.height; h++) e.spilled[h] = false;
     if (op === OP.loop && body.site[i]! > 0) this.#loopHead(control, i);
     else if (seeks)
@@ -604,8 +613,8 @@ export class FunctionCompiler {
     const e = this.#e;
     const control = this.#controls.at(-1)!;
     e.w.u8(OP.else);
-    e.types.length = control.height;
-    e.spilled.length = control.height;
+    e.facts.otherArm();
+    e.truncate(control.height);
     e.push(...control.type.params);
     const opened = this.#body.match[i]!;
     if (this.#resume && this.#body.lastSite[opened]! > 0) {
@@ -616,10 +625,10 @@ export class FunctionCompiler {
   #end(i: number): void {
     const e = this.#e;
     const control = this.#controls.pop()!;
-    e.types.length = control.height;
-    e.spilled.length = control.height;
+    e.truncate(control.height);
     if (control.entry === BODY_LABEL) return; // its label is the caller's to close
     e.close();
+    e.facts.close();
     e.push(...control.type.results);
     if ((this.#body.flags[control.entry]! & CAUGHT) !== 0) this.#reload(i);
   }
@@ -694,18 +703,23 @@ export class FunctionCompiler {
         return copy();
       case OP.select:
         e.pop(2);
-        return copy(); // the operand left has the result's type
+        e.copies(-1); // the operand left has the result's type, but may be the other one
+        return copy();
       case OP.select_t:
         e.pop(3);
         e.push(body.selects.get(i)!);
         return copy();
       case OP.local_get:
         e.push(this.#input.locals[a]!);
+        e.copies(a);
         return copy();
       case OP.local_set:
         e.pop();
+        e.assign(a);
         return copy();
       case OP.local_tee:
+        e.assign(a);
+        e.copies(a);
         return copy();
       case OP.global_get:
         e.push(plan.globals[a]!.type);

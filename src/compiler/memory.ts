@@ -12,7 +12,7 @@
  */
 import { MARKS_ADDRESS } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
-import { PAGE_SHIFT } from '../base/limits.ts';
+import { PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
 import { emitI64Const } from '../wasm/emit.ts';
 import { OP } from '../wasm/opcodes.ts';
 import {
@@ -50,11 +50,19 @@ export function emitReload(e: Emitter, mask: number): void {
   });
 }
 
-/** Takes a near address off the stack into a local as i64, and traps unless [address, address + k) is inside. */
-export function emitCheck(e: Emitter, memory: number, k: number): number {
+/**
+ * Takes a near address off the stack into a local as i64, and traps unless [address, address + k) is inside.
+ * `origin`: the program's local that the address is a copy of, or -1; where that is known to be inside already, the
+ * check is left out.
+ */
+export function emitCheck(e: Emitter, memory: number, k: number, origin = -1): number {
   const wide = addressType(e, memory) === I64;
   const ea = e.scratch(I64, 1);
   if (!wide) e.op(OP.i64_extend_i32_u);
+  if (origin >= 0 && e.facts.isChecked(origin, memory, k)) {
+    e.set(ea);
+    return ea;
+  }
   if (k >= K_ALWAYS_TRAPS) {
     e.set(ea);
     e.op(OP.unreachable);
@@ -75,7 +83,26 @@ export function emitCheck(e: Emitter, memory: number, k: number): number {
   e.open(OP.if, EMPTY_BLOCK);
   e.op(OP.unreachable);
   e.close();
+  if (origin >= 0) e.facts.learn(origin, memory, k);
   return ea;
+}
+
+/** Marks the page of a store to [offset, offset + size) from the global address on the stack, which stays there. */
+function emitMark(e: Emitter, memory: number, offset: number, size: number, origin: number): void {
+  const at = offset + e.plan.dataOffset(memory);
+  if (origin >= 0 && e.facts.isMarked(origin, memory, at, size)) return;
+  const { w } = e;
+  const pages = Math.floor(at / PAGE_BYTES);
+  const pointer = e.scratch(I64, 2);
+  w.u8(OP.local_tee);
+  w.u32(pointer);
+  emitI64Const(w, PAGE_SHIFT);
+  e.op(OP.i64_shr_u);
+  w.u8(OP.i32_const);
+  w.s32(1);
+  e.spaceAccess(OP.i32_store8, 0, MARKS_ADDRESS + pages);
+  e.get(pointer);
+  if (origin >= 0) e.facts.mark(origin, memory, pages * PAGE_BYTES);
 }
 
 /** Any load, store or read-modify-write at entry i. Operands are on the stack; results are left there. */
@@ -85,6 +112,7 @@ export function emitAccess(e: Emitter, body: FlatBody, i: number): void {
   const offset = body.offset[i]!;
   const pops = OP_POPS[op]!;
   const { w, plan } = e;
+  const origin = e.origins[e.height - pops.length]!;
   // The operands above the address wait in locals.
   const held: number[] = [];
   for (let p = pops.length - 1; p >= 1; p--) {
@@ -93,27 +121,19 @@ export function emitAccess(e: Emitter, body: FlatBody, i: number): void {
     e.set(local);
     held.unshift(local);
   }
-  const k = offset + OP_ACCESS_BYTES[op]!;
-  const ea = emitCheck(e, memory, k);
-  const shift = plan.dataOffset(memory);
+  const size = OP_ACCESS_BYTES[op]!;
+  const k = offset + size;
+  const ea = emitCheck(e, memory, k, origin);
   e.get(e.role('base', memory));
   e.get(ea);
   e.op(OP.i64_add);
   if (OP_WRITES[op] === 1 && plan.options.track && k < K_ALWAYS_TRAPS) {
-    const pointer = e.scratch(I64, 2);
-    w.u8(OP.local_tee);
-    w.u32(pointer);
-    emitI64Const(w, PAGE_SHIFT);
-    e.op(OP.i64_shr_u);
-    w.u8(OP.i32_const);
-    w.s32(1);
-    e.spaceAccess(OP.i32_store8, 0, MARKS_ADDRESS + Math.floor((offset + shift) / 2 ** PAGE_SHIFT));
-    e.get(pointer);
+    emitMark(e, memory, offset, size, origin);
   }
   for (const local of held) e.get(local);
   writeOp(w, op);
   w.u32(body.b[i]!); // alignment; the memory is the space, memory 0
-  w.u64(k >= K_ALWAYS_TRAPS ? 0 : offset + shift);
+  w.u64(k >= K_ALWAYS_TRAPS ? 0 : offset + plan.dataOffset(memory));
   const access = OP_ACCESS[op];
   if (access === ACCESS_LOAD_LANE || access === ACCESS_STORE_LANE) w.u8(body.bytes[body.end[i]! - 1]!);
 }
