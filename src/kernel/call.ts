@@ -111,6 +111,11 @@ export class CoreCaller implements Caller {
   now(): bigint {
     return this.#core.now() + this.#core.caller().clockOffset;
   }
+  cpuTime(): bigint {
+    const { powers, sliceStartMicros } = this.#core;
+    const used = R.cpuUsed.get(this.space, this.#core.caller().at);
+    return BigInt(Math.round(used + Math.max(0, powers.threadCpuMicros() - sliceStartMicros))) * 1000n;
+  }
   block(deadline?: bigint): never {
     const domain = this.#core.caller();
     domain.deadline = deadline === undefined ? NO_DEADLINE : clamp(deadline - domain.clockOffset);

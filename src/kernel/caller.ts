@@ -49,6 +49,8 @@ export interface Caller {
 
   /** Monotonic time of the space, ns; goes on over restarts. */
   now(): bigint;
+  /** Processor time the domain has used, ns. */
+  cpuTime(): bigint;
   /**
    * Suspends the domain until `kernel.wake(domainId)`, or the deadline (in `now()` terms); then the call is made
    * again from its start. Wakes may be spurious.

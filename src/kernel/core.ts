@@ -26,6 +26,8 @@ export class Core {
   current: Domain | null = null;
   /** The current system call waits: the domain becomes blocked when it has unwound. */
   blocked = false;
+  /** Processor time of this thread when the current slice began, microseconds. */
+  sliceStartMicros = 0;
   /** The current domain gave up the rest of its slice. */
   yielded = false;
   /** An error of ours came up inside a system call; thrown again when the domain has unwound. */

@@ -3,6 +3,7 @@
  * space before a cut.
  */
 import { assert } from '../base/assert.ts';
+import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { runActivation, type SliceEnd } from './activation.ts';
 import type { Core } from './core.ts';
@@ -54,6 +55,7 @@ export class Runner {
     const [space, core] = [this.#space, this.#core];
     const { powers } = core;
     const before = powers.threadCpuMicros();
+    core.sliceStartMicros = before;
     let end: SliceEnd;
     try {
       this.instance(domain);
@@ -61,6 +63,7 @@ export class Runner {
       this.#noteRan(domain);
       end = runActivation(core, domain, this.#stress);
     } catch (error) {
+      // No instance can be made of it any more: a damaged state, or imports that nobody supplies since an upgrade.
       if (!(error instanceof ProgramTrapError)) throw error;
       end = { kind: 'ended', end: END.trap, code: 0, reason: error.message, trace: error.trace };
     }
@@ -131,6 +134,7 @@ export class Runner {
         domain.ending = null;
         throw new ProgramTrapError(reason, '');
       }
+      if (error instanceof EnvironmentError) throw new ProgramTrapError(error.message, '');
       if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
       const { reason, trace } = describeTrap(domain, error);
       throw new ProgramTrapError(reason, trace);

@@ -277,6 +277,7 @@ export class Guest {
         guest.#scratch[word] = value;
       },
       now: () => guest.now,
+      cpuTime: () => 5_000n,
       block: (deadline) => {
         throw new Blocked(deadline);
       },

@@ -83,6 +83,7 @@ describe('clocks, chance and endings', () => {
     g.ok('clock_time_get', 1, 1n, out);
     assert.equal(g.u64(out), g.now);
     g.ok('clock_time_get', 2, 0n, out);
+    assert.equal(g.u64(out), 5_000n);
     g.ok('clock_res_get', 1, out);
     assert.equal(g.u64(out), 1n);
     assert.equal(g.errno('clock_time_get', 4, 0n, out), 'INVAL');

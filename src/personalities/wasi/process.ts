@@ -55,7 +55,7 @@ export function timeOf(c: Context, k: Caller, id: number): bigint {
       return k.now();
     case CLOCK_PROCESS_CPUTIME:
     case CLOCK_THREAD_CPUTIME:
-      return k.now();
+      return k.cpuTime();
     default:
       return -1n;
   }
