@@ -100,7 +100,9 @@ export const lmdbEngine: EngineFactory = {
       const tables = {} as Tables;
       for (const name of TABLES) {
         const keyEncoding = name === 'head' || name === 'tail' ? 'uint32' : 'ordered-binary';
-        const table = root.openDB<Uint8Array, Key<Table>>({ name, encoding: 'binary', keyEncoding });
+        // the typings lack `encoder`; with it no value is copied before whoever reads it copies it
+        const options = { name, encoding: 'binary', keyEncoding, encoder: RAW } as { name: string };
+        const table = root.openDB<Uint8Array, Key<Table>>(options);
         if (!table) throw new MalformedError(`table ${name} is missing`, -1);
         tables[name] = table;
       }
@@ -176,6 +178,27 @@ class LmdbEngine implements Engine {
   }
 }
 
+/** The last views given out: npm `lmdb` reads into one buffer, again and again, that is longer than its `length` says. */
+const views: Uint8Array[] = [];
+
+/** A view of the first `length` bytes; the same one for the same buffer and length, of the last few. */
+function viewOf(bytes: Uint8Array, length: number): Uint8Array {
+  for (const view of views) {
+    if (view.length === length && view.buffer === bytes.buffer && view.byteOffset === bytes.byteOffset)
+      return view;
+  }
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, length);
+  if (views.length === 4) views.shift();
+  views.push(view);
+  return view;
+}
+
+/** How values are coded: not at all. */
+const RAW = {
+  encode: (value: Uint8Array): Uint8Array => value,
+  decode: (bytes: Uint8Array, length: number): Uint8Array => viewOf(bytes, length),
+};
+
 /** A transaction for reading; npm `lmdb` renews its own at each turn of the event loop. */
 class LmdbSnapshot implements Snapshot {
   readonly #tables: Tables;
@@ -194,8 +217,7 @@ class LmdbSnapshot implements Snapshot {
       getBinaryFast(key: Key<Table>, options: object): Uint8Array | undefined;
     };
     const bytes = database.getBinaryFast(key, this.#options);
-    // its buffer is used again, and longer than its `length` says to some
-    return bytes && new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+    return bytes && viewOf(bytes, bytes.length);
   }
 
   entries<T extends Table>(table: T): Iterable<{ key: Key<T>; value: Uint8Array }> {
