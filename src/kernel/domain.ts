@@ -95,6 +95,7 @@ export const DomainRecord = defineRecord('domain', {
   scratch: bytes(8 * SCRATCH_WORDS, 'core', 'Scratch words of the system call in progress.'),
 });
 const R = DomainRecord.fields;
+const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];
 
 /** One memory's extent: memory 0 without the control area. */
 export interface Extent {
@@ -130,7 +131,7 @@ export class Domain {
     this.at = at;
     this.module = module;
     this.id = R.id.get(space, at);
-    this.name = new TextDecoder().decode(R.name.get(space, at).subarray(0, R.nameBytes.get(space, at)));
+    this.name = decoder.decode(R.name.get(space, at).subarray(0, R.nameBytes.get(space, at)));
   }
 
   get state(): number {
@@ -252,13 +253,14 @@ export class Domain {
     ] as const) {
       const old = field.get(space, at);
       if (old !== 0) space.heap.free(old);
-      const encoded = new TextEncoder().encode(text);
+      if (old === 0 && text === '') continue;
+      const encoded = encoder.encode(text);
       field.set(space, at, encoded.length === 0 ? 0 : space.heap.allocBytes(encoded));
       length.set(space, at, encoded.length);
     }
   }
   #text(block: number, length: number): string {
-    return block === 0 ? '' : new TextDecoder().decode(this.space.readBytes(block, length));
+    return block === 0 ? '' : decoder.decode(this.space.readBytes(block, length));
   }
 
   /** Host references in saved frames of a volatile domain. They are kept as long as it lives. */

@@ -118,7 +118,7 @@ export class Roster {
     const at = this.#table.address(row);
     const id = S.nextDomain.get(space, SUPERBLOCK_ADDRESS);
     S.nextDomain.set(space, SUPERBLOCK_ADDRESS, id + 1);
-    const name = new TextEncoder().encode(options.name);
+    const name = encoder.encode(options.name);
     R.id.set(space, at, id);
     R.row.set(space, at, row);
     R.state.set(space, at, STATE.created);
@@ -132,7 +132,7 @@ export class Roster {
     );
     R.name.set(space, at, name);
     R.nameBytes.set(space, at, name.length);
-    R.hash.set(space, at, hashBytes(options.module.hash));
+    R.hash.set(space, at, hashBytes(options.module));
     R.memoryLimit.set(space, at, options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES);
     R.cpuLimit.set(space, at, Math.ceil((options.cpuLimitMs ?? 0) * 1000));
     R.created.set(space, at, this.#core.now());
@@ -253,14 +253,23 @@ function needsModule(space: Space, at: number): boolean {
   return R.state.get(space, at) !== STATE.exited && (R.flags.get(space, at) & FLAG.volatile) === 0;
 }
 
-function hashBytes(hash: string): Uint8Array {
-  assert(/^[0-9a-f]{64}$/.test(hash), 'a program is named by its SHA-256');
-  return Uint8Array.from({ length: 32 }, (_, i) => Number.parseInt(hash.slice(2 * i, 2 * i + 2), 16));
+const hashes = new WeakMap<LoadedModule, Uint8Array>();
+function hashBytes(module: LoadedModule): Uint8Array {
+  let bytes = hashes.get(module);
+  if (bytes === undefined) {
+    const { hash } = module;
+    assert(/^[0-9a-f]{64}$/.test(hash), 'a program is named by its SHA-256');
+    bytes = Uint8Array.from({ length: 32 }, (_, i) => Number.parseInt(hash.slice(2 * i, 2 * i + 2), 16));
+    hashes.set(module, bytes);
+  }
+  return bytes;
 }
 
+const encoder = new TextEncoder();
 function checkName(name: string, taken: boolean): void {
-  const bad = [...name].some((char) => char < ' ' || char === '\x7f') || !name.isWellFormed();
-  if (name === '' || bad || new TextEncoder().encode(name).length > DOMAIN_NAME_MAX_BYTES) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about
+  const bad = /[\x00-\x1f\x7f]/.test(name) || !name.isWellFormed();
+  if (name === '' || bad || encoder.encode(name).length > DOMAIN_NAME_MAX_BYTES) {
     throw new EnvironmentError(
       'bad-name',
       `"${name}" cannot be the name of a domain`,

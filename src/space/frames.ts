@@ -11,6 +11,7 @@ import { assert } from '../base/assert.ts';
 import { FRAME_BYTES, FRAME_SHIFT, PAGE_BYTES } from '../base/limits.ts';
 import { SpaceFullError } from './errors.ts';
 import type { Space } from './space.ts';
+import { makeWiper, type Wiper } from './wiper.ts';
 
 /** An owner in the frame table: a kind, a number below 2^28, and whether checkpoints leave the frame out. */
 export const OWNER = { heap: 1 << 28, heapLarge: 2 << 28, domain: 3 << 28, segment: 4 << 28 } as const;
@@ -22,6 +23,7 @@ const TABLE = FRAME_TABLE_ADDRESS >> 2;
 
 export class Frames {
   readonly #space: Space;
+  readonly #wiper: Wiper;
   /** Free runs, ascending and never adjacent: first frame, and length. */
   #starts: number[] = [];
   #lengths: number[] = [];
@@ -29,6 +31,7 @@ export class Frames {
 
   constructor(space: Space) {
     this.#space = space;
+    this.#wiper = makeWiper(space.memory);
   }
 
   /** Frames that are free now, without growing the space. */
@@ -126,7 +129,7 @@ export class Frames {
     for (let frame = first; frame < first + count; frame++) {
       assert(this.#space.u32[TABLE + frame] !== 0, 'a frame is freed once');
     }
-    this.#wipe(address, count * FRAME_BYTES);
+    this.#wiper.wipe(BigInt(address), BigInt(address + count * FRAME_BYTES));
     this.#setOwner(first, count, 0);
     this.#space.dirty.frameFreed(first, count);
     this.#give(first, count);
@@ -142,7 +145,7 @@ export class Frames {
   copyInto(to: number, from: number, count: number): void {
     const space = this.#space;
     for (let at = 0; at < count * FRAME_BYTES; at += PAGE_BYTES) {
-      if (!this.#isZero(from + at)) space.copy(to + at, from + at, PAGE_BYTES);
+      if (this.#wiper.isZero(BigInt(from + at)) === 0) space.copy(to + at, from + at, PAGE_BYTES);
     }
   }
 
@@ -231,25 +234,6 @@ export class Frames {
   #setOwner(first: number, count: number, owner: number): void {
     this.#space.u32.fill(owner, TABLE + first, TABLE + first + count);
     this.#space.mark(FRAME_TABLE_ADDRESS + 4 * first, 4 * count);
-  }
-
-  #isZero(page: number): boolean {
-    const { i32 } = this.#space;
-    const from = page / 4;
-    for (let i = from; i < from + PAGE_BYTES / 4; i += 8) {
-      const a = (i32[i] as number) | (i32[i + 1] as number) | (i32[i + 2] as number) | (i32[i + 3] as number);
-      const b =
-        (i32[i + 4] as number) | (i32[i + 5] as number) | (i32[i + 6] as number) | (i32[i + 7] as number);
-      if ((a | b) !== 0) return false;
-    }
-    return true;
-  }
-
-  #wipe(address: number, length: number): void {
-    const { u8 } = this.#space;
-    for (let at = address; at < address + length; at += PAGE_BYTES) {
-      if (!this.#isZero(at)) u8.fill(0, at, at + PAGE_BYTES);
-    }
   }
 }
 
