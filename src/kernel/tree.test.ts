@@ -6,6 +6,7 @@ import { Space } from '../space/index.ts';
 import { type ListedEntry, type NodeStat, Tree } from './tree.ts';
 import { Model, type ModelNode } from './tree-model.testing.ts';
 import * as paths from './tree-path.ts';
+import { pathOf, removeAll } from './tree-whole.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (data: Uint8Array): string => new TextDecoder().decode(data);
@@ -308,6 +309,25 @@ describe('the file tree', () => {
     assert.equal(paths.nodeAt(tree, tree.root, bytes('l41'), true), -ERRNO.LOOP);
     tree.createLink(tree.root, bytes('self'), bytes('self'), 1n);
     assert.equal(paths.nodeAt(tree, tree.root, bytes('self/x'), false), -ERRNO.LOOP);
+  });
+
+  it('removes a folder however deep it is, and knows where things lie', () => {
+    const tree = Tree.open(Space.create(), 1n);
+    let at = tree.createDirectory(tree.root, bytes('top'), 1n);
+    const side = tree.createDirectory(at, bytes('side'), 1n);
+    for (let i = 0; i < 20_000; i++) {
+      at = tree.createDirectory(at, bytes('d'), 1n);
+      if (i % 1000 === 0) tree.createFile(at, bytes('file'), 1n);
+    }
+    assert.deepEqual(pathOf(tree, side)?.map(text), ['top', 'side']);
+    assert.equal(pathOf(tree, at)?.length, 20_001);
+    tree.retain(at);
+    assert.equal(removeAll(tree, tree.root, bytes('top'), 2n), 0);
+    assert.equal(pathOf(tree, at), null);
+    assert.equal(tree.nodes, 2);
+    tree.release(at);
+    assert.equal(removeAll(tree, tree.root, bytes('top'), 2n), -ERRNO.NOENT);
+    assert.equal(tree.nodes, 1);
   });
 
   it('says NOSPC and changes nothing when the space is full', () => {
