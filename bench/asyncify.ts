@@ -26,10 +26,12 @@ const FEATURES = [
   'NontrappingFPToInt',
   'SIMD128',
   'BulkMemory',
+  'BulkMemoryOpt',
   'SignExt',
   'ExceptionHandling',
   'TailCall',
   'ReferenceTypes',
+  'CallIndirectOverlong',
   'Multivalue',
   'Memory64',
   'RelaxedSIMD',
@@ -37,7 +39,7 @@ const FEATURES = [
   'MultiMemory',
 ] as const;
 /** Part of the key: change it with anything below. */
-const VERSION = '2';
+const VERSION = '3';
 
 /** The program with polls that call a function exported as POLL, which does nothing. */
 export function withPolls(bytes: Uint8Array): Uint8Array {
@@ -98,8 +100,9 @@ export async function asyncified(bytes: Uint8Array): Promise<Uint8Array> {
   const path = join(import.meta.dirname, '..', '.cache', 'bench', `asyncify-${key}.wasm`);
   if (existsSync(path)) return readFileSync(path);
   const { default: binaryen } = await import('binaryen');
-  const module = binaryen.readBinary(withPolls(bytes));
+  let module: ReturnType<typeof binaryen.readBinary> | undefined;
   try {
+    module = binaryen.readBinary(withPolls(bytes));
     let features = 0;
     for (const name of FEATURES) features |= binaryen.Features[name];
     module.setFeatures(features);
@@ -115,7 +118,10 @@ export async function asyncified(bytes: Uint8Array): Promise<Uint8Array> {
     const result = module.emitBinary();
     writeAtomically(path, result);
     return result;
+  } catch (error) {
+    // a stack trace through Binaryen shows a file of one long line
+    throw new Error(`Asyncify failed: ${(error as Error).message}`);
   } finally {
-    module.dispose();
+    module?.dispose();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What confinement and suspension cost: the running time of programs as our compiler makes them, over the same
+ * What confinement and suspension cost: the processor time of programs as our compiler makes them, over the same
  * programs on plain V8 in the same process, turn about; Asyncify beside them. `taxes()` measures the kernels of guests/
  * and flite; `taxes([PROGRAM.wasm, ...ARGS])` any WASI command.
  *
@@ -123,6 +123,6 @@ export const taxes: Group = async (args, print) => {
     rows.push(summary('worst', (values) => Math.max(...values), programs));
   }
   print(table(rows));
-  print(`time by that of the same program on plain V8, median of ${RUNS} turns (least-most)`);
+  print(`processor time by that of the same program on plain V8, median of ${RUNS} turns (least-most)`);
   return totals(programs);
 };
