@@ -207,3 +207,38 @@ test('the start function runs once, before what is called first', async () => {
   system.kernel.invoke(id, 'f', [3]);
   assert.deepEqual(system.values('a'), [1, 2, 3]);
 });
+
+test('references go in and come out of functions with and without safepoints', async () => {
+  const text = `(module (import "env" "pause" (func $pause)) (table 1 funcref)
+    (func $f (result i32) (i32.const 5)) (elem declare func $f)
+    (func (export "same") (param externref) (result externref) (local.get 0))
+    (func (export "later") (param externref) (result externref) (call $pause) (local.get 0))
+    (func (export "function") (result funcref) (ref.func $f))
+    (func (export "called") (param funcref) (result i32) (table.set (i32.const 0) (local.get 0)) (call $pause)
+      (call_indirect (result i32) (i32.const 0))))`;
+  const loaded = await program(text);
+  for (const stress of BOTH) {
+    const system = new TestSystem({ stress });
+    const { kernel } = system;
+    const [v, p] = [
+      system.add('v', loaded, { resident: true, volatile: true }),
+      system.add('p', loaded, { resident: true }),
+    ];
+    const thing = { a: 'thing' };
+    const EXTERNREF = 0x6f;
+    const raw = kernel.toReference(v, EXTERNREF, thing);
+    assert.equal(kernel.toReference(p, EXTERNREF, thing), null);
+    for (const name of ['same', 'later']) {
+      const outcome = kernel.invoke(v, name, [raw]);
+      assert.equal(outcome.kind, 'returned');
+      assert.equal(outcome.kind === 'returned' && kernel.fromReference(v, outcome.results[0]!), thing);
+      const nothing = kernel.invoke(p, name, [null]);
+      assert.equal(nothing.kind === 'returned' && kernel.fromReference(p, nothing.results[0]!), null);
+    }
+    const got = kernel.invoke(p, 'function');
+    assert.ok(got.kind === 'returned');
+    assert.equal(typeof kernel.fromReference(p, got.results[0]!), 'function');
+    const called = kernel.invoke(p, 'called', [got.results[0]!]);
+    assert.equal(called.kind === 'returned' && called.results[0]?.low, 5n);
+  }
+});

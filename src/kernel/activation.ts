@@ -17,18 +17,10 @@ import {
 import { assert } from '../base/assert.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, END, STATE } from './domain.ts';
-import {
-  entryFrame,
-  type FrameHead,
-  FUNCREF,
-  I32,
-  I64,
-  type RawValue,
-  readFrame,
-  readFrameValues,
-} from './frames.ts';
+import { entryFrame, type FrameHead, I32, I64, type RawValue, readFrame, readFrameValues } from './frames.ts';
 import type { Instance } from './instance.ts';
 import { growStack } from './memory.ts';
+import { fromReference, isReference, toReference } from './references.ts';
 import { describeTrap, savedLines, TRACE_LINES, type TrapReport } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
 
@@ -106,7 +98,7 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   const offset = frame.start - base;
   const throwing = domain.pending !== null;
   try {
-    if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(domain, instance, frame)) {
+    if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
       const resume = instance.resumeFunction(frame.trailer.functionIndex);
       if (resume === null) return damaged(domain);
       domain.setStackPointer(frame.masks);
@@ -186,7 +178,7 @@ function mayCallQuick(core: Core, domain: Domain, frame: FrameHead): boolean {
 }
 
 /** False, with nothing done, where the function cannot be called from here. */
-function callQuick(domain: Domain, instance: Instance, frame: FrameHead): boolean {
+function callQuick(core: Core, domain: Domain, instance: Instance, frame: FrameHead): boolean {
   const { space, module } = domain;
   const { functionIndex } = frame.trailer;
   const call = instance.quickFunction(functionIndex);
@@ -195,18 +187,17 @@ function callQuick(domain: Domain, instance: Instance, frame: FrameHead): boolea
   const { locals } = readFrameValues(space, module.info, frame);
   const args = params.map((type, i) => {
     const raw = locals[i] ?? { type, low: 0n, high: 0n };
-    return type === FUNCREF
-      ? instance.refOf(toNumber({ ...raw, type: I32 }) as number)
-      : (toNumber(raw) ?? null);
+    return isReference(type) ? fromReference(domain, raw) : toNumber(raw);
   });
   domain.setStackPointer(frame.start);
   const returned: unknown = call(...args);
   const list = results.length === 0 ? [] : results.length === 1 ? [returned] : (returned as unknown[]);
   for (const [i, type] of results.entries()) {
-    const value = type === FUNCREF ? { type, low: BigInt(instance.refIndex(list[i])), high: 0n } : null;
-    const raw = value ?? toRaw(type, list[i] as number | bigint | null);
+    const value = list[i];
+    const raw = isReference(type) ? toReference(domain, type, value) : toRaw(type, value as number | bigint);
+    if (raw === null) core.trap('a host reference cannot be kept');
     const at = domain.region + RESULTS_OFFSET + VALUE_BYTES * i;
-    space.view.setBigUint64(at, BigInt.asUintN(64, raw?.low ?? 0n), true);
+    space.view.setBigUint64(at, BigInt.asUintN(64, raw.low), true);
     space.view.setBigUint64(at + 8, 0n, true);
   }
   return true;

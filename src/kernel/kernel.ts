@@ -28,6 +28,7 @@ import { type Inspection, inspectDomain } from './inspect.ts';
 import type { Instance } from './instance.ts';
 import { compactDomain, placeDomain, relocateDomain } from './memory.ts';
 import type { LoadedModule } from './program.ts';
+import { fromReference, isReference, toReference } from './references.ts';
 import { type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
 import { Runner } from './runner.ts';
 import { Scheduler } from './scheduler.ts';
@@ -145,7 +146,9 @@ export class Kernel {
       );
     }
     const { params } = info.functionShape(functionIndex);
-    const raws = params.map((type, i) => toRaw(type, args[i] ?? 0));
+    const raws = params.map((type, i) =>
+      toRaw(type, i < args.length ? (args[i] as Argument) : isReference(type) ? null : 0),
+    );
     if (args.length > params.length || raws.some((raw) => raw === null)) {
       throw new EnvironmentError('bad-argument', `${domain.name}: the arguments do not fit "${exportName}"`);
     }
@@ -295,6 +298,19 @@ export class Kernel {
     const domain = this.#roster.get(id);
     assert(domain.state !== STATE.exited, 'a domain that ended has no instance');
     return this.#runner.instance(domain);
+  }
+
+  /** The bits of a reference for `start` and `invoke`; null for one the domain cannot keep. For embedders. */
+  toReference(id: number, type: number, value: unknown): RawValue | null {
+    const domain = this.#roster.get(id);
+    this.#runner.instance(domain);
+    return toReference(domain, type, value);
+  }
+  /** The reference that such bits stand for. */
+  fromReference(id: number, raw: RawValue): unknown {
+    const domain = this.#roster.get(id);
+    this.#runner.instance(domain);
+    return fromReference(domain, raw);
   }
 
   /**
