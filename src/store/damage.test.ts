@@ -151,7 +151,7 @@ if (process.env.STORE_DAMAGE_CHILD !== undefined) {
   test('a damaged data file is refused with its bytes untouched, or reads as it was; never a crash or wrong bytes', async () => {
     await build(good);
     // in a process of its own: the worst a damaged file could do is to kill the one who maps it
-    const count = 250;
+    const count = 150;
     const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url)], {
       env: { ...process.env, STORE_DAMAGE_CHILD: `${good}|${join(root, 'mutant')}|${seed % 1e9}|${count}` },
       encoding: 'utf8',

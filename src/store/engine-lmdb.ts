@@ -137,16 +137,21 @@ class LmdbEngine implements Engine {
   async write(fill: (writes: Writes) => void): Promise<void> {
     if (this.broken !== null) throw new Error(this.broken);
     // Collected first: LMDB would commit the part of a batch that was there when its callback threw.
-    const writes: [Table, Key<Table>, Uint8Array | null][] = [];
-    fill({
-      put: (table, key, value) => void writes.push([table, key, value]),
-      remove: (table, key) => void writes.push([table, key, null]),
-    });
+    const tables: Database<Uint8Array, Key<Table>>[] = [];
+    const keys: Key<Table>[] = [];
+    const values: (Uint8Array | null)[] = [];
+    const add = (table: Table, key: Key<Table>, value: Uint8Array | null): void => {
+      tables.push(this.#tables[table]);
+      keys.push(key);
+      values.push(value);
+    };
+    fill({ put: add, remove: (table, key) => add(table, key, null) });
     try {
       await this.#root.batch(() => {
-        for (const [table, key, value] of writes) {
-          if (value) this.#tables[table].put(key, value);
-          else this.#tables[table].remove(key);
+        for (let i = 0; i < keys.length; i++) {
+          const value = values[i]!;
+          if (value) tables[i]!.put(keys[i]!, value);
+          else tables[i]!.remove(keys[i]!);
         }
       });
     } catch (error) {
