@@ -14,6 +14,7 @@ import type { Group } from './groups.ts';
 import { recovery } from './recovery.ts';
 import { spawn } from './spawn.ts';
 import { short, table } from './stats.ts';
+import { store } from './store.ts';
 import { taxes } from './taxes.ts';
 
 const codecGroup: Group = async (args, print) => {
@@ -34,6 +35,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   spawn,
   checkpoint,
   recovery,
+  store,
   taxes,
 };
 
