@@ -141,9 +141,9 @@ describe('host folders through WASI', { skip: missingClang() ?? false }, () => {
     assert.equal(one.kernel.status(first).exitCode, 0, one.ports.stdout.text());
     const two = new HostMachine();
     const second = two.start(bytes, ['/', '6', '8'], killed);
-    await two.run(second, 0.1);
+    await two.run(second, 0.15);
     assert.equal(two.kernel.status(second).exitCode, 0, two.ports.stdout.text());
-    assert.ok(two.crashes > 5, `${two.crashes} crashes`);
+    assert.ok(two.crashes > 2, `${two.crashes} crashes`);
     assert.deepEqual(contents(killed), contents(plain));
     assert.ok(Object.keys(contents(plain)).length > 3);
   });
