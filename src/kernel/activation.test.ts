@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { RawValue } from './frames.ts';
 import { program, TestSystem } from './kernel.testing.ts';
+import type { Argument } from './values.ts';
 
 const BOTH = [false, true];
 const label = (stress: boolean): string => (stress ? ', unwound at every safepoint' : '');
@@ -208,11 +210,12 @@ test('the start function runs once, before what is called first', async () => {
   assert.deepEqual(system.values('a'), [1, 2, 3]);
 });
 
-test('references go in and come out of functions with and without safepoints', async () => {
+test('references go in and come out of calls', async () => {
   const text = `(module (import "env" "pause" (func $pause)) (table 1 funcref)
     (func $f (result i32) (i32.const 5)) (elem declare func $f)
     (func (export "same") (param externref) (result externref) (local.get 0))
-    (func (export "later") (param externref) (result externref) (call $pause) (local.get 0))
+    (func $take (param externref) (result externref) (call $pause) (local.get 0))
+    (func (export "later") (param externref) (result i32) (ref.is_null (call $take (local.get 0))))
     (func (export "function") (result funcref) (ref.func $f))
     (func (export "called") (param funcref) (result i32) (table.set (i32.const 0) (local.get 0)) (call $pause)
       (call_indirect (result i32) (i32.const 0))))`;
@@ -224,21 +227,33 @@ test('references go in and come out of functions with and without safepoints', a
       system.add('v', loaded, { resident: true, volatile: true }),
       system.add('p', loaded, { resident: true }),
     ];
+    const call = (id: number, name: string, ...args: Argument[]): RawValue => {
+      const outcome = kernel.invoke(id, name, args);
+      assert.ok(outcome.kind === 'returned');
+      return outcome.results[0] as RawValue;
+    };
     const thing = { a: 'thing' };
-    const EXTERNREF = 0x6f;
-    const raw = kernel.toReference(v, EXTERNREF, thing);
-    assert.equal(kernel.toReference(p, EXTERNREF, thing), null);
-    for (const name of ['same', 'later']) {
-      const outcome = kernel.invoke(v, name, [raw]);
-      assert.equal(outcome.kind, 'returned');
-      assert.equal(outcome.kind === 'returned' && kernel.fromReference(v, outcome.results[0]!), thing);
-      const nothing = kernel.invoke(p, name, [null]);
-      assert.equal(nothing.kind === 'returned' && kernel.fromReference(p, nothing.results[0]!), null);
+    const raw = kernel.toReference(v, 0x6f, thing) as RawValue;
+    assert.equal(kernel.toReference(p, 0x6f, thing), null, 'a domain that persists takes none of ours');
+    assert.equal(call(v, 'later', raw).low, 0n);
+    assert.equal(call(p, 'later', null).low, 1n);
+    if (stress) {
+      assert.throws(() => call(p, 'function'), { code: 'reference-result' });
+      continue;
     }
-    const got = kernel.invoke(p, 'function');
-    assert.ok(got.kind === 'returned');
-    assert.equal(typeof kernel.fromReference(p, got.results[0]!), 'function');
-    const called = kernel.invoke(p, 'called', [got.results[0]!]);
-    assert.equal(called.kind === 'returned' && called.results[0]?.low, 5n);
+    assert.equal(kernel.fromReference(v, call(v, 'same', raw)), thing);
+    assert.equal(kernel.fromReference(p, call(p, 'same', null)), null);
+    const f = call(p, 'function');
+    assert.equal(typeof kernel.fromReference(p, f), 'function');
+    assert.equal(call(p, 'called', f).low, 5n);
   }
+});
+
+test('a start function is found also where nobody exports it and it calls nothing', async () => {
+  const text = `(module (global $g (mut i32) (i32.const 1)) (func $s (global.set $g (i32.const 7))) (start $s)
+    (func (export "g") (result i32) (global.get $g)))`;
+  const system = new TestSystem();
+  const id = system.add('a', await program(text), { resident: true });
+  const outcome = system.kernel.invoke(id, 'g');
+  assert.equal(outcome.kind === 'returned' && outcome.results[0]?.low, 7n);
 });

@@ -15,9 +15,19 @@ import {
   VALUE_BYTES,
 } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
+import { EnvironmentError } from '../base/errors.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, END, STATE } from './domain.ts';
-import { entryFrame, type FrameHead, I32, I64, type RawValue, readFrame, readFrameValues } from './frames.ts';
+import {
+  EXNREF,
+  entryFrame,
+  type FrameHead,
+  I32,
+  I64,
+  type RawValue,
+  readFrame,
+  readFrameValues,
+} from './frames.ts';
 import type { Instance } from './instance.ts';
 import { growStack } from './memory.ts';
 import { fromReference, isReference, toReference } from './references.ts';
@@ -48,9 +58,18 @@ export function pushEntry(domain: Domain, functionIndex: number, args: readonly 
   return true;
 }
 
-/** Results of the function that returned last, by its result types. */
+/**
+ * Results of the function that returned last, by its result types.
+ * @throws EnvironmentError where one is a reference that stayed in the program's hands: its function was suspended
+ */
 export function readResults(domain: Domain, functionIndex: number): RawValue[] {
   const { view } = domain.space;
+  if (domain.carriesReferences) {
+    throw new EnvironmentError(
+      'reference-result',
+      `${domain.name}: its result is a reference that cannot be told`,
+    );
+  }
   return domain.module.info.functionShape(functionIndex).results.map((type, i) => {
     const at = domain.region + RESULTS_OFFSET + VALUE_BYTES * i;
     return { type, low: view.getBigUint64(at, true), high: view.getBigUint64(at + 8, true) };
@@ -72,7 +91,7 @@ export function runActivation(core: Core, domain: Domain, stress: boolean): Slic
   try {
     for (let first = true; end === null; first = false) {
       if (stress) core.raiseFlag();
-      else if (!first && core.flagRaised && domain.pending === null) return { kind: 'paused' };
+      else if (!first && core.flagRaised && canStopHere(domain)) return { kind: 'paused' };
       end = step(core, domain, instance);
     }
   } finally {
@@ -84,6 +103,18 @@ export function runActivation(core: Core, domain: Domain, stress: boolean): Slic
   core.fault = null;
   if (fault) throw fault.error;
   return end;
+}
+
+/**
+ * Whether everything is in the space between two frames: not an exception on its way, nor a result of reference type,
+ * which the program's code carries in globals that are not saved.
+ */
+function canStopHere(domain: Domain): boolean {
+  return domain.pending === null && !domain.carriesReferences;
+}
+
+function hasReferenceResult(domain: Domain, functionIndex: number): boolean {
+  return domain.module.info.functionShape(functionIndex).results.some(isReference);
 }
 
 /** Resumes the innermost frame. Null when there may be more to do. */
@@ -105,7 +136,10 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
       const { view } = space;
       view.setUint32(domain.region + RESUME_SITE_OFFSET, frame.layout.site, true);
       view.setUint32(domain.region + RESUME_MODE_OFFSET, throwing ? RESUME_THROW : RESUME_RESULTS, true);
+      domain.carriesReferences = hasReferenceResult(domain, frame.trailer.functionIndex);
       resume();
+    } else {
+      domain.carriesReferences = false;
     }
   } catch (error) {
     return thrown(core, domain, error, offset);
@@ -161,20 +195,21 @@ function uncaught(domain: Domain): SliceEnd {
 /**
  * Whether the quick version of an exported function may be called instead of its resume version: the frame stands
  * before its first instruction and holds no more than its parameters, so both begin at the same place with the same
- * values. Functions without safepoints have only the quick version; of the others only those with integers go this
- * way, since JavaScript does not keep the bits of NaNs, and none while a safepoint is asked for: the quick version
- * would come to one before it did anything.
+ * values. Only integers go this way, since JavaScript does not keep the bits of NaNs, and references where the kernel
+ * itself is the caller; none while a safepoint is asked for: the quick version would come to one at once.
  */
 function mayCallQuick(core: Core, domain: Domain, frame: FrameHead): boolean {
   const { functionIndex, instructionOffset, kind } = frame.trailer;
   const { info } = domain.module;
-  if (kind !== KIND_BEFORE || functionIndex < info.importedFunctionCount) return false;
-  if (instructionOffset !== info.firstInstruction(functionIndex)) return false;
-  if (frame.layout.site === 0) return true;
-  if (core.flagRaised || frame.layout.operands.length > 0) return false;
+  if (kind !== KIND_BEFORE || functionIndex < info.importedFunctionCount || core.flagRaised) return false;
+  if (instructionOffset !== info.firstInstruction(functionIndex) || frame.layout.operands.length > 0)
+    return false;
   const { params, results } = info.functionShape(functionIndex);
   if (frame.layout.live.some((local) => local >= params.length)) return false;
-  return [...params, ...results].every((type) => type === I32 || type === I64);
+  const outermost = frame.start === domain.stackBase;
+  return [...params, ...results].every(
+    (type) => type === I32 || type === I64 || (outermost && isReference(type) && type !== EXNREF),
+  );
 }
 
 /** False, with nothing done, where the function cannot be called from here. */

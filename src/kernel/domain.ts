@@ -123,6 +123,8 @@ export class Domain {
   ran = false;
   /** Set by the kernel inside a system call: the domain ends as soon as it has unwound. */
   ending: { end: number; code: number; reason: string } | null = null;
+  /** The function that returned last had references among its results, which are only in its instance. */
+  carriesReferences = false;
   /** The exception a resumed call site is to throw. Never lives over a safepoint. */
   pending: unknown = null;
 

@@ -3,10 +3,11 @@
  * program, a host reference by a number that only a volatile domain gives (others cannot keep any).
  */
 import { type Domain, FLAG } from './domain.ts';
-import { EXTERNREF, FUNCREF, type RawValue } from './frames.ts';
+import { EXNREF, EXTERNREF, FUNCREF, type RawValue } from './frames.ts';
 import type { ValueType } from './program.ts';
 
-export const isReference = (type: ValueType): boolean => type === FUNCREF || type === EXTERNREF;
+export const isReference = (type: ValueType): boolean =>
+  type === FUNCREF || type === EXTERNREF || type === EXNREF;
 
 /** The bits of a reference; null for one that this domain cannot keep. */
 export function toReference(domain: Domain, type: ValueType, value: unknown): RawValue | null {
