@@ -6,8 +6,9 @@ import { test } from 'node:test';
 import { ERRNO, errnoName } from '../abi/errno.ts';
 import { type Image, TestMemory } from '../kernel/outbox-memory.testing.ts';
 import { type Listener, type Socket, WOULD_BLOCK } from '../kernel/ports.ts';
+import { parseAddress } from './address.ts';
 import { scratch } from './host/testing.ts';
-import { Network, parseAddress } from './net.ts';
+import { Network } from './net.ts';
 import { DriverState } from './state.ts';
 
 const LOCAL = { host: '127.0.0.1', port: 0 };

@@ -1,6 +1,6 @@
 /**
  * Takes effects to the host, and settles those a crash has left in doubt: they may have been applied, wholly or not at
- * all, before the process died. The host is looked at; what it shows decides. `GUARANTEES` of the matrix:
+ * all, before the process died. The host is looked at; what it shows decides:
  *
  * | effect          | host shows after the crash               | taken as                                  |
  * |-----------------|------------------------------------------|-------------------------------------------|

@@ -1,5 +1,5 @@
 /** For tests of host folders: a process with a space, whose checkpoints and crashes the test decides. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Image, TestMemory } from '../../kernel/outbox-memory.testing.ts';
@@ -87,7 +87,31 @@ export function openOptions(options: Partial<HostOpenOptions>): HostOpenOptions 
 
 /** A folder that goes when the test ends. */
 export function scratch(t: { after(callback: () => void): void }): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-host-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = fs.mkdtempSync(join(tmpdir(), 'perdure-host-'));
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** What is in a folder: path to kind, content or target, and which names are one file. */
+export function shape(folder: string): Record<string, string> {
+  const out: Record<string, string> = {};
+  const firstName = new Map<bigint, string>();
+  const visit = (at: string): void => {
+    for (const name of fs.readdirSync(join(folder, at)).sort()) {
+      const path = at === '' ? name : `${at}/${name}`;
+      const stat = fs.lstatSync(join(folder, path), { bigint: true });
+      const same = firstName.get(stat.ino);
+      if (stat.isDirectory()) {
+        out[path] = 'directory';
+        visit(path);
+      } else if (stat.isSymbolicLink()) out[path] = `-> ${fs.readlinkSync(join(folder, path))}`;
+      else if (same !== undefined) out[path] = `= ${same}`;
+      else {
+        firstName.set(stat.ino, path);
+        out[path] = fs.readFileSync(join(folder, path), 'latin1');
+      }
+    }
+  };
+  visit('');
+  return out;
 }
