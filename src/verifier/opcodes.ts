@@ -192,6 +192,43 @@ export function skipImmediate(c: Cursor, entry: number): void {
   }
 }
 
+// What follows an instruction that has no entry above.
+const NOTHING = 1;
+const INDEX = 2;
+const TWO_INDICES = 3;
+const SIGNED = 4; // at most 33 bits: block and heap types, i32.const
+const SIGNED_64 = 5;
+const FLOAT = 6;
+const DOUBLE = 7;
+const BR_TABLE = 8;
+const SELECT = 9;
+const TRY_TABLE = 10;
+
+const OTHERS = table(256, [
+  [0x00, 0x01, NOTHING], // unreachable, nop
+  [0x02, 0x04, SIGNED], // block, loop, if
+  [0x05, 0x05, NOTHING], // else
+  [0x08, 0x08, INDEX], // throw
+  [0x0a, 0x0b, NOTHING], // throw_ref, end
+  [0x0c, 0x0d, INDEX], // br, br_if
+  [0x0e, 0x0e, BR_TABLE],
+  [0x0f, 0x0f, NOTHING], // return
+  [0x10, 0x10, INDEX], // call
+  [0x11, 0x11, TWO_INDICES], // call_indirect
+  [0x12, 0x12, INDEX], // return_call
+  [0x13, 0x13, TWO_INDICES], // return_call_indirect
+  [0x1a, 0x1b, NOTHING], // drop, select
+  [0x1c, 0x1c, SELECT],
+  [0x1f, 0x1f, TRY_TABLE],
+  [0x20, 0x26, INDEX], // locals, globals, table.get and set
+  [0x41, 0x41, SIGNED],
+  [0x42, 0x42, SIGNED_64],
+  [0x43, 0x43, FLOAT],
+  [0x44, 0x44, DOUBLE],
+  [0xd0, 0xd0, SIGNED], // ref.null
+  [0xd2, 0xd2, INDEX], // ref.func
+]);
+
 /**
  * Steps over one instruction without looking at what it does: for code that cannot be reached. Gives its first byte.
  * What it does not know it refuses, as the pass does.
@@ -199,78 +236,48 @@ export function skipImmediate(c: Cursor, entry: number): void {
 export function skipInstruction(c: Cursor): number {
   const at = c.pos;
   const op = c.u8();
-  if (PLAIN[op] !== 0) {
-    skipImmediate(c, PLAIN[op]!);
-    return op;
-  }
   const prefixed = PREFIXED[op];
-  if (prefixed !== undefined) {
-    skipPrefixed(c, op, prefixed);
-    return op;
-  }
-  switch (op) {
-    case 0x00: // unreachable
-    case 0x01: // nop
-    case 0x05: // else
-    case 0x0a: // throw_ref
-    case 0x0b: // end
-    case 0x0f: // return
-    case 0x1a: // drop
-    case 0x1b: // select
-      return op;
-    case 0x02: // block, loop, if
-    case 0x03:
-    case 0x04:
-    case 0xd0: // ref.null
+  if (PLAIN[op] !== 0) skipImmediate(c, PLAIN[op]!);
+  else if (prefixed !== undefined) skipPrefixed(c, op, prefixed);
+  else if (OTHERS[op] !== 0) skipOther(c, OTHERS[op]!);
+  else throw new MalformedError(`unknown instruction 0x${op.toString(16)}`, at);
+  return op;
+}
+
+function skipOther(c: Cursor, what: number): void {
+  switch (what) {
+    case INDEX:
+      c.u32();
+      return;
+    case TWO_INDICES:
+      c.u32();
+      c.u32();
+      return;
+    case SIGNED:
       c.s33();
-      return op;
-    case 0x08: // throw
-    case 0x0c: // br, br_if
-    case 0x0d:
-    case 0x10: // call, return_call
-    case 0x12:
-    case 0x20: // local.get, set, tee, global.get, set, table.get, set
-    case 0x21:
-    case 0x22:
-    case 0x23:
-    case 0x24:
-    case 0x25:
-    case 0x26:
-    case 0xd2: // ref.func
-      c.u32();
-      return op;
-    case 0x11: // call_indirect, return_call_indirect
-    case 0x13:
-      c.u32();
-      c.u32();
-      return op;
-    case 0x0e: // br_table
+      return;
+    case SIGNED_64:
+      c.s64();
+      return;
+    case FLOAT:
+      c.skip(4);
+      return;
+    case DOUBLE:
+      c.skip(8);
+      return;
+    case BR_TABLE:
       for (let n = c.count(); n >= 0; n--) c.u32();
-      return op;
-    case 0x1c: // select with types
+      return;
+    case SELECT:
       selectType(c);
-      return op;
-    case 0x1f: // try_table
+      return;
+    case TRY_TABLE:
       c.s33();
       for (let n = c.count(); n > 0; n--) {
         if (c.u8() < 2) c.u32();
         c.u32();
       }
-      return op;
-    case 0x41:
-      c.i32();
-      return op;
-    case 0x42:
-      c.s64();
-      return op;
-    case 0x43:
-      c.skip(4);
-      return op;
-    case 0x44:
-      c.skip(8);
-      return op;
   }
-  throw new MalformedError(`unknown instruction 0x${op.toString(16)}`, at);
 }
 
 function skipPrefixed(c: Cursor, prefix: number, entries: Uint16Array): void {

@@ -228,3 +228,20 @@ function systemExports(evidence: Evidence): Map<string, SystemExport> {
   add(EXPORT.restore, FUNC, evidence.restore);
   return owed;
 }
+
+/** M8: the program's tables are free for all code; of the system's only `refs` may be read. */
+export function isFree(evidence: Evidence, table: number, reading: boolean): boolean {
+  return table < evidence.programTables || (reading && table === evidence.refsTable);
+}
+
+/** M9: why a function may not call another, or the empty string. */
+export function callRefusal(evidence: Evidence, caller: number, callee: number): string {
+  const { imports, wrappers, resume, init, restore } = evidence;
+  if (within(callee, resume) || (callee >= init && callee <= restore)) {
+    return `function ${callee} is for the kernel to call`;
+  }
+  if (within(callee, imports) && !within(caller, wrappers) && !within(caller, resume)) {
+    return `imported function ${callee} is for its wrapper to call`;
+  }
+  return '';
+}

@@ -30,9 +30,9 @@ const STACK_BYTES = FRAME_BYTES;
 /** Between any two things of the domain lies at least this much that is not its own. */
 const GAP = 4 * FRAME_BYTES;
 const FIRST = 0x600000 + 2 * FRAME_BYTES;
-/** A call that takes longer is stopped. */
-const CALL_MS = 60;
-const CALLS = 3;
+/** All calls of a module, in one space: about how many, and how long they may take. */
+const CALLS = 32;
+const RUN_MS = 120;
 /** What a domain's memories begin with. */
 const CONTENTS = Uint8Array.from({ length: 80 * FRAME_BYTES }, (_, i) => (i * 31) & 0xff);
 /** In the import of the space: memory, flags, least (1024) and greatest frames; and with SPACE_FRAMES as the least. */
@@ -121,9 +121,10 @@ class Domain {
   extents: Extent[] = [];
   readonly limits: number[];
   exports: WebAssembly.Exports = {};
-  /** Marks of pages of places the domain has left. */
+  /** The first thing that was found wrong. */
   problem: string | null = null;
   log: string[] = [];
+  moving = false;
   #next: number;
 
   constructor(space: Space, evidence: Evidence, seed: number) {
@@ -181,6 +182,7 @@ class Domain {
 
   /** Moves the domain elsewhere, perhaps with more memory; what it leaves becomes canaries again. */
   move(): void {
+    this.moving = true; // until the end: whoever stops us in between leaves neither place whole
     const { bytes, canary, view } = this.space;
     const old = this.extents;
     const used = Number(view.getBigUint64(old[0]!.start + CONTROL.stackPointer, true)) - this.stack.start;
@@ -202,6 +204,7 @@ class Domain {
     bytes.set(canary.subarray(hdr, hdr + STATE_OFFSET), hdr);
     this.#setControl(used);
     this.setGlobals();
+    this.moving = false;
   }
 
   /** Of the control page only the pointer of the frame stack may have changed. */
@@ -254,6 +257,11 @@ export class Arena {
     // What was stopped by a clock, or ran out of stack, stopped anywhere.
     if (verdict.stopped === 0 && !verdict.escape) verdict.escape = difference(one, other, this.#equal);
     for (const domain of domains) {
+      if (domain.moving) {
+        verdict.escape = null;
+        domain.space.bytes.set(domain.space.canary);
+        continue;
+      }
       domain.checkMarks();
       domain.checkControl();
       verdict.escape ??= domain.problem;
@@ -280,7 +288,8 @@ export class Arena {
     const calls: [string, WebAssembly.Func][] = [];
     const add = (name: string): void => void calls.push([name, instance.exports[name] as WebAssembly.Func]);
     add(EXPORT.init);
-    for (const name of names) for (let i = 0; i < CALLS; i++) add(name);
+    const times = Math.max(3, Math.floor(CALLS / Math.max(1, names.length)));
+    for (const name of names) for (let i = 0; i < times; i++) add(name);
     add(EXPORT.save);
     add(EXPORT.restore);
     const resume = instance.exports[EXPORT.resume] as WebAssembly.Table;
@@ -288,36 +297,43 @@ export class Arena {
       const found = resume.get(prng.below(resume.length)) as WebAssembly.Func | null;
       if (found) calls.push(['resume', found]);
     }
-    for (const [name, call] of calls) {
-      if (prng.chance(0.2)) domain.move();
-      const flag = prng.chance(0.25) ? 1 : 0;
-      const hdr = domain.extents[0]!.start;
-      space.view.setUint32(hdr + RESUME_SITE_OFFSET, prng.below(12), true);
-      space.view.setUint32(hdr + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
-      new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = flag;
-      const args = (params.get(name) ?? []).map((type) => argument(type, hostile(domain)));
-      verdict.calls++;
-      try {
-        let result: unknown;
-        const ended = this.#guard(() => {
-          result = call(...args);
-        }, CALL_MS);
-        if (!ended) {
-          verdict.stopped++;
-          break;
-        }
-        domain.log.push(`${name}: ${String(result)}`);
-      } catch (error) {
-        verdict.traps++;
-        const text = `${(error as Error)?.name}: ${(error as Error)?.message}`;
-        domain.log.push(`${name}: ${text}`);
-        if (error instanceof RangeError && /stack/.test(text)) verdict.stopped++;
-        if (/memory access out of bounds/.test(text) && !inTemplate(error as Error, domain.evidence)) {
-          domain.problem ??= `${name}: an access outside the whole space`;
-        }
+    const ended = this.#guard(() => {
+      for (const [name, call] of calls) this.#call(domain, name, call, params.get(name) ?? [], verdict);
+    }, RUN_MS);
+    if (!ended) verdict.stopped++;
+    new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = 0;
+  }
+
+  /** One call, at a place and with arguments drawn at random. */
+  #call(
+    domain: Domain,
+    name: string,
+    call: WebAssembly.Func,
+    params: readonly number[],
+    verdict: Verdict,
+  ): void {
+    const { prng, space } = domain;
+    if (prng.chance(0.1)) domain.move();
+    const hdr = domain.extents[0]!.start;
+    space.view.setUint32(hdr + RESUME_SITE_OFFSET, prng.below(12), true);
+    space.view.setUint32(hdr + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
+    new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = prng.chance(0.15) ? 1 : 0;
+    const tame = prng.pick([0.9, 0.6, 0.6, 0.2]);
+    const args = params.map((type) =>
+      argument(type, prng.chance(tame) ? BigInt(prng.below(4096)) : hostile(domain)),
+    );
+    verdict.calls++;
+    try {
+      domain.log.push(`${name}: ${String(call(...args))}`);
+    } catch (error) {
+      verdict.traps++;
+      const text = `${(error as Error)?.name}: ${(error as Error)?.message}`;
+      domain.log.push(`${name}: ${text}`);
+      if (error instanceof RangeError && /stack/.test(text)) verdict.stopped++;
+      if (/memory access out of bounds/.test(text) && !inTemplate(error as Error, domain.evidence)) {
+        domain.problem ??= `${name}: an access outside the whole space`;
       }
     }
-    new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = 0;
   }
 
   /** Looks for changes outside the domain, then gives the domain's bytes back to the canaries. */
@@ -380,16 +396,15 @@ function hostile(domain: Domain): bigint {
   const { prng } = domain;
   const limit = BigInt(domain.limits.length > 0 ? prng.pick(domain.limits) : 0);
   const near = BigInt(prng.below(40)) - 20n;
+  // Just inside for checks of the usual reaches, or just not.
+  const edge = limit - BigInt(prng.pick([1, 4, 8, 9, 16, 64])) + BigInt(prng.below(3)) - 1n;
   return prng.pick([
-    limit + near,
-    limit + near,
+    ...[edge, edge, edge, limit + near, near, near],
     BigInt(prng.below(65536)),
-    BigInt(prng.below(4096)) * 8n,
     0x80000000n + near,
     0xffffffffn + near,
     -BigInt(domain.evidence.controlBytes) + near,
     (1n << 63n) + near,
-    near,
     BigInt(prng.u32()),
     (1n << 40n) + near,
     -BigInt(prng.below(1 << 24)),
@@ -437,7 +452,7 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     imports[from] ??= {};
     imports[from][name] = () => {
       maybeMove(0.6);
-      if (prng.chance(0.1)) throw new WebAssembly.Exception(unwind, []);
+      if (prng.chance(0.25)) throw new WebAssembly.Exception(unwind, []);
       return prng.below(100);
     };
   }

@@ -5,7 +5,14 @@
  */
 import { type Evidence, encodeEvidence, packRoles, type RoleLocal } from '../../src/abi/evidence.ts';
 import type { TemplateFunction } from '../../src/abi/prelude.ts';
-import { copyTemplate, fillTemplate, initTemplate, preludeFunctions } from '../../src/abi/prelude.ts';
+import {
+  copyTemplate,
+  fillTemplate,
+  frameTemplate,
+  initTemplate,
+  PRELUDE_ORDER,
+  preludeFunctions,
+} from '../../src/abi/prelude.ts';
 import { SYSTEM_IMPORTS } from '../../src/abi/system.ts';
 import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
 import { SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../../src/base/limits.ts';
@@ -94,7 +101,7 @@ const section = (id: number, body: number[]): number[] => [id, ...u(body.length)
 export function places(parts: ModuleParts) {
   const imports = (parts.imports ?? []).length;
   const prelude = SYSTEM_IMPORTS.length + imports;
-  const templates = prelude + 10;
+  const templates = prelude + PRELUDE_ORDER.length;
   const wrappers = templates + (parts.templates ?? []).length;
   const quick = wrappers + imports;
   const resume = quick + parts.quick.length;
@@ -121,7 +128,7 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   const bulk = (parts.templates ?? []).map(({ kind, a, b }): TemplateFunction => {
     if (kind === 'fill') return fillTemplate(templateMemory(a));
     if (kind === 'copy') return copyTemplate(templateMemory(a), templateMemory(b));
-    return initTemplate(templateMemory(a), b);
+    return kind === 'frame' ? frameTemplate(at.hdr, b) : initTemplate(templateMemory(a), b);
   });
   const fixed = [...preludeFunctions(at.hdr), ...bulk];
   const empty: FunctionParts = { params: [], results: [], code: [] };
@@ -193,7 +200,7 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       ...{ baseGlobal: baseGlobal(at.hdr, i), limitGlobal: limitGlobal(at.hdr, i) },
     })),
     imports: range(SYSTEM_IMPORTS.length, imports.length),
-    prelude: range(at.prelude, 10),
+    prelude: range(at.prelude, PRELUDE_ORDER.length),
     templates: range(at.templates, bulk.length),
     templateList: parts.templates ?? [],
     wrappers: range(at.wrappers, imports.length),

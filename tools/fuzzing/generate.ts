@@ -60,6 +60,8 @@ const BASES = [14, 15]; // of memory 0 and 1
 const LIMITS = [16, 17];
 const SECOND_BASE = 18; // of memory 0 again
 
+const SUB = 0x7d;
+
 const LOADS: readonly (readonly [number, number])[] = [
   [0x29, 8],
   [0x31, 1],
@@ -79,6 +81,7 @@ class Generator {
   readonly #imports: number;
   /** Kinds of the labels that are open: true for a loop. */
   readonly #labels: boolean[] = [];
+  readonly #usual: number;
   /** How many more pieces there may be. */
   #left: number;
 
@@ -86,30 +89,35 @@ class Generator {
     this.prng = prng;
     this.#hdr = hdr;
     this.#imports = imports;
-    this.#left = 5 + prng.below(22);
+    this.#usual = prng.below(2);
+    this.#left = 20 + prng.below(80);
   }
 
   body(): number[] {
     const { prng } = this;
     const out = [...i32(2 + prng.below(3)), ...set(ROUNDS)];
-    if (prng.chance(0.8)) out.push(...this.#reload());
+    if (prng.chance(0.9)) out.push(...this.#reload());
+    for (const e of E) {
+      if (prng.chance(0.7)) out.push(...get(prng.pick(X)), EXTEND_U, ...set(e));
+      if (prng.chance(0.4)) out.push(...this.#check(e, this.#memory()));
+    }
     while (this.#left > 0) out.push(...this.#piece(0));
     return [...out, ...get(SUM)];
   }
 
   #pieces(depth: number): number[] {
     const out: number[] = [];
-    for (let n = 1 + this.prng.below(4); n > 0; n--) out.push(...this.#piece(depth));
+    for (let n = 1 + this.prng.below(6); n > 0; n--) out.push(...this.#piece(depth));
     return out;
   }
 
   #piece(depth: number): number[] {
     const { prng } = this;
     this.#left--;
-    const kind = prng.below(depth < 4 && this.#left > 0 ? 30 : 22);
-    if (kind < 3) return this.#check(prng.pick(E), prng.below(2));
+    const kind = prng.below(depth < 4 && this.#left > 0 ? 31 : 22);
+    if (kind < 2) return this.#check(prng.pick(E), this.#memory());
     if (kind < 7) return this.#access();
-    if (kind < 9) return [...this.#pointer(), ...set(prng.pick(P))];
+    if (kind < 9) return [...this.#pointer(this.#memory()), ...set(prng.pick(P))];
     if (kind < 11) return this.#near();
     if (kind < 13) return this.#call();
     if (kind < 15) return this.#reload();
@@ -119,6 +127,11 @@ class Generator {
     if (kind < 21) return this.#jump();
     if (kind < 22) return this.#safe();
     return this.#construct(depth + 1);
+  }
+
+  /** One of the two memories, most often the same. */
+  #memory(): number {
+    return this.prng.chance(0.8) ? this.#usual : 1 - this.#usual;
   }
 
   /** base of a memory, from a role local or the global. */
@@ -149,25 +162,32 @@ class Generator {
   #near(): number[] {
     const { prng } = this;
     const to = prng.pick(E);
-    switch (prng.below(4)) {
+    switch (prng.below(6)) {
       case 0:
-        return [...get(prng.pick(Y)), ...set(to)];
       case 1:
+        return [...get(prng.pick(Y)), ...set(to)];
+      case 2:
         return [...get(prng.pick(E)), ...set(to)];
+      case 3:
+        return [...get(prng.pick(X)), ...i32(prng.pick([0, 8, -8, 4096, 65536])), 0x6a, EXTEND_U, ...set(to)];
       default:
         return [...get(prng.pick(X)), EXTEND_U, ...set(to)];
     }
   }
 
   #reach(): number {
-    return this.prng.pick([1, 4, 8, 9, 16, 64, 4096, 4104, 70000, 2 ** 31]);
+    const { prng } = this;
+    return prng.chance(0.8) ? prng.pick([8, 16, 64]) : prng.pick([1, 4, 9, 4096, 4104, 70000, 2 ** 31]);
   }
 
   /** The condition: e + k lies behind the limit. */
   #exceeds(local: number, memory: number): number[] {
     const { prng } = this;
     const sum = [...get(local), ...i64(this.#reach()), ADD, ...this.#limit(memory), GT_U];
-    if (prng.chance(0.6)) return sum;
+    if (prng.chance(0.06))
+      return [...sum.slice(0, -1), prng.pick([0x53, 0x54, 0x55, 0x57, 0x58, 0x59, 0x5a])];
+    if (prng.chance(0.03)) return [...this.#limit(memory), ...get(local), ...i64(this.#reach()), ADD, GT_U];
+    if (prng.chance(0.5)) return sum;
     const alone = [...get(local), ...this.#limit(memory), GT_U];
     return prng.chance(0.5) ? [...alone, ...sum, OR] : [...sum, ...alone, OR];
   }
@@ -176,45 +196,50 @@ class Generator {
     const { prng } = this;
     const condition = this.#exceeds(local, memory);
     if (prng.chance(0.1)) return [...condition, ...set(prng.pick(C))];
-    if (prng.chance(0.1) && this.#labels.length > 0 && !this.#labels.at(-1))
-      return [...condition, ...brIf(0)];
-    if (prng.chance(0.05)) return [...condition, ...IF, ELSE, ...this.#pieces(4), END];
-    return [...condition, ...IF, prng.chance(0.95) ? UNREACHABLE : 0x01, END];
+    if (prng.chance(0.4) && this.#labels.length > 0) {
+      const label = prng.below(this.#labels.length);
+      if (!this.#labels[this.#labels.length - 1 - label]) return [...condition, ...brIf(label)];
+    }
+    if (prng.chance(0.2)) return [...condition, ...IF, ...this.#pieces(4), ELSE, ...this.#pieces(4), END];
+    return [...condition, ...IF, prng.chance(0.9) ? UNREACHABLE : 0x01, END];
   }
 
   /** base + near address, on the stack. */
-  #pointer(): number[] {
+  #pointer(memory: number): number[] {
     const { prng } = this;
-    const memory = prng.below(2);
-    const near = prng.chance(0.2) ? [...get(prng.pick(X)), EXTEND_U] : get(prng.pick(E));
-    const sum = prng.chance(0.8)
-      ? [...this.#base(memory), ...near, ADD]
-      : [...near, ...this.#base(memory), ADD];
+    const near = prng.chance(0.1) ? [...get(prng.pick(X)), EXTEND_U] : get(prng.pick(E));
+    const base = this.#base(memory);
+    const sum = prng.chance(0.8) ? [...base, ...near, ADD] : [...near, ...base, prng.chance(0.9) ? ADD : SUB];
     return prng.chance(0.1) ? [...sum, ...i64(prng.below(64)), ADD] : sum;
   }
 
-  #offset(): number {
+  /** An offset that fits a check's reach exactly, or almost. */
+  #offset(memory: number, size: number): number {
     const { prng } = this;
-    return prng.pick([H, H, H, 0, 0]) + prng.pick([0, 0, 0, 8, 1, 56, 4096, 2 ** 31 - 8]);
+    const front = memory === 0 ? H : 0;
+    if (prng.chance(0.85)) return Math.max(0, front + this.#reach() - size + prng.pick([0, 0, 0, -1, 1, -8]));
+    return prng.pick([H, 0, 8, 4096, H - 1, H + 2 ** 31 - 8]);
   }
 
   #access(): number[] {
     const { prng } = this;
-    const address = prng.chance(0.6) ? get(prng.pick(P)) : this.#pointer();
+    const memory = this.#memory();
+    const address = prng.chance(0.4) ? get(prng.pick(P)) : this.#pointer(memory);
     // Sometimes other pieces run while the address waits on the stack.
-    const between = prng.chance(0.2) && this.#left > 0 ? this.#pieces(4) : [];
+    const between = prng.chance(0.25) && this.#left > 0 ? this.#pieces(3) : [];
     if (prng.chance(0.5)) {
-      const [code] = prng.pick(LOADS);
-      return [...address, ...between, ...access(code, this.#offset()), ...get(SUM), ADD, ...set(SUM)];
+      const [code, size] = prng.pick(LOADS);
+      const load = access(code, this.#offset(memory, size));
+      return [...address, ...between, ...load, ...get(SUM), ADD, ...set(SUM)];
     }
-    const [code] = prng.pick(STORES);
-    return [...address, ...between, ...i64(prng.u32()), ...access(code, this.#offset())];
+    const [code, size] = prng.pick(STORES);
+    return [...address, ...between, ...i64(prng.u32()), ...access(code, this.#offset(memory, size))];
   }
 
   /** A check, a pointer and an access that belong together, so that much of what is made is accepted. */
   #safe(): number[] {
     const { prng } = this;
-    const memory = prng.below(2);
+    const memory = this.#memory();
     const e = prng.pick(E);
     const near = prng.chance(0.7) ? [...get(prng.pick(X)), EXTEND_U, ...tee(e), DROP] : [];
     const [code, size] = prng.pick(LOADS);
@@ -228,15 +253,17 @@ class Generator {
 
   #mark(): number[] {
     const { prng } = this;
-    const pages = prng.pick([0, 15, 16, 16, 16, 17, 1, 32]);
-    const value = i32(prng.chance(0.9) ? 1 : 0);
-    return [...get(prng.pick(P)), ...i64(12), SHR_U, ...value, ...access(STORE8, MARKS_ADDRESS + pages)];
+    const memory = this.#memory();
+    const pages = (memory === 0 ? H / 4096 : 0) + prng.pick([0, 0, 0, -16, -1, 1, 2, 16, 32]);
+    const value = i32(prng.chance(0.75) ? 1 : prng.below(3));
+    const address = prng.chance(0.5) ? get(prng.pick(P)) : this.#pointer(memory);
+    return [...address, ...i64(12), SHR_U, ...value, ...access(STORE8, MARKS_ADDRESS + Math.max(0, pages))];
   }
 
   #call(): number[] {
     const { prng } = this;
     const out = call(this.#imports + prng.below(2));
-    return prng.chance(0.7) ? [...out, ...this.#reload()] : out;
+    return prng.chance(0.5) ? [...out, ...this.#reload()] : out;
   }
 
   #shuffle(): number[] {
@@ -249,7 +276,7 @@ class Generator {
   /** A condition kept in a local, and perhaps asked later. */
   #compare(): number[] {
     const { prng } = this;
-    if (prng.chance(0.5)) return [...this.#exceeds(prng.pick(E), prng.below(2)), ...set(prng.pick(C))];
+    if (prng.chance(0.5)) return [...this.#exceeds(prng.pick(E), this.#memory()), ...set(prng.pick(C))];
     return [...get(prng.pick(C)), ...IF, UNREACHABLE, END];
   }
 
@@ -270,7 +297,7 @@ class Generator {
 
   #construct(depth: number): number[] {
     const { prng } = this;
-    const kind = prng.below(5);
+    const kind = prng.below(7) % 5;
     this.#labels.push(kind === 1);
     const inner = (): number[] => this.#pieces(depth);
     const condition = [...get(prng.pick([...X, ...C])), ...i32(1), 0x71];
@@ -291,7 +318,7 @@ class Generator {
   /** A block around a try_table that catches everything there, or at some label further out. */
   #tryTable(depth: number): number[] {
     const { prng } = this;
-    const label = prng.chance(0.7) ? 0 : prng.below(this.#labels.length);
+    const label = prng.chance(0.8) ? 0 : prng.below(this.#labels.length);
     this.#labels.push(false);
     const inner = this.#pieces(depth + 1);
     this.#labels.pop();

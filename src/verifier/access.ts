@@ -1,0 +1,55 @@
+/**
+ * The rules for memory accesses outside the templates, A to D of README.md, over value ids.
+ */
+import type { Evidence } from '../abi/evidence.ts';
+import { FLAG_ADDRESS, MARKS_ADDRESS, STATE_OFFSET } from '../abi/layout.ts';
+import { PAGE_SHIFT } from '../base/limits.ts';
+import { PAGE, VALUE, type Values, ZERO } from './values.ts';
+
+const I32_LOAD = 0x28;
+const I32_STORE8 = 0x3a;
+
+export interface Access {
+  /** The plain opcode, or the prefix of another. */
+  readonly op: number;
+  /** Ids of the address and of the topmost operand (what a plain store stores). */
+  readonly address: number;
+  readonly top: number;
+  /** The constant offset, and the bytes touched. */
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Gives why an access may leave the domain, or the empty string. `epoch`: the one in which it happens. */
+export function accessRefusal(values: Values, evidence: Evidence, epoch: number, access: Access): string {
+  const { op, address, offset, size } = access;
+  const kind = values.kind[address];
+  const base = values.base[address]!;
+  if (kind === VALUE && base === 0) {
+    const isPoll = op === I32_LOAD && offset === FLAG_ADDRESS && values.isLiteral(address, 0);
+    return isPoll ? '' : 'the address has no base'; // A
+  }
+  if ((kind !== VALUE && kind !== PAGE) || base === 0) return 'the address is not a base and a value';
+  if (values.epoch[address] !== epoch) return 'the base may have changed since it was read';
+  const memory = base - 1;
+  const root = values.root[address]!;
+  const front = memory === 0 ? evidence.controlBytes : 0;
+  const known = values.known(root, memory);
+  if (kind === PAGE) return markRefusal(values, access, front, known);
+  const first = values.constant[address]! + offset;
+  if (memory === 0 && root === ZERO && first >= STATE_OFFSET && first + size <= front) return ''; // B
+  if (known < 0) return 'no check covers the value in the address'; // C
+  if (first < front) return 'the access reaches into the control area';
+  const reach = first - front + size;
+  return reach <= known ? '' : `the check covers ${known} bytes, the access reaches ${reach}`;
+}
+
+/** D: i32.store8 of 1 into the mark of a page of the same memory. */
+function markRefusal(values: Values, access: Access, front: number, known: number): string {
+  if (access.op !== I32_STORE8) return 'a page number is used as an address';
+  if (!values.isLiteral(access.top, 1)) return 'a mark is set to something else than 1';
+  if (known < 0) return 'no check covers the value in the address of a mark';
+  const pages = access.offset - MARKS_ADDRESS;
+  const reach = values.constant[access.address]! + pages * 2 ** PAGE_SHIFT;
+  return pages >= 0 && reach < front + known ? '' : 'a mark for a page outside the memory';
+}
