@@ -260,7 +260,6 @@ export class BenchWasi {
   }
 
   #calls(): Record<string, Call> {
-    const file = (fd: number): File | undefined => this.files.get(this.#open.get(fd)?.path ?? '');
     return {
       args_sizes_get: (c, b) => this.#sizes(c!, b!, this.#args),
       args_get: (p, b) => this.#strings(p!, b!, this.#args),
@@ -293,6 +292,14 @@ export class BenchWasi {
       proc_exit: (code) => {
         throw new Exit(code!);
       },
+      ...this.#descriptorCalls(),
+      ...this.#pathCalls(),
+    };
+  }
+
+  #descriptorCalls(): Record<string, Call> {
+    const file = (fd: number): File | undefined => this.files.get(this.#open.get(fd)?.path ?? '');
+    return {
       fd_write: (fd, v, n, done) => this.#writev(fd!, v!, n!, done!),
       fd_pwrite: (fd, v, n, at, done) => this.#writev(fd!, v!, n!, done!, Number(at)),
       fd_read: (fd, v, n, done) => this.#readv(fd!, v!, n!, done!),
@@ -324,6 +331,11 @@ export class BenchWasi {
         this.#write(at!, Uint8Array.of(0x2f));
         return 0;
       },
+    };
+  }
+
+  #pathCalls(): Record<string, Call> {
+    return {
       path_open: (_fd, _look, path, n, create, _rights, _inherit, flags, result) =>
         this.#openAt(this.#path(path!, n!), create!, flags!, result!),
       path_filestat_get: (_fd, _look, path, n, at) => {

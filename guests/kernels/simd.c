@@ -1,5 +1,5 @@
 /* 128-bit SIMD: Mandelbrot in f32x4, sums of absolute differences in bytes, alpha blending. */
-#define DEFAULT_ROUNDS 16
+#define DEFAULT_ROUNDS 56
 #include <wasm_simd128.h>
 #include "kernel.h"
 
