@@ -11,6 +11,7 @@ import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../spac
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Instance } from './instance.ts';
 import type { LoadedModule } from './program.ts';
+import { innerStackOffset } from './zone.ts';
 
 /** States of a domain. Numbers are part of the checkpoint. */
 export const STATE = {
@@ -71,9 +72,9 @@ export const DomainRecord = defineRecord('domain', {
   hash: bytes(32, 'kernel', 'SHA-256 of its program.'),
   region: num('core', 'Address of its region (hdr).'),
   regionFrames: u32('core', 'Frames of the region.'),
-  stackFrames: u32('core', 'Frames of the frame stack.'),
+  stackFrames: u32('core', 'Frames of that extent.'),
   pages: num('core', 'WebAssembly pages of memory 0.'),
-  stack: num('core', 'Address of the extent for saved frames.'),
+  stack: num('core', 'Address of the extent for saved frames; 0 while they lie in the control area.'),
   more: num('core', 'Heap block: address, frames, pages (u64 each) of each further memory.'),
   memoryLimit: num('kernel', 'Most bytes of all its memories.'),
   cpuLimit: num('kernel', 'Most processor time in microseconds, 0 for no limit.'),
@@ -210,11 +211,21 @@ export class Domain {
     space.setNumber(block + 16, extent.pages);
   }
 
+  /**
+   * The frame stack lies in the unused end of the control area until it needs more room than that; then it has an
+   * extent of its own. The program's code may reach it there, which is no loss: it can push what it likes anyway.
+   */
+  get hasOwnStack(): boolean {
+    return R.stack.get(this.space, this.at) !== 0;
+  }
   get stackBase(): number {
-    return R.stack.get(this.space, this.at);
+    const own = R.stack.get(this.space, this.at);
+    return own !== 0 ? own : this.region + innerStackOffset(this.module);
   }
   get stackLimit(): number {
-    return this.stackBase + R.stackFrames.get(this.space, this.at) * FRAME_BYTES;
+    const own = R.stack.get(this.space, this.at);
+    if (own !== 0) return own + R.stackFrames.get(this.space, this.at) * FRAME_BYTES;
+    return this.region + this.controlBytes;
   }
   /** Past the last saved frame. */
   get stackPointer(): number {

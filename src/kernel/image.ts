@@ -15,7 +15,8 @@ import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from
 import { framesAreWhole } from './frames.ts';
 import { growStack, placeDomain } from './memory.ts';
 import type { LoadedModule, StateSlot } from './program.ts';
-import { markControl, mostResults, savedTables } from './saved.ts';
+import { markControl, savedTables } from './saved.ts';
+import { mostResults } from './zone.ts';
 
 const R = DomainRecord.fields;
 export const IMAGE_VERSION = 1;

@@ -15,6 +15,7 @@ import {
 } from '../base/limits.ts';
 import { OWNER, OWNER_VOLATILE, type Space, SpaceFullError } from '../space/index.ts';
 import { type Domain, DomainRecord, FLAG } from './domain.ts';
+import { innerStackOffset } from './zone.ts';
 
 const R = DomainRecord.fields;
 
@@ -71,9 +72,6 @@ export function placeDomain(domain: Domain, pages: readonly number[]): void {
       const address = n === 0 ? 0 : space.frames.alloc(n, ownerOf(domain));
       domain.setExtent(i, { address, frames: n, pages: n });
     }
-    const stackFrames = FRAME_STACK_FIRST_BYTES / FRAME_BYTES;
-    R.stack.set(space, at, space.frames.alloc(stackFrames, ownerOf(domain)));
-    R.stackFrames.set(space, at, stackFrames);
   } catch (error) {
     releaseExtents(domain);
     throw error;
@@ -153,30 +151,40 @@ function moveMemory(domain: Domain, memory: number, frames: number): void {
   const { space } = domain;
   const extent = domain.extent(memory);
   assert(frames >= extent.frames, 'a memory is moved to where it fits');
+  const used = memory === 0 ? domain.stackPointer - domain.stackBase : 0;
   const to = space.frames.alloc(frames, ownerOf(domain));
   if (extent.frames > 0) {
     space.frames.copyInto(to, extent.address, extent.frames);
     space.frames.free(extent.address, extent.frames);
   }
   domain.setExtent(memory, { address: to, frames, pages: extent.pages });
+  if (memory === 0) {
+    domain.setStackPointer(domain.stackBase + used);
+    writeControl(domain);
+  }
   domain.instance?.place(domain);
 }
 
 /**
- * More room for saved frames: twice what there was. False when it has the most it may have, or there is no room.
+ * More room for saved frames: at least twice what there was. False when it has the most it may have, or there is no
+ * room.
  */
 export function growStack(domain: Domain): boolean {
   const { space, at } = domain;
-  const frames = R.stackFrames.get(space, at);
-  const wanted = Math.min(frames * 2, FRAME_STACK_MAX_BYTES / FRAME_BYTES);
-  if (wanted <= frames) return false;
-  if (space.frames.growInPlace(domain.stackBase, frames, wanted)) {
-    R.stackFrames.set(space, at, wanted);
-    writeControl(domain);
-    return true;
+  const size = domain.stackLimit - domain.stackBase;
+  const wanted = Math.min(Math.max(2 * size, FRAME_STACK_FIRST_BYTES), FRAME_STACK_MAX_BYTES) / FRAME_BYTES;
+  const frames = Math.ceil(wanted);
+  if (frames * FRAME_BYTES <= size) return false;
+  if (domain.hasOwnStack) {
+    const have = R.stackFrames.get(space, at);
+    if (space.frames.growInPlace(domain.stackBase, have, frames)) {
+      R.stackFrames.set(space, at, frames);
+      writeControl(domain);
+      return true;
+    }
   }
   try {
-    moveStack(domain, wanted);
+    moveStack(domain, frames);
     return true;
   } catch (error) {
     if (error instanceof SpaceFullError) return false;
@@ -184,25 +192,35 @@ export function growStack(domain: Domain): boolean {
   }
 }
 
+/** Moves the saved frames to an extent of their own with this many frames, or with 0 into the control area. */
 function moveStack(domain: Domain, frames: number): void {
   const { space, at } = domain;
   const from = domain.stackBase;
   const used = domain.stackPointer - from;
-  const to = space.frames.alloc(frames, ownerOf(domain));
-  space.frames.copyInto(to, from, R.stackFrames.get(space, at));
-  space.frames.free(from, R.stackFrames.get(space, at));
+  const own = R.stack.get(space, at);
+  const ownFrames = R.stackFrames.get(space, at);
+  const to = frames === 0 ? 0 : space.frames.alloc(frames, ownerOf(domain));
   R.stack.set(space, at, to);
   R.stackFrames.set(space, at, frames);
-  domain.setStackPointer(to + used);
+  assert(used <= domain.stackLimit - domain.stackBase, 'saved frames are moved to where they fit');
+  space.copy(domain.stackBase, from, used);
+  if (own !== 0) space.frames.free(own, ownFrames);
+  else space.zero(from, used);
+  domain.setStackPointer(domain.stackBase + used);
   writeControl(domain);
 }
 
-/** Gives back most of a frame stack that was deep once: keeps twice what is used. */
+/** Gives back most of a frame stack that was deep once. */
 export function trimStack(domain: Domain): void {
+  if (!domain.hasOwnStack) return;
   const { space, at } = domain;
   const frames = R.stackFrames.get(space, at);
-  const used = Math.ceil((domain.stackPointer - domain.stackBase) / FRAME_BYTES);
-  const keep = Math.max(2 * used, FRAME_STACK_FIRST_BYTES / FRAME_BYTES);
+  const used = domain.stackPointer - domain.stackBase;
+  if (2 * used <= domain.controlBytes - innerStackOffset(domain.module)) {
+    moveStack(domain, 0);
+    return;
+  }
+  const keep = Math.ceil((2 * used) / FRAME_BYTES);
   if (keep * 4 > frames) return;
   space.frames.free(domain.stackBase + keep * FRAME_BYTES, frames - keep);
   R.stackFrames.set(space, at, keep);
@@ -223,7 +241,7 @@ export function compactDomain(domain: Domain): number {
     moved += frames;
   }
   const frames = R.stackFrames.get(space, at);
-  if (space.frames.hasRoomBelow(domain.stackBase, frames)) {
+  if (domain.hasOwnStack && space.frames.hasRoomBelow(domain.stackBase, frames)) {
     moveStack(domain, frames);
     moved += frames;
   }
@@ -239,7 +257,7 @@ export function relocateDomain(domain: Domain): void {
     const { frames } = domain.extent(i);
     if (frames > 0) moveMemory(domain, i, frames);
   }
-  moveStack(domain, R.stackFrames.get(domain.space, domain.at));
+  if (domain.hasOwnStack) moveStack(domain, R.stackFrames.get(domain.space, domain.at));
 }
 
 function mib(bytes: number): string {

@@ -2,47 +2,17 @@
  * What of a running instance must be put into the space before a checkpoint, and back into a new instance after it:
  * the program's mutable globals (its own code does that: `save` and `restore`) and its tables.
  */
-import { RESULTS_OFFSET, STATE_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
-import { PAGE_BYTES } from '../base/limits.ts';
 import type { Space } from '../space/index.ts';
 import { type Domain, DomainRecord } from './domain.ts';
 import type { Instance } from './instance.ts';
-import type { LoadedModule } from './program.ts';
+import { usedControlBytes } from './zone.ts';
 
 const R = DomainRecord.fields;
 
-const zones = new WeakMap<LoadedModule, number>();
-/** Bytes of control area that a program uses: control page, results, globals and flags. */
-export function usedControlBytes(module: LoadedModule): number {
-  let bytes = zones.get(module);
-  if (bytes === undefined) {
-    const { info, evidence } = module;
-    bytes = RESULTS_OFFSET + VALUE_BYTES * mostResults(module);
-    for (const { offset } of info.stateSlots) bytes = Math.max(bytes, offset + VALUE_BYTES);
-    assert(bytes <= evidence.controlBytes, 'the control area holds the state zone');
-    zones.set(module, bytes);
-  }
-  return bytes;
-}
-
-const results = new WeakMap<LoadedModule, number>();
-/** Most results any function of the program has. */
-export function mostResults(module: LoadedModule): number {
-  let most = results.get(module);
-  if (most === undefined) {
-    most = 0;
-    const { info } = module;
-    for (let i = 0; i < info.functionCount; i++) most = Math.max(most, info.functionShape(i).results.length);
-    results.set(module, most);
-  }
-  return most;
-}
-
 /** Marks the control page and state zone, which running code changes without marks. */
 export function markControl(domain: Domain): void {
-  const end = Math.max(usedControlBytes(domain.module), STATE_OFFSET);
-  domain.space.mark(domain.region, Math.ceil(end / PAGE_BYTES) * PAGE_BYTES);
+  domain.space.mark(domain.region, usedControlBytes(domain.module));
 }
 
 /** Tables as one block: u32 tables; for each u32 index, u32 length, i32 function indices (-1: null). */

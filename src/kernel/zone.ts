@@ -1,0 +1,39 @@
+/**
+ * How a program uses its control area: the control page, the state zone with results, globals and flags, and behind
+ * them room for the first saved frames.
+ */
+import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
+import { PAGE_BYTES } from '../base/limits.ts';
+import type { LoadedModule } from './program.ts';
+
+interface Zone {
+  mostResults: number;
+  usedBytes: number;
+}
+const zones = new WeakMap<LoadedModule, Zone>();
+
+function zoneOf(module: LoadedModule): Zone {
+  let zone = zones.get(module);
+  if (zone === undefined) {
+    const { info, evidence } = module;
+    let most = 0;
+    for (let i = 0; i < info.functionCount; i++) most = Math.max(most, info.functionShape(i).results.length);
+    let used = RESULTS_OFFSET + VALUE_BYTES * most;
+    for (const { offset } of info.stateSlots) used = Math.max(used, offset + VALUE_BYTES);
+    used = Math.ceil(used / PAGE_BYTES) * PAGE_BYTES;
+    assert(used <= evidence.controlBytes, 'the control area holds the state zone');
+    zone = { mostResults: most, usedBytes: used };
+    zones.set(module, zone);
+  }
+  return zone;
+}
+
+/** Most results any function of the program has. */
+export const mostResults = (module: LoadedModule): number => zoneOf(module).mostResults;
+
+/** Bytes of control area with a use of their own, whole pages. */
+export const usedControlBytes = (module: LoadedModule): number => zoneOf(module).usedBytes;
+
+/** Where, from hdr, saved frames begin that lie in the control area. */
+export const innerStackOffset = usedControlBytes;
