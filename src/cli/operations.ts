@@ -51,7 +51,9 @@ export class Operations {
 
   /** After opening: who goes on, and whose streams are this process's. */
   begin(): void {
-    const { kernel, console } = this.#c;
+    const { kernel, console, folders, network } = this.#c;
+    const there = new Set(kernel.ids());
+    for (const driver of [console, folders, network]) driver.keepOnly(there);
     if (this.#start.stdio) console.bind(openSinkPair(1, 2));
     const attached: number[] = [];
     for (const id of kernel.ids()) {

@@ -150,6 +150,11 @@ export class ConsoleDriver implements Driver {
     return this.#domains.has(id);
   }
 
+  /** After a restart: volatile domains are gone, and what they had here goes too. */
+  keepOnly(ids: ReadonlySet<number>): void {
+    for (const id of [...this.#domains.keys()]) if (!ids.has(id)) this.remove(id);
+  }
+
   /** The streams of a domain that was opened. */
   streams(id: number): ConsoleStreams {
     return this.#domain(id).streams;

@@ -196,7 +196,11 @@ test('after a restart a listener listens again, and connections are reset', asyn
   const accepted = (await after.until(() => again.accept())) as Socket;
   assert.equal(accepted.kind, 'socket');
   second.destroy();
-  again.close();
+  after.network.keepOnly(new Set([7]));
+  assert.equal(after.network.object(listener.id), again);
+  after.network.keepOnly(new Set([8]));
+  assert.equal(after.network.object(listener.id), undefined, 'a domain that is gone listens no more');
+  assert.equal(after.memory.blocks, 1);
   await after.network.close();
 });
 

@@ -101,6 +101,12 @@ export class Network implements Driver {
     }
   }
 
+  /** After a restart: volatile domains are gone, and their sockets with them. */
+  keepOnly(domains: ReadonlySet<number>): void {
+    const known = new Set([...this.#records.values()].map((record) => record.u64(FIELD.domain)));
+    for (const domain of known) if (!domains.has(domain)) this.forget(domain);
+  }
+
   cut(seq: number): void {
     for (const connection of this.#open()) connection.cut(seq);
   }

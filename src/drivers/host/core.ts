@@ -39,6 +39,8 @@ export class HostCore {
   readonly #overlay = new Map<string, Effect[]>();
   readonly #wantRoom = new Set<number>();
   readonly #reported = new Set<number>();
+  /** Files that have lost writes since they were last synced. */
+  readonly #broken = new Set<number>();
   #syncing = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
@@ -131,6 +133,13 @@ export class HostCore {
     }
   }
 
+  /** Domains that have objects or effects here. */
+  domains(): Set<number> {
+    const domains = new Set(this.objects.all().map((object) => object.domain));
+    for (const effect of this.#queue.all()) if (!effect.orphan) domains.add(effect.domain);
+    return domains;
+  }
+
   cut(seq: number): void {
     this.#queue.cut(seq);
   }
@@ -212,6 +221,7 @@ export class HostCore {
       this.#wantRoom.clear();
       return;
     }
+    if (effect.kind === EFFECT.sync && this.#broken.delete(effect.object)) effect.result = -ERRNO.IO;
     if (effect.kind === EFFECT.sync && effect.result === 0) effect.result = syncFailed;
     effect.state = DONE;
     this.#o.wake(effect.domain);
@@ -236,7 +246,9 @@ export class HostCore {
     const list = (this.#overlay.get(key) ?? []).filter((each) => each !== effect);
     if (list.length === 0) this.#overlay.delete(key);
     else this.#overlay.set(key, list);
-    if (result < 0) this.#report(effect, -result, false);
+    if (result >= 0) return;
+    this.#broken.add(effect.object);
+    this.#report(effect, -result, false);
   }
 
   /** Once for a folder that has to be waited for; each time for what is lost. */

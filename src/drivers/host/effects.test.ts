@@ -347,6 +347,40 @@ test('a file that is gone after a restart is stale; writes to it are dropped and
   await q.folders.close();
 });
 
+test('what a domain that is gone had open is closed, and what it wrote still arrives', async (t) => {
+  const folder = scratch(t);
+  const p = new TestProcess();
+  const root = p.folders.grant(1, folder, false);
+  const file = await p.open(root, 'f', { create: true, write: true });
+  file.write({ domain: 1, effect: 0 }, bytes('last words'), 0);
+  assert.equal(root.makeDirectory({ domain: 1, effect: 0 }, bytes('d')), WOULD_BLOCK);
+  const image = p.cut();
+  await p.folders.close();
+  const q = new TestProcess(image);
+  q.folders.keepOnly(new Set([2]));
+  assert.equal(q.folders.object(ROOT), undefined);
+  await q.checkpoint();
+  assert.deepEqual(shape(folder), { d: 'directory', f: 'last words' });
+  assert.equal(q.memory.blocks, 1, 'nothing is left but the root');
+  await q.folders.close();
+});
+
+test('a write the host refuses is told of, and makes the next sync fail', async (t) => {
+  const folder = scratch(t);
+  const p = new TestProcess();
+  const root = p.folders.grant(1, folder, false);
+  const file = await p.open(root, 'f', { create: true, write: true });
+  assert.equal(file.write({ domain: 1, effect: 0 }, bytes('x'), Number.MAX_SAFE_INTEGER - 1), 1);
+  await p.checkpoint();
+  assert.deepEqual(
+    p.problems.map((each) => [each.path, errnoName(each.errno)]),
+    [['f', 'FBIG']],
+  );
+  assert.equal(await p.run((op) => file.sync(op)), -ERRNO.IO);
+  assert.equal(await p.run((op) => file.sync(op)), 0);
+  await p.folders.close();
+});
+
 test('a folder that is missing is waited for; one that was copied is taken by its paths', async (t) => {
   const home = scratch(t);
   const folder = join(home, 'folder');

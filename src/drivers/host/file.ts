@@ -36,8 +36,9 @@ export class FileObject implements HostFile {
     const bytes = new Uint8Array(Math.min(into.length, READ_MAX_BYTES));
     const count = at.readAll(fd, bytes, offset);
     if (count < 0) return count;
+    const unseen = this.#core.unseen(device, inode);
     let end = count;
-    for (const write of this.#core.unseen(device, inode)) {
+    for (const write of unseen) {
       const from = Math.max(write.offset, offset);
       const to = Math.min(write.offset + write.length, offset + bytes.length);
       if (from >= to) continue;
@@ -45,7 +46,7 @@ export class FileObject implements HostFile {
       end = Math.max(end, to - offset);
     }
     // A queued write beyond the end leaves zeros before it, as on the host later.
-    const size = this.size();
+    const size = unseen.length === 0 ? 0 : this.size();
     if (size > offset) end = Math.max(end, Math.min(size - offset, bytes.length));
     into.set(bytes.subarray(0, end));
     return end;

@@ -90,6 +90,11 @@ export class HostFolders implements Driver {
     this.#core.forget(domain);
   }
 
+  /** After a restart: volatile domains are gone. What they wrote before the checkpoint still reaches the host. */
+  keepOnly(domains: ReadonlySet<number>): void {
+    for (const domain of this.#core.domains()) if (!domains.has(domain)) this.#core.forget(domain);
+  }
+
   cut(seq: number): void {
     this.#core.cut(seq);
   }
