@@ -10,7 +10,7 @@
  *
  * Callers keep `.` and `..` and everything about nodes; here a node is a number.
  */
-import type { Space } from '../space/index.ts';
+import { type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { DirectoryRecord, EntryRecord, SLOT_BYTES, tryAlloc } from './tree-records.ts';
 
 const D = DirectoryRecord.fields;
@@ -21,11 +21,42 @@ export const FIRST_SERIAL = 3;
 const FIRST_BUCKETS = 8;
 const FIRST_SLOTS = 8;
 
-/** FNV-1a over a name. Names hash the same in every version: the value is kept in the space. */
-export function hashName(name: Uint8Array): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ (name[i] as number), 0x01000193);
-  return hash >>> 0;
+/** Where the key of the hash lies: half of the space's id, which is drawn at random and which no guest sees. */
+const KEY_ADDRESS = Superblock.fields.id.address(SUPERBLOCK_ADDRESS) + 8;
+
+/**
+ * HalfSipHash-1-3 over a name (Aumasson and Bernstein): keyed, because names come from programs that might choose them
+ * to fall into one bucket, and the time of a look-up is everybody's. The values are kept in the space.
+ */
+export function hashName(space: Space, name: Uint8Array): number {
+  const [k0, k1] = [space.view.getUint32(KEY_ADDRESS, true), space.view.getUint32(KEY_ADDRESS + 4, true)];
+  let [v0, v1, v2, v3] = [k0 | 0, k1 | 0, k0 ^ 0x6c796765, k1 ^ 0x74656462];
+  const rounds = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+    }
+  };
+  const whole = name.length & ~3;
+  const byte = (i: number): number => name[i] ?? 0;
+  for (let i = 0; i <= whole; i += 4) {
+    let word = byte(i) | (byte(i + 1) << 8) | (byte(i + 2) << 16);
+    word |= (i < whole ? byte(i + 3) : name.length) << 24;
+    v3 ^= word;
+    rounds(1);
+    v0 ^= word;
+  }
+  v2 ^= 0xff;
+  rounds(3);
+  return (v1 ^ v3) >>> 0;
 }
 
 /** An empty directory; 0 where there is no space. */
@@ -58,7 +89,7 @@ export function countEntries(space: Space, directory: number): number {
 export function findEntry(space: Space, directory: number, name: Uint8Array): number {
   const bucketCount = D.bucketCount.get(space, directory);
   if (bucketCount === 0) return 0;
-  const hash = hashName(name);
+  const hash = hashName(space, name);
   let entry = space.getNumber(D.buckets.get(space, directory) + (hash & (bucketCount - 1)) * 8);
   while (entry !== 0) {
     if (E.hash.get(space, entry) === hash && equalName(space, entry, name)) {
@@ -96,7 +127,7 @@ export function addEntry(space: Space, directory: number, name: Uint8Array, node
   if (!roomForBucket(space, directory) || !roomForSlot(space, directory)) return false;
   const entry = tryAlloc(space, EntryRecord.bytes + name.length);
   if (entry === 0) return false;
-  const hash = hashName(name);
+  const hash = hashName(space, name);
   const serial = D.nextSerial.get(space, directory);
   D.nextSerial.set(space, directory, serial + 1);
   E.node.set(space, entry, node);

@@ -4,6 +4,7 @@ import { ERRNO, errnoName } from '../abi/errno.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
 import { Space } from '../space/index.ts';
 import { type ListedEntry, type NodeStat, Tree } from './tree.ts';
+import { hashName } from './tree-directory.ts';
 import { Model, type ModelNode } from './tree-model.testing.ts';
 import * as paths from './tree-path.ts';
 import { pathOf, removeAll } from './tree-whole.ts';
@@ -309,6 +310,23 @@ describe('the file tree', () => {
     assert.equal(paths.nodeAt(tree, tree.root, bytes('l41'), true), -ERRNO.LOOP);
     tree.createLink(tree.root, bytes('self'), bytes('self'), 1n);
     assert.equal(paths.nodeAt(tree, tree.root, bytes('self/x'), false), -ERRNO.LOOP);
+  });
+
+  it('hashes names by a published function under the key of the space', () => {
+    const id = Uint8Array.from({ length: 16 }, (_, i) => i - 8); // the key is 0 1 2 3 4 5 6 7
+    const space = Space.create({ id });
+    const other = Space.create();
+    const hashes = new Set<number>();
+    for (let length = 0; length < 64; length++) {
+      const name = Uint8Array.from({ length }, (_, i) => i);
+      hashes.add(hashName(space, name));
+      assert.notEqual(hashName(space, name), hashName(other, name));
+    }
+    assert.equal(hashes.size, 64);
+    // Low bits are as good as high ones: names fall into buckets evenly.
+    const buckets = new Uint32Array(64);
+    for (let i = 0; i < 64 * 64; i++) buckets[hashName(space, bytes(`file-${i}`)) & 63]!++;
+    assert.ok(Math.max(...buckets) < 110 && Math.min(...buckets) > 30);
   });
 
   it('removes a folder however deep it is, and knows where things lie', () => {
