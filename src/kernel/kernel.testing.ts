@@ -112,9 +112,10 @@ export class TestSystem {
 
   constructor(options: Partial<KernelOptions> = {}) {
     this.#options = options;
-    this.kernel = new Kernel(Space.create({ id: new Uint8Array(16).fill(5) }), this.#kernelOptions());
+    this.kernel = new Kernel(Space.create({ id: new Uint8Array(16).fill(5) }), this.kernelOptions());
   }
-  #kernelOptions(): KernelOptions {
+  /** For another kernel in its place. */
+  kernelOptions(): KernelOptions {
     return { powers: this.powers, personality: this.personality, ...this.#options };
   }
   get space(): Space {
@@ -144,7 +145,7 @@ export class TestSystem {
     this.personality = new TestPersonality();
     this.personality.logs.push(...logs);
     this.personality.open = open;
-    this.kernel = Kernel.recover(Space.load(images), this.#kernelOptions(), (hash) => this.modules.get(hash));
+    this.kernel = Kernel.recover(Space.load(images), this.kernelOptions(), (hash) => this.modules.get(hash));
   }
 
   /** Runs until nothing is ready. */
