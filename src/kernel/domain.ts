@@ -54,6 +54,8 @@ export const FLAG = {
   trapUnknown: 16,
   /** Its start function has been called. */
   started: 32,
+  /** It asked for memory past its limit and got none. */
+  memoryRefused: 64,
 } as const;
 
 export const NO_DEADLINE = 0xffff_ffff_ffff_ffffn;

@@ -85,6 +85,25 @@ test('growth past the memory limit is refused to the program, and so is a start'
   assert.equal(system.space.frames.usedCount, frames);
 });
 
+test('a program that is refused memory and fails for it ends with the limit as its reason', async () => {
+  const text = `(module (import "env" "exit" (func $exit (param i32))) (memory 1)
+    (func (export "abort") (if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)))
+    (func (export "exit") (drop (memory.grow (i32.const 100))) (call $exit (i32.const 3)))
+    (func (export "cope") (drop (memory.grow (i32.const 100)))))`;
+  const loaded = await program(text);
+  for (const [name, want] of [
+    ['abort', 'unreachable; its memory limit of 2 MiB was reached'],
+    ['exit', 'its memory limit of 2 MiB was reached'],
+    ['cope', ''],
+  ] as const) {
+    const system = new TestSystem();
+    const id = system.add('a', loaded, { memoryLimitBytes: 32 * FRAME_BYTES });
+    system.kernel.start(id, name);
+    system.runAll();
+    assert.equal(system.kernel.status(id).reason, want);
+  }
+});
+
 test('domains grow among each other, moving where they must, and never see what is not theirs', async () => {
   const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
   console.log(`PERDURE_SEED=${seed}`);

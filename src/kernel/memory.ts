@@ -117,7 +117,10 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
   const extent = domain.extent(memory);
   const pages = extent.pages + delta;
   if (pages > maxPages(domain, memory)) return -1;
-  if (domain.memoryBytes + delta * FRAME_BYTES > R.memoryLimit.get(domain.space, domain.at)) return -1;
+  if (domain.memoryBytes + delta * FRAME_BYTES > R.memoryLimit.get(domain.space, domain.at)) {
+    domain.setFlag(FLAG.memoryRefused, true);
+    return -1;
+  }
   if (delta === 0) return extent.pages;
   const needed = pages + (memory === 0 ? controlFrames(domain) : 0);
   if (needed > extent.frames && !makeRoom(domain, memory, needed)) return -1;
@@ -260,7 +263,8 @@ export function relocateDomain(domain: Domain): void {
   if (domain.hasOwnStack) moveStack(domain, R.stackFrames.get(domain.space, domain.at));
 }
 
-function mib(bytes: number): string {
+/** For people. */
+export function mib(bytes: number): string {
   return `${Math.round((bytes / 0x100000) * 10) / 10} MiB`;
 }
 

@@ -21,7 +21,7 @@ import {
   STATE_NAMES,
   type StateName,
 } from './domain.ts';
-import { framesOf, releaseExtents } from './memory.ts';
+import { framesOf, mib, releaseExtents } from './memory.ts';
 import type { LoadedModule } from './program.ts';
 
 const R = DomainRecord.fields;
@@ -201,7 +201,7 @@ export class Roster {
     this.#giveBack(domain, end, code);
     R.end.set(space, at, end);
     R.exitCode.set(space, at, code);
-    domain.setTexts(reason, trace);
+    domain.setTexts(withLimit(domain, end, code, reason), trace);
     domain.state = STATE.exited;
     this.#onEnd(domain.id);
   }
@@ -246,6 +246,17 @@ export class Roster {
     this.#domains.set(domain.id, domain);
     this.#byName.set(domain.name, domain);
   }
+}
+
+/**
+ * A program that is refused memory ends by its own hand, in whatever way its language has: the reason says what lay
+ * behind it.
+ */
+function withLimit(domain: Domain, end: number, code: number, reason: string): string {
+  const badly = end === END.trap || end === END.exception || (end === END.exit && code !== 0);
+  if (!badly || !domain.hasFlag(FLAG.memoryRefused)) return reason;
+  const limit = `its memory limit of ${mib(R.memoryLimit.get(domain.space, domain.at))} was reached`;
+  return reason === '' ? limit : `${reason}; ${limit}`;
 }
 
 /** Whether the record's domain will run again. */
