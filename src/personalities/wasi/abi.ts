@@ -150,17 +150,20 @@ export interface Filestat {
   ctim: bigint;
 }
 
-export function encodeFilestat(stat: Filestat): Uint8Array {
-  const bytes = new Uint8Array(FILESTAT_BYTES);
+/** Preview 1 has 64 bytes, with a wide count of links; the interface before it 56. */
+function encodeFilestat(stat: Filestat, wide: boolean): Uint8Array {
+  const bytes = new Uint8Array(wide ? FILESTAT_BYTES : FILESTAT_BYTES - 8);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, stat.dev, true);
   view.setBigUint64(8, stat.ino, true);
   view.setUint8(16, stat.filetype);
-  view.setBigUint64(24, stat.nlink, true);
-  view.setBigUint64(32, BigInt(stat.size), true);
-  view.setBigUint64(40, stat.atim, true);
-  view.setBigUint64(48, stat.mtim, true);
-  view.setBigUint64(56, stat.ctim, true);
+  if (wide) view.setBigUint64(24, stat.nlink, true);
+  else view.setUint32(20, Number(stat.nlink & 0xffff_ffffn), true);
+  const rest = wide ? 32 : 24;
+  view.setBigUint64(rest, BigInt(stat.size), true);
+  view.setBigUint64(rest + 8, stat.atim, true);
+  view.setBigUint64(rest + 16, stat.mtim, true);
+  view.setBigUint64(rest + 24, stat.ctim, true);
   return bytes;
 }
 
@@ -205,17 +208,41 @@ export interface Subscription {
   clockFlags: number;
 }
 
-export function decodeSubscription(view: DataView, at: number): Subscription {
+/** @param clock offset of a clock's fields: behind the identifier that the old interface has there */
+function decodeSubscription(view: DataView, at: number, clock: number): Subscription {
   return {
     userdata: view.getBigUint64(at, true),
     tag: view.getUint8(at + 8),
     fd: view.getUint32(at + 16, true),
-    clock: view.getUint32(at + 16, true),
-    timeout: view.getBigUint64(at + 24, true),
-    precision: view.getBigUint64(at + 32, true),
-    clockFlags: view.getUint16(at + 40, true),
+    clock: view.getUint32(at + clock, true),
+    timeout: view.getBigUint64(at + clock + 8, true),
+    precision: view.getBigUint64(at + clock + 16, true),
+    clockFlags: view.getUint16(at + clock + 24, true),
   };
 }
+
+/** What differs between preview 1 and wasi_unstable, the interface of 2019 that some old programs import. */
+export interface Dialect {
+  readonly filestat: (stat: Filestat) => Uint8Array;
+  readonly subscriptionBytes: number;
+  readonly subscription: (view: DataView, at: number) => Subscription;
+  /** WHENCE_* of a number that the guest gave, -1 for none. */
+  readonly whence: (given: number) => number;
+}
+
+export const PREVIEW1: Dialect = {
+  filestat: (stat) => encodeFilestat(stat, true),
+  subscriptionBytes: SUBSCRIPTION_BYTES,
+  subscription: (view, at) => decodeSubscription(view, at, 16),
+  whence: (given) => (given >>> 0 <= WHENCE_END ? given : -1),
+};
+
+export const UNSTABLE: Dialect = {
+  filestat: (stat) => encodeFilestat(stat, false),
+  subscriptionBytes: SUBSCRIPTION_BYTES + 8,
+  subscription: (view, at) => decodeSubscription(view, at, 24),
+  whence: (given) => [WHENCE_CUR, WHENCE_END, WHENCE_SET][given >>> 0] ?? -1,
+};
 
 /** Bytes of one directory entry as fd_readdir gives it: the structure and the name behind it. */
 export function encodeDirent(next: bigint, ino: bigint, filetype: number, name: Uint8Array): Uint8Array {

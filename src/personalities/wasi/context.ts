@@ -1,6 +1,6 @@
 /**
  * What every call of WASI works with: the space, its file tree, the ports, and a few steps that many calls share. One
- * for a kernel; it keeps no state of any domain.
+ * for a kernel and a dialect; it keeps no state of any domain.
  */
 import type { Caller } from '../../kernel/caller.ts';
 import {
@@ -16,6 +16,7 @@ import {
 } from '../../kernel/ports.ts';
 import type { Tree } from '../../kernel/tree.ts';
 import { type Space, SpaceFullError } from '../../space/index.ts';
+import type { Dialect } from './abi.ts';
 import { ERRNO } from './errno.ts';
 import { Buffers } from './guest.ts';
 import { D, find } from './state.ts';
@@ -24,13 +25,15 @@ export class Context {
   readonly space: Space;
   readonly tree: Tree;
   readonly ports: Ports;
+  readonly dialect: Dialect;
   /** Of the vectored call that runs. */
   readonly buffers = new Buffers();
 
-  constructor(space: Space, tree: Tree, ports: Ports) {
+  constructor(space: Space, tree: Tree, ports: Ports, dialect: Dialect) {
     this.space = space;
     this.tree = tree;
     this.ports = ports;
+    this.dialect = dialect;
   }
 
   /** Record of a descriptor of the caller, or 0. */

@@ -11,7 +11,6 @@ import { FILE_MAX_BYTES, type NodeStat } from '../../kernel/tree.ts';
 import {
   ADVICE_LAST,
   encodeFdstat,
-  encodeFilestat,
   FDFLAGS_ALL,
   FILETYPE,
   FSTFLAGS,
@@ -201,8 +200,8 @@ function setRights(c: Context, k: Caller, fd: number, base: bigint, inheriting: 
   return ERRNO.SUCCESS;
 }
 
-export function encodeNodeStat(stat: NodeStat): Uint8Array {
-  return encodeFilestat({
+export function encodeNodeStat(c: Context, stat: NodeStat): Uint8Array {
+  return c.dialect.filestat({
     dev: TREE_DEVICE,
     ino: BigInt(stat.number),
     filetype: stat.type,
@@ -214,8 +213,8 @@ export function encodeNodeStat(stat: NodeStat): Uint8Array {
   });
 }
 
-export function encodeHostStat(stat: HostStat): Uint8Array {
-  return encodeFilestat({
+export function encodeHostStat(c: Context, stat: HostStat): Uint8Array {
+  return c.dialect.filestat({
     dev: stat.device,
     ino: stat.inode,
     filetype: stat.type,
@@ -233,16 +232,16 @@ function filestatGet(c: Context, k: Caller, fd: number, out: number): number {
   if (c.lacks(at, RIGHT.FD_FILESTAT_GET)) return ERRNO.NOTCAPABLE;
   const kind = D.kind.get(c.space, at);
   if (kind === KIND.file || kind === KIND.directory) {
-    return give(k, out, encodeNodeStat(c.tree.stat(D.object.get(c.space, at))));
+    return give(k, out, encodeNodeStat(c, c.tree.stat(D.object.get(c.space, at))));
   }
   if (kind === KIND.hostFile || kind === KIND.hostDirectory) {
     const [file, directory] = [c.hostFile(at), c.hostDirectory(at)];
     if (file === undefined && directory === undefined) return ERRNO.STALE;
     const stat = c.ask(k, () => file?.stat() ?? directory?.stat(new Uint8Array(0), true) ?? -ERRNO.STALE);
-    return typeof stat === 'number' ? errnoOf(stat) : give(k, out, encodeHostStat(stat));
+    return typeof stat === 'number' ? errnoOf(stat) : give(k, out, encodeHostStat(c, stat));
   }
   const none = { dev: 0n, ino: 0n, nlink: 1n, size: 0, atim: 0n, mtim: 0n, ctim: 0n };
-  return give(k, out, encodeFilestat({ ...none, filetype: filetypeOf(c, k, at) }));
+  return give(k, out, c.dialect.filestat({ ...none, filetype: filetypeOf(c, k, at) }));
 }
 
 function setSize(c: Context, k: Caller, fd: number, size: bigint): number {
@@ -331,11 +330,12 @@ function renumber(c: Context, k: Caller, from: number, to: number): number {
   return ERRNO.SUCCESS;
 }
 
-function seek(c: Context, k: Caller, fd: number, offset: bigint, whence: number, out: number): number {
+function seek(c: Context, k: Caller, fd: number, offset: bigint, given: number, out: number): number {
   const at = c.find(k, fd);
   if (at === 0) return ERRNO.BADF;
   const other = fileOnly(c, at);
   if (other !== 0) return other;
+  const whence = c.dialect.whence(given);
   // Asking where it stands needs no more than the right to tell.
   const needed = offset === 0n && whence === WHENCE_CUR ? RIGHT.FD_TELL : RIGHT.FD_SEEK;
   if (c.lacks(at, needed) && c.lacks(at, RIGHT.FD_SEEK)) return ERRNO.NOTCAPABLE;
@@ -348,9 +348,9 @@ function seek(c: Context, k: Caller, fd: number, offset: bigint, whence: number,
   const wanted = BigInt(base) + offset;
   if (wanted < 0n) return ERRNO.INVAL;
   if (wanted > BigInt(Number.MAX_SAFE_INTEGER)) return ERRNO.OVERFLOW;
-  const given = giveU64(k, out, wanted);
-  if (given === ERRNO.SUCCESS) D.offset.set(c.space, at, Number(wanted));
-  return given;
+  const result = giveU64(k, out, wanted);
+  if (result === ERRNO.SUCCESS) D.offset.set(c.space, at, Number(wanted));
+  return result;
 }
 
 function sizeOf(c: Context, at: number): number {

@@ -46,6 +46,8 @@ export class Guest {
   state: number;
   now = 1000n;
   yields = 0;
+  /** Whose functions `call` calls. */
+  module = 'wasi_snapshot_preview1';
   /** Ranges of guest memory the running call has read, to find bytes read twice. */
   readonly #reads: [from: number, to: number][] = [];
   readonly #region: number;
@@ -101,7 +103,7 @@ export class Guest {
 
   /** Makes a call. A result is an errno; waiting, exiting and trapping throw what is above. */
   call(name: string, ...args: Argument[]): number {
-    const call = this.wasi.resolve('wasi_snapshot_preview1', name);
+    const call = this.wasi.resolve(this.module, name);
     assert.ok(call, name);
     this.#reads.length = 0;
     try {

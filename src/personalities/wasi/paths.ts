@@ -185,10 +185,10 @@ function filestatGet(
   const { host } = p;
   if (host === undefined) {
     const node = nodeAt(c.tree, p.node, p.path, follows(flags));
-    return node < 0 ? -node : give(k, out, encodeNodeStat(c.tree.stat(node)));
+    return node < 0 ? -node : give(k, out, encodeNodeStat(c, c.tree.stat(node)));
   }
   const stat = c.ask(k, () => host.stat(p.path, follows(flags)));
-  return typeof stat === 'number' ? errnoOf(stat) : give(k, out, encodeHostStat(stat));
+  return typeof stat === 'number' ? errnoOf(stat) : give(k, out, encodeHostStat(c, stat));
 }
 
 function setTimes(

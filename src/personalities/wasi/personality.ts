@@ -1,5 +1,5 @@
 /**
- * The personality for programs of wasi_snapshot_preview1: their imports, and the state of a domain from its grants to
+ * The personality for programs of wasi_snapshot_preview1 (and wasi_unstable, its forerunner): their imports, and the state of a domain from its grants to
  * its end. One serves all domains of a kernel.
  *
  *     const wasi = new WasiPersonality(space, ports);
@@ -13,7 +13,16 @@ import type { Ending, Personality, SystemCall } from '../../kernel/caller.ts';
 import type { Ports } from '../../kernel/ports.ts';
 import { Tree } from '../../kernel/tree.ts';
 import type { Space } from '../../space/index.ts';
-import { RIGHT, RIGHTS_ALL, RIGHTS_DIRECTORY, RIGHTS_LISTENER, RIGHTS_SOCKET, RIGHTS_STREAM } from './abi.ts';
+import {
+  PREVIEW1,
+  RIGHT,
+  RIGHTS_ALL,
+  RIGHTS_DIRECTORY,
+  RIGHTS_LISTENER,
+  RIGHTS_SOCKET,
+  RIGHTS_STREAM,
+  UNSTABLE,
+} from './abi.ts';
 import { adoptState } from './adopt.ts';
 import { Context } from './context.ts';
 import { closeDescriptor, descriptorCalls } from './descriptors.ts';
@@ -28,6 +37,8 @@ import { socketCalls } from './sockets.ts';
 import { createState, D, fill, find, freeNumber, freeState, KIND, openNumbers } from './state.ts';
 
 export const WASI_MODULE = 'wasi_snapshot_preview1';
+/** What it was called before: the same functions, with a few structures laid out otherwise. */
+export const UNSTABLE_MODULE = 'wasi_unstable';
 
 /**
  * What a domain is given beside its streams. Descriptors are numbered from 3 in the order of the list; programs made
@@ -57,16 +68,21 @@ export function homeOf(domainName: string): Grant {
 export class WasiPersonality implements Personality {
   readonly tree: Tree;
   readonly #context: Context;
-  readonly #calls: ReadonlyMap<string, SystemCall>;
+  readonly #calls: { readonly [module: string]: ReadonlyMap<string, SystemCall> };
 
   /** @throws SpaceFullError when there is no room for the root of the file tree. */
   constructor(space: Space, ports: Ports) {
     this.tree = Tree.open(space, ports.clock.realtimeNs());
-    const context = new Context(space, this.tree, ports);
-    this.#context = context;
     const parts = [ioCalls, descriptorCalls, listingCalls, pathCalls, pollCalls, processCalls, socketCalls];
-    const calls = parts.flatMap((part) => Object.entries(part(context)));
-    this.#calls = new Map(calls.map(([name, call]) => [name, guarded(name, call)]));
+    const callsOf = (context: Context): Map<string, SystemCall> => {
+      const calls = parts.flatMap((part) => Object.entries(part(context)));
+      return new Map(calls.map(([name, call]) => [name, guarded(name, call)]));
+    };
+    this.#context = new Context(space, this.tree, ports, PREVIEW1);
+    this.#calls = {
+      [WASI_MODULE]: callsOf(this.#context),
+      [UNSTABLE_MODULE]: callsOf(new Context(space, this.tree, ports, UNSTABLE)),
+    };
   }
 
   /**
@@ -78,9 +94,9 @@ export class WasiPersonality implements Personality {
     name: string,
     shape?: { readonly params: readonly number[]; readonly results: readonly number[] },
   ): SystemCall | undefined {
-    if (module !== WASI_MODULE) return undefined;
+    if (!Object.hasOwn(this.#calls, module)) return undefined;
     if (shape !== undefined && !hasSignature(name, shape.params, shape.results)) return undefined;
-    return this.#calls.get(name);
+    return this.#calls[module]?.get(name);
   }
 
   /**

@@ -7,7 +7,6 @@ import type { Caller, SystemCall } from '../../kernel/caller.ts';
 import type { Waitable } from '../../kernel/ports.ts';
 import {
   CLOCK_THREAD_CPUTIME,
-  decodeSubscription,
   EVENT_BYTES,
   EVENT_CLOCK,
   EVENT_FD_READ,
@@ -17,7 +16,6 @@ import {
   type PollEvent,
   RIGHT,
   SUBCLOCK_ABSTIME,
-  SUBSCRIPTION_BYTES,
   type Subscription,
 } from './abi.ts';
 import type { Context } from './context.ts';
@@ -49,7 +47,7 @@ function poll(
 ): number {
   const wanted = count >>> 0;
   if (wanted === 0 || wanted > SUBSCRIPTIONS_MAX) return ERRNO.INVAL;
-  const copy = caller.readBytes(input >>> 0, wanted * SUBSCRIPTION_BYTES);
+  const copy = caller.readBytes(input >>> 0, wanted * context.dialect.subscriptionBytes);
   if (
     copy === null ||
     caller.range(output >>> 0, wanted * EVENT_BYTES) < 0 ||
@@ -64,7 +62,7 @@ function poll(
   const started = startOf(caller, now);
   let deadline = FOREVER;
   for (let i = 0; i < wanted; i++) {
-    const subscription = decodeSubscription(view, i * SUBSCRIPTION_BYTES);
+    const subscription = context.dialect.subscription(view, i * context.dialect.subscriptionBytes);
     const { tag } = subscription;
     if (tag === EVENT_CLOCK) {
       const due = dueAt(context, caller, subscription, started, now);

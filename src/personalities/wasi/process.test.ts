@@ -281,6 +281,39 @@ describe('the table of functions', () => {
     assert.equal(g.wasi.resolve('wasi_snapshot_preview1', 'fd_close', shape), undefined);
   });
 
+  it('speaks the dialect of wasi_unstable where its structures differ', () => {
+    const g = new Guest();
+    const fd = g.open('file', { oflags: 1 });
+    g.write(fd, '0123456789');
+    g.module = 'wasi_unstable';
+    const out = g.room(64);
+    g.memory.fill(0xff, out, out + 64);
+    g.ok('fd_filestat_get', fd, out);
+    assert.deepEqual([g.u8(out + 16), g.u32(out + 20), g.u64(out + 24)], [4, 1, 10n]);
+    assert.equal(g.u64(out + 56), 2n ** 64n - 1n, 'it has 56 bytes');
+    const [SET, CUR, END] = [2, 0, 1];
+    g.ok('fd_seek', fd, 3n, SET, out);
+    g.ok('fd_seek', fd, 2n, CUR, out);
+    assert.equal(g.u64(out), 5n);
+    g.ok('fd_seek', fd, -1n, END, out);
+    assert.equal(g.u64(out), 9n);
+    assert.equal(g.errno('fd_seek', fd, 0n, 3, out), 'INVAL');
+    const bytes = new Uint8Array(112);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, 7n, true); // a clock: identifier at 16, then as in preview 1
+    view.setUint32(24, 1, true);
+    view.setBigUint64(32, 400n, true);
+    view.setBigUint64(56, 8n, true); // reading from standard input
+    view.setUint8(64, 1);
+    const args = [...g.put(bytes), g.room(64), out] as const;
+    const poll = [args[0], args[2], 2, args[3]] as const;
+    assert.equal(g.waits('poll_oneoff', ...poll), 1400n);
+    g.ports.stdin.say('x');
+    g.ok('poll_oneoff', ...poll);
+    assert.equal(g.u64(poll[1]), 8n);
+    assert.equal(g.wasi.resolve('__proto__', 'fd_seek'), undefined);
+  });
+
   it('ends a program that calls with other types', () => {
     const g = new Guest();
     assert.throws(() => g.call('fd_close', 1n), Trapped);

@@ -10,6 +10,8 @@ import { S } from './state.ts';
 
 /** Most random bytes asked of the host at once. */
 const RANDOM_CHUNK_BYTES = 65536;
+/** Processor time is counted in microseconds. */
+const CPU_STEP_NS = 1000n;
 /** Signals of proc_raise that a program survives: none, CHLD, CONT, URG, WINCH. */
 const HARMLESS_SIGNALS: readonly number[] = [0, 16, 17, 22, 27];
 /** STOP, TSTP, TTIN, TTOU: nobody inside could wake the program again. */
@@ -30,8 +32,10 @@ export function processCalls(context: Context): Record<string, SystemCall> {
       strings(c, k, S.env, S.envCount, S.envBytes, pointers, buffer),
     environ_sizes_get: (k: Caller, count: number, bytes: number) =>
       sizes(c, k, S.envCount, S.envBytes, count, bytes),
-    clock_res_get: (k: Caller, id: number, out: number) =>
-      id >>> 0 > CLOCK_THREAD_CPUTIME ? ERRNO.INVAL : giveU64(k, out, c.ports.clock.resolutionNs),
+    clock_res_get: (k: Caller, id: number, out: number) => {
+      if (id >>> 0 > CLOCK_THREAD_CPUTIME) return ERRNO.INVAL;
+      return giveU64(k, out, id >= CLOCK_PROCESS_CPUTIME ? CPU_STEP_NS : c.ports.clock.resolutionNs);
+    },
     clock_time_get: (k: Caller, id: number, _precision: bigint, out: number) => {
       const time = timeOf(c, k, id);
       return time < 0n ? ERRNO.INVAL : giveU64(k, out, time);
