@@ -67,7 +67,9 @@ export class HostCore {
       op.effect = effect.number;
       return WOULD_BLOCK;
     }
-    const effect = this.#queue.get(op.effect);
+    // A domain that was carried here from another space may name an effect of somebody else's.
+    const known = this.#queue.get(op.effect);
+    const effect = known?.domain === op.domain ? known : undefined;
     if (effect !== undefined && effect.state !== DONE) return WOULD_BLOCK;
     op.effect = 0;
     if (effect === undefined) return -ERRNO.IO;
