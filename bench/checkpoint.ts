@@ -52,6 +52,7 @@ export class Cutter {
     if (!cut) return { pause, durable: pause, pages: 0 };
     const freed = Uint32Array.from([...cut.freed, ...cut.zeroed]).sort();
     await this.#store.commit({ ...cut, freed: unique(freed), meta: new Uint8Array(0) });
+    this.#kernel.durable(cut.seq);
     return { pause, durable: performance.now() - before, pages: cut.pages.length };
   }
 }
