@@ -38,6 +38,10 @@ export const CORE_STACK_MIB = 256;
 /** Native stack that must be left when a program calls the kernel, in bytes: what kernel code may use. */
 export const HEADROOM_BYTES = 64 << 10;
 
+/** Least size of a buffer that takes the pages of a checkpoint, and the largest that is kept for the next, in bytes. */
+export const CUT_BUFFER_BYTES = 4 << 20;
+export const CUT_BUFFER_KEEP_BYTES = 256 << 20;
+
 /** Largest program accepted, in bytes. */
 export const MODULE_MAX_BYTES = 512 << 20;
 /** Bytes a program may have written that have not got out yet; then its writes block. */

@@ -111,6 +111,7 @@ export class Machine {
     assert(seq === this.#inFlight, 'checkpoints become durable in order');
     this.#inFlight = -1;
     this.#durable = seq;
+    this.#c.kernel.durable(seq);
     for (const driver of this.#c.drivers) driver.durable(seq);
     this.#answer();
     this.wake();

@@ -18,7 +18,7 @@ import type { Space } from '../space/index.ts';
 import { clearFrames, pushEntry, readResults, type SliceEnd } from './activation.ts';
 import type { Personality } from './caller.ts';
 import { Core, type Powers } from './core.ts';
-import { type Cut, type CutOptions, takeCut } from './cut.ts';
+import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
 import { type Domain, DomainRecord, END, FLAG, STATE } from './domain.ts';
 import type { RawValue } from './frames.ts';
 import { headroom } from './headroom.ts';
@@ -71,6 +71,7 @@ export class Kernel {
   readonly #roster: Roster;
   readonly #runner: Runner;
   readonly #scheduler = new Scheduler();
+  readonly #cutBuffers = new CutBuffers();
   readonly #stress: boolean;
 
   constructor(space: Space, options: KernelOptions) {
@@ -192,6 +193,20 @@ export class Kernel {
     const domain = this.#roster.get(id);
     assert(domain.hasFlag(FLAG.resident), 'only resident domains are called');
     this.start(id, exportName, args);
+    return this.proceed(id);
+  }
+
+  /** Runs the start function of a resident domain, where it has one and no call has done so yet. */
+  initialize(id: number): Outcome {
+    const domain = this.#roster.get(id);
+    const { startFunction } = domain.module.info;
+    if (startFunction < 0 || domain.hasFlag(FLAG.started)) return { kind: 'returned', results: [] };
+    clearFrames(domain);
+    R.entry.set(this.space, domain.at, startFunction);
+    const pushed = pushEntry(domain, startFunction, []);
+    assert(pushed, 'a start function takes nothing, and a fresh stack has room for it');
+    domain.setFlag(FLAG.started, true);
+    this.#makeReady(domain);
     return this.proceed(id);
   }
 
@@ -320,7 +335,12 @@ export class Kernel {
   cut(options: CutOptions = {}): Cut | null {
     assert(this.core.current === null, 'a cut is made while nothing runs');
     for (const [domain, reason] of this.#runner.saveAll()) this.#roster.end(domain, END.trap, 0, reason, '');
-    return takeCut(this.core, options);
+    return takeCut(this.core, this.#cutBuffers, options);
+  }
+
+  /** The cuts up to this number are durable: the kernel may use the memory of their data again. */
+  durable(seq: number): void {
+    this.#cutBuffers.release(seq);
   }
 
   /** A domain as plain data, to carry to another space. It must not run; it stays where it is. */

@@ -281,3 +281,27 @@ test('a host reference in a global ends a domain that would persist, not a volat
   const outcome = system.kernel.proceed(d);
   assert.equal(outcome.kind === 'returned' && outcome.results[0] && toNumber(outcome.results[0]), 0);
 });
+
+test('the data of a cut stays as it is until the cut is durable', async () => {
+  const text = `(module (memory 4) (func (export "fill") (param i32)
+    (memory.fill (i32.const 0) (local.get 0) (i32.const 200000))))`;
+  const system = new TestSystem();
+  const { kernel } = system;
+  const id = system.add('a', await program(text), { resident: true });
+  const cutOf = (value: number) => {
+    kernel.invoke(id, 'fill', [value]);
+    const cut = kernel.cut();
+    assert.ok(cut);
+    return cut;
+  };
+  const [first, second] = [cutOf(1), cutOf(2)];
+  const copy = Uint8Array.from(first.data);
+  assert.notEqual(first.data.buffer, second.data.buffer);
+  kernel.durable(first.seq);
+  const third = cutOf(3);
+  assert.equal(third.data.buffer, first.data.buffer, 'then its memory serves again');
+  assert.ok(second.data.includes(2) && !second.data.subarray(-4096).includes(3));
+  assert.ok(Buffer.compare(copy, Uint8Array.from(third.data)) !== 0);
+  kernel.durable(third.seq);
+  assert.ok([first.data.buffer, second.data.buffer].includes(cutOf(4).data.buffer));
+});

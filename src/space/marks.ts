@@ -81,9 +81,14 @@ export class Dirty {
     return { pages: Uint32Array.from(pages), freed: Uint32Array.from(freed) };
   }
 
-  /** Copies of these pages, one after the other, in a buffer another thread can read. */
-  copyPages(pages: Uint32Array): Uint8Array<SharedArrayBuffer> {
-    const data = new Uint8Array(new SharedArrayBuffer(pages.length * PAGE_BYTES));
+  /**
+   * Copies of these pages, one after the other, in shared memory that another thread can read. `reuse` is taken for it
+   * where it is large enough: memory that was never touched costs far more than the copying.
+   */
+  copyPages(pages: Uint32Array, reuse: SharedArrayBuffer | null = null): Uint8Array<SharedArrayBuffer> {
+    const bytes = pages.length * PAGE_BYTES;
+    const buffer = reuse !== null && reuse.byteLength >= bytes ? reuse : new SharedArrayBuffer(bytes);
+    const data = new Uint8Array(buffer, 0, bytes);
     const u8 = this.#space.u8;
     for (let i = 0; i < pages.length; ) {
       const first = pages[i] as number;
