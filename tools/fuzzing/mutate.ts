@@ -178,8 +178,9 @@ const text = (instruction: Uint8Array): string =>
 
 /** Changes a body in place in one way; says what it did. */
 function change(code: Code, prng: Prng, bodies: readonly Body[]): string {
+  if (code.length < 2) return 'nothing';
   // Without the last `end`, which nothing may follow.
-  const at = prng.below(Math.max(1, code.length - 1));
+  const at = prng.below(code.length - 1);
   const old = code[at]!;
   switch (prng.below(14)) {
     case 0:
