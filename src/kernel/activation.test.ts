@@ -257,3 +257,48 @@ test('a start function is found also where nobody exports it and it calls nothin
   const outcome = system.kernel.invoke(id, 'g');
   assert.equal(outcome.kind === 'returned' && outcome.results[0]?.low, 7n);
 });
+
+for (const stress of BOTH) {
+  test(`memory.atomic.wait waits for its time, also over a restart${label(stress)}`, async () => {
+    const text = `(module (import "env" "log" (func $log (param i32))) (memory 1 1 shared)
+      (func (export "_start")
+        (call $log (memory.atomic.wait32 (i32.const 8) (i32.const 5) (i64.const -1)))
+        (call $log (memory.atomic.wait64 offset=8 (i32.const 8) (i64.const 0) (i64.const 1000)))
+        (call $log (memory.atomic.notify (i32.const 8) (i32.const 1)))
+        (call $log (memory.atomic.wait32 (i32.const 8) (i32.const 0) (i64.const 0)))
+        (drop (memory.atomic.wait32 (i32.const 10) (i32.const 0) (i64.const 0)))))`;
+    const system = new TestSystem({ stress });
+    const id = system.add('a', await program(text));
+    system.kernel.start(id, '_start');
+    system.runAll();
+    assert.deepEqual(system.values('a'), [1]);
+    system.powers.ns += 999n;
+    system.kernel.wake(id);
+    system.checkpoint();
+    system.crash();
+    system.runAll();
+    assert.deepEqual(system.values('a'), [1], 'a wake is not a notification');
+    system.powers.ns += 1n;
+    system.runAll();
+    assert.deepEqual(system.values('a'), [1, 2, 0, 2]);
+    assert.equal(system.kernel.status(id).reason, 'unaligned atomic');
+  });
+}
+
+test('memory.atomic.wait traps where it must', async () => {
+  const text = `(module (memory 1) (memory $s 1 1 shared)
+    (func (export "unshared") (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 0))))
+    (func (export "outside") (drop (memory.atomic.wait64 $s (i32.const 65532) (i64.const 0) (i64.const 0))))
+    (func (export "notify") (result i32) (memory.atomic.notify (i32.const 65532) (i32.const 1)))
+    (func (export "far") (result i32) (memory.atomic.notify offset=4294967295 (i32.const -4) (i32.const 1))))`;
+  const system = new TestSystem();
+  const id = system.add('a', await program(text), { resident: true });
+  const call = (name: string): string => {
+    const outcome = system.kernel.invoke(id, name);
+    return outcome.kind === 'trap' ? outcome.reason : outcome.kind;
+  };
+  assert.equal(call('unshared'), 'expected shared memory');
+  assert.equal(call('outside'), 'out of bounds memory access');
+  assert.equal(call('notify'), 'returned');
+  assert.equal(call('far'), 'out of bounds memory access');
+});
