@@ -98,6 +98,15 @@ describe('clocks, chance and endings', () => {
     assert.ok(filled.subarray(69_900).some((byte) => byte !== 0));
     assert.equal(g.u8(200_000), 0);
     g.ok('random_get', 0, 0);
+    const long = [4096, 250_000 - 4096] as const;
+    assert.equal(g.waits('random_get', ...long), g.now, 'a long one lets others run in between');
+    g.recover();
+    g.memory[5000] = g.u8(5000) ^ 1;
+    const [first, second] = [g.u8(5000), g.u8(240_000)];
+    assert.equal(second, 0);
+    g.ok('random_get', ...long);
+    assert.equal(g.u8(5000), first, 'what was filled is not filled again');
+    assert.ok(g.bytesAt(240_000, 64).some((byte) => byte !== 0));
     assert.equal(g.errno('random_get', 200_000, 70_000), 'FAULT');
   });
 

@@ -8,8 +8,10 @@ import { ERRNO } from './errno.ts';
 import { giveU32, giveU64 } from './guest.ts';
 import { S } from './state.ts';
 
-/** Most random bytes asked of the host at once. */
-const RANDOM_CHUNK_BYTES = 65536;
+/** Random bytes made in one run of a call. */
+const RANDOM_RUN_BYTES = 128 << 10;
+/** Scratch word: bytes that earlier runs of random_get have filled. */
+const FILLED = 0;
 /** Processor time is counted in microseconds. */
 const CPU_STEP_NS = 1000n;
 /** Signals of proc_raise that a program survives: none, CHLD, CONT, URG, WINCH. */
@@ -104,16 +106,23 @@ function strings(
   return k.writeBytes(pointers >>> 0, new Uint8Array(list.buffer)) ? ERRNO.SUCCESS : ERRNO.FAULT;
 }
 
+/**
+ * Random bytes are slow to make, and a call cannot be interrupted: a long request is filled a piece at a time, others
+ * running in between.
+ */
 function random(c: Context, k: Caller, buffer: number, length: number): number {
   const bytes = length >>> 0;
   const to = k.range(buffer >>> 0, bytes);
   if (to < 0) return ERRNO.FAULT;
-  c.space.mark(to, bytes);
-  for (let done = 0; done < bytes; done += RANDOM_CHUNK_BYTES) {
-    const count = Math.min(RANDOM_CHUNK_BYTES, bytes - done);
-    c.ports.random.fill(c.space.u8.subarray(to + done, to + done + count));
+  const done = Number(k.getScratch(FILLED));
+  const end = Math.min(done + RANDOM_RUN_BYTES, bytes);
+  if (done < end) {
+    c.space.mark(to + done, end - done);
+    c.ports.random.fill(c.space.u8.subarray(to + done, to + end));
   }
-  return ERRNO.SUCCESS;
+  if (end === bytes) return ERRNO.SUCCESS;
+  k.setScratch(FILLED, BigInt(end));
+  k.block(k.now());
 }
 
 /** There are no handlers in this interface, so a signal does what it does by default. */
