@@ -21,6 +21,8 @@ import { parseTime } from './units.ts';
 /** Another process may be between taking the space and answering; so long is it asked again, in milliseconds. */
 const OWNER_ANSWERS_MS = 5000;
 const OWNER_PAUSE_MS = 100;
+/** A process in the background ends when it has had nothing to do for so long, in milliseconds. */
+const USELESS_MS = 5000;
 
 type Opened = { kind: 'remote'; space: RemoteSpace } | { kind: 'local'; space: Session };
 
@@ -66,6 +68,20 @@ class Session {
 
   whenIdle(): Promise<'idle'> {
     return this.#idle.promise;
+  }
+
+  /** Nothing has gone on and nobody has been connected for a while: a process in the background has done its work. */
+  async whenUseless(): Promise<'idle'> {
+    for (let still = 0; still < USELESS_MS; still += USELESS_MS / 5) {
+      await new Promise((resolve) => setTimeout(resolve, USELESS_MS / 5));
+      const idle = new Promise<'idle'>((resolve) => {
+        this.host.events.idle = () => resolve('idle');
+      });
+      this.host.tellIdle();
+      await idle;
+      if (this.#served!.clients > 0) still = 0;
+    }
+    return 'idle';
   }
 
   async close(): Promise<void> {
@@ -201,10 +217,21 @@ async function follow(following: Following): Promise<number> {
     if (following.request?.volatile) {
       throw new EnvironmentError('owner-gone', `${following.name} was volatile and ended with its process`);
     }
-    following.opened = await openOrConnect({ ...following.options, create: false });
-    const next = following.opened;
-    if (next.kind === 'remote') await next.space.resume([following.name]);
-    else await next.space.host.foreground(following.name);
+    following.opened = await takeOver(following);
+  }
+}
+
+/** The space again, with the program going on in it. An owner that is just dying may still have answered. */
+async function takeOver({ options, name }: Following): Promise<Opened> {
+  for (;;) {
+    const opened = await openOrConnect({ ...options, create: false });
+    try {
+      if (opened.kind === 'remote') await opened.space.resume([name]);
+      else await opened.space.host.foreground(name);
+      return opened;
+    } catch (error) {
+      if (!(error instanceof EnvironmentError) || error.code !== 'owner-gone') throw error;
+    }
   }
 }
 
@@ -297,9 +324,11 @@ export async function runUp(parsed: Parsed): Promise<number> {
   session.onReport = (report) => sayEnd(parsed, report);
   if (isBackground()) becomeBackground(options.folder);
   else await sayUp(parsed, session);
-  const idle = parsed.flags.has('exit-when-idle') || isBackground() === 'detached';
   try {
-    const outcome = await session.first<string>(stop.promise, ...(idle ? [session.whenIdle()] : []));
+    const ends = [];
+    if (parsed.flags.has('exit-when-idle')) ends.push(session.whenIdle());
+    else if (isBackground() === 'detached') ends.push(session.whenUseless());
+    const outcome = await session.first<string>(stop.promise, ...ends);
     const left = (await session.host.list()).filter((domain) => domain.state !== 'exited');
     await session.close();
     if (outcome === 'idle') return session.reports.find((report) => report.exitCode !== 0)?.exitCode ?? 0;

@@ -16,6 +16,9 @@ import { dieWithLauncher } from './signals.ts';
 import { suggest } from './suggest.ts';
 import { EXIT } from './types.ts';
 
+/** So long may something forgotten hold the process, in milliseconds. */
+const LINGER_MS = 3000;
+
 const COMMAND_CODE: Record<string, (parsed: Parsed) => Promise<number>> = {
   run: runProgram,
   up: runUp,
@@ -35,6 +38,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   dieWithLauncher();
   // Whoever read our own words has gone; programs' output takes another way.
   process.stdout.on('error', () => process.exit(EXIT.own));
+  process.stderr.on('error', () => {});
   let code: number;
   try {
     code = await dispatch(argv);
@@ -43,7 +47,17 @@ export async function main(argv: readonly string[]): Promise<void> {
     code = exitCodeFor(error);
   }
   await Promise.all([drained(process.stdout), drained(process.stderr)]);
-  process.exit(code);
+  end(code);
+}
+
+/**
+ * Ends by having nothing left to do. `process.exit` would wait for V8's background threads while one of them may be
+ * waiting for this thread to collect garbage: seen to hang about once in fifty times on a loaded machine. It is kept
+ * for the case that something forgotten holds the process.
+ */
+function end(code: number): void {
+  process.exitCode = code;
+  setTimeout(() => process.exit(code), LINGER_MS).unref();
 }
 
 async function dispatch(argv: readonly string[]): Promise<number> {

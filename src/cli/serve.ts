@@ -10,6 +10,8 @@ import { FRAME } from './wire.ts';
 
 /** The served space: what the process does beside answering. */
 export interface Served {
+  /** Connections there are now. */
+  readonly clients: number;
   /** Tells clients that a program they follow has ended. */
   exited(report: ExitReport): void;
   close(): Promise<void>;
@@ -28,6 +30,9 @@ export async function serveSpace(host: Host, shutdown: () => void): Promise<Serv
     return client;
   });
   return {
+    get clients() {
+      return clients.size;
+    },
     exited: (report) => clients.forEach((client) => void client.exited(report)),
     close: () => server.close(),
   };

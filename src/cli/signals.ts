@@ -23,7 +23,7 @@ export function onStopSignal(first: (signal: StopSignal) => void): () => void {
   let stopping = false;
   let lastReal = Number.NEGATIVE_INFINITY;
   const take = (signal: StopSignal): void => {
-    if (stopping) process.exit(CODES[signal]);
+    if (stopping) dieBy(signal);
     stopping = true;
     first(signal);
   };
@@ -46,6 +46,12 @@ export function onStopSignal(first: (signal: StopSignal) => void): () => void {
     for (const off of handlers) off();
     process.off('message', byChannel);
   };
+}
+
+/** Ends this process at once as the signal does where nobody listens. */
+function dieBy(signal: StopSignal): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }
 
 /** Dies when the launcher does: nobody may believe a program dead that goes on out of sight. */
