@@ -8,9 +8,19 @@ import { FILE_MAX_BYTES } from '../../kernel/tree.ts';
 import { NODE_TYPE } from '../../kernel/tree-records.ts';
 import { AFTER_DOTS, removeAll } from '../../kernel/tree-whole.ts';
 import { SpaceFullError } from '../../space/index.ts';
-import { FDFLAGS_ALL, RIGHTS_ALL } from './abi.ts';
+import {
+  FDFLAGS_ALL,
+  RIGHT,
+  RIGHTS_ALL,
+  RIGHTS_DIRECTORY,
+  RIGHTS_FILE,
+  RIGHTS_LISTENER,
+  RIGHTS_SOCKET,
+  RIGHTS_STREAM,
+} from './abi.ts';
 import type { Context } from './context.ts';
 import { ERRNO } from './errno.ts';
+import { homeName } from './grants.ts';
 import { type DescriptorImage, type NodeImage, STATE_IMAGE_VERSION, type StateImage } from './image.ts';
 import { createState, D, fill, find, freeNumber, KIND } from './state.ts';
 
@@ -119,11 +129,29 @@ function adoptDescriptor(c: Context, state: number, image: DescriptorImage, buil
     demand(c.tree.type(object) !== NODE_TYPE.link, 'a symbolic link cannot be open');
   }
   const name = image.name === null ? 0 : space.heap.allocBytes(image.name);
-  const at = fill(space, state, image.fd, { ...image, object });
+  const rights = image.rights & mostRights(image.kind, object);
+  const at = fill(space, state, image.fd, { ...image, object, rights });
   if (object !== 0 && image.kind !== KIND.stream) c.tree.retain(object);
   D.offset.set(space, at, image.offset);
   D.name.set(space, at, name);
   D.nameBytes.set(space, at, image.name?.length ?? 0);
+}
+
+/** The rights that a descriptor of this kind can have at all: what is behind it relies on no other being asked. */
+function mostRights(kind: number, object: number): number {
+  switch (kind) {
+    case KIND.stream:
+      return RIGHTS_STREAM & ~(object === 0 ? RIGHT.FD_WRITE : RIGHT.FD_READ);
+    case KIND.file:
+    case KIND.hostFile:
+      return RIGHTS_FILE;
+    case KIND.socket:
+      return RIGHTS_SOCKET;
+    case KIND.listener:
+      return RIGHTS_LISTENER;
+    default:
+      return RIGHTS_DIRECTORY;
+  }
 }
 
 /** Makes the files of an image. What has no name in it is made under a passing one, and lives by its descriptors. */
@@ -148,7 +176,7 @@ class Builder {
    * together in /imported. Programs see the names their folders were granted under, not these.
    */
   build(name: string): void {
-    let home = new TextEncoder().encode(name);
+    let home = new TextEncoder().encode(homeName(name));
     for (const { node, path } of this.#image.folders) {
       const isHome = path.length === 2 && sameText(path[0], 'home') && home.length > 0;
       const parent = this.#parent(isHome ? 'home' : 'imported');

@@ -13,7 +13,8 @@ import { rootCell, stateMemory } from '../../kernel/outbox-space.ts';
 import type { LoadedModule } from '../../kernel/program.ts';
 import { ROOT, Space } from '../../space/index.ts';
 import { ERRNO } from './errno.ts';
-import { type Grant, WasiPersonality } from './personality.ts';
+import type { Grant } from './grants.ts';
+import { WasiPersonality } from './personality.ts';
 import { FakePorts } from './ports.testing.ts';
 
 /** The only domain there is. */

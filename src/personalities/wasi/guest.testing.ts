@@ -8,7 +8,8 @@ import { errnoName } from '../../abi/errno.ts';
 import { FRAME_BYTES, PAGE_BYTES } from '../../base/limits.ts';
 import { type Caller, SCRATCH_WORDS } from '../../kernel/caller.ts';
 import { OWNER, Space } from '../../space/index.ts';
-import { type Grant, homeOf, WasiPersonality } from './personality.ts';
+import { type Grant, homeOf } from './grants.ts';
+import { WasiPersonality } from './personality.ts';
 import { FakePorts } from './ports.testing.ts';
 
 /** Thrown by `block`: the call is to be made again. `deadline` is in the guest's `now`. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { MalformedError } from '../../base/errors.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
 import { Space } from '../../space/index.ts';
-import { OFLAGS, RIGHT } from './abi.ts';
+import { OFLAGS, RIGHT, RIGHTS_ALL } from './abi.ts';
 import { Guest } from './guest.testing.ts';
 import type { StateImage } from './image.ts';
 
@@ -124,6 +124,17 @@ describe('a domain carried to another space', () => {
     const home = tree.lookup(tree.root, name('home'));
     assert.ok(tree.lookup(home, name('busy-2')) > 0);
     assert.ok(tree.lookup(tree.lookup(tree.root, name('imported')), name('data')) > 0);
+  });
+
+  it('gains no right that its descriptors could not have', () => {
+    const image = describeOf(busyGuest());
+    for (const descriptor of image.descriptors) descriptor.rights = RIGHTS_ALL;
+    const to = new Guest();
+    to.state = to.wasi.adopt(to.space, 1, image, 'greedy');
+    const out = to.room(8);
+    assert.equal(to.errno('fd_write', 0, ...to.vectors(to.put('x')), out), 'NOTCAPABLE');
+    assert.equal(to.errno('fd_read', 1, ...to.vectors([out, 4]), out), 'NOTCAPABLE');
+    assert.equal(to.errno('fd_seek', 3, 0n, 0, out), 'ISDIR');
   });
 
   it('is refused when anything of it is damaged, and leaves nothing', () => {

@@ -9,7 +9,8 @@ import { load } from '../../kernel/kernel.testing.ts';
 import { type DomainStatus, Kernel } from '../../kernel/kernel.ts';
 import type { LoadedModule } from '../../kernel/program.ts';
 import { Space } from '../../space/index.ts';
-import { type Grant, homeOf, WasiPersonality } from './personality.ts';
+import { type Grant, homeOf } from './grants.ts';
+import { WasiPersonality } from './personality.ts';
 import { FakePorts } from './ports.testing.ts';
 
 /** Ends the slice after some calls, so that a crash can come there. */

@@ -26,6 +26,7 @@ import {
 import { adoptState } from './adopt.ts';
 import { Context } from './context.ts';
 import { closeDescriptor, descriptorCalls } from './descriptors.ts';
+import type { Grant } from './grants.ts';
 import { describeState, grantAgain, type StateImage } from './image.ts';
 import { ioCalls } from './io.ts';
 import { listingCalls } from './listing.ts';
@@ -40,29 +41,11 @@ export const WASI_MODULE = 'wasi_snapshot_preview1';
 /** What it was called before: the same functions, with a few structures laid out otherwise. */
 export const UNSTABLE_MODULE = 'wasi_unstable';
 
-/**
- * What a domain is given beside its streams. Descriptors are numbered from 3 in the order of the list; programs made
- * with wasi-libc look for directories from 3 on and stop at the first that is none, so directories come first.
- */
-export type Grant =
-  /** A folder of the space's tree, made where it is not there, under a name of the guest's. */
-  | { readonly kind: 'tree'; readonly path: string; readonly guest: string; readonly readOnly?: boolean }
-  /** A folder of the host: the id of its HostDirectory. */
-  | { readonly kind: 'host'; readonly id: number; readonly guest: string; readonly readOnly?: boolean }
-  /** A listening or a connected socket: its id. */
-  | { readonly kind: 'listener'; readonly id: number }
-  | { readonly kind: 'socket'; readonly id: number };
-
 export interface StateOptions {
   readonly args: readonly string[];
   /** NAME=VALUE each. */
   readonly env: readonly string[];
   readonly grants: readonly Grant[];
-}
-
-/** The folder a domain gets when nobody says otherwise: its own, as the root of what it sees. */
-export function homeOf(domainName: string): Grant {
-  return { kind: 'tree', path: `/home/${domainName}`, guest: '/' };
 }
 
 export class WasiPersonality implements Personality {

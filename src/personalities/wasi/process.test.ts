@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EnvironmentError } from '../../base/errors.ts';
 import { FDFLAGS } from './abi.ts';
+import { homeOf } from './grants.ts';
 import { Exited, Guest, Trapped } from './guest.testing.ts';
 import { FakeListener, FakeSocket } from './ports.testing.ts';
 import { FUNCTION_NAMES, hasSignature } from './signatures.ts';
@@ -71,6 +72,23 @@ describe('arguments and environment', () => {
     const bad = { kind: 'tree', path: `/${'n'.repeat(300)}`, guest: '/' } as const;
     assert.throws(() => g.wasi.createState({ args: [], env: [], grants: [bad] }), EnvironmentError);
     assert.equal(g.space.heap.blockCount, blocks, 'nothing is left behind');
+  });
+});
+
+describe('the own folder of a domain', () => {
+  it('is its own, whatever it is called', () => {
+    const g = new Guest();
+    const folders = new Set<number>();
+    const strange = ['.', '..', 'a/b', 'a%2fb', '../x', '/', 'plain'];
+    for (const name of strange) {
+      const grant = homeOf(name);
+      assert.ok(grant.kind === 'tree');
+      folders.add(g.wasi.folder(grant.path));
+    }
+    assert.equal(folders.size, strange.length);
+    const home = g.wasi.tree.lookup(g.wasi.tree.root, new TextEncoder().encode('home'));
+    for (const folder of folders) assert.equal(g.wasi.tree.parent(folder), home);
+    assert.throws(() => g.wasi.folder('/home/../home'), EnvironmentError);
   });
 });
 
