@@ -8,7 +8,7 @@ import { openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
 import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
-import { type Grant, homeOf } from '../personalities/wasi/index.ts';
+import { type Grant, homeName, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { type Composition, loadProgram } from './compose.ts';
@@ -267,7 +267,7 @@ export class Operations {
     const { tree } = this.#c.wasi;
     const now = BigInt(Date.now()) * 1_000_000n;
     const home = tree.lookup(tree.root, Buffer.from('home'));
-    if (home > 0) removeFromTree(tree, home, Buffer.from(name), now);
+    if (home > 0) removeFromTree(tree, home, Buffer.from(homeName(name)), now);
   }
 
   inspect(name: string, checkpoint: number): Inspection {
