@@ -61,9 +61,7 @@ function report(found: Finding): void {
   mkdirSync(values.keep, { recursive: true });
   const file = join(values.keep, `${found.name}-${found.seed}.wasm`);
   writeFileSync(file, found.bytes);
-  console.error(
-    `GOT THROUGH: ${found.problem}\n  ${found.name}, seed ${found.seed}: ${found.what}\n  ${file}`,
-  );
+  console.log(`GOT THROUGH: ${found.problem}\n  ${found.name}, seed ${found.seed}: ${found.what}\n  ${file}`);
 }
 
 function summary(): string {

@@ -22,6 +22,7 @@ import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../../src/abi/system.ts';
 import { FRAME_BYTES, PAGE_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { decode, FUNC } from '../../src/verifier/decode.ts';
+import { argument, hostile } from './arguments.ts';
 
 /** Frames of the spaces here: few, so that they are quickly compared; modules are patched to be content with them. */
 const SPACE_FRAMES = 256;
@@ -32,7 +33,7 @@ const GAP = 4 * FRAME_BYTES;
 const FIRST = 0x600000 + 2 * FRAME_BYTES;
 /** All calls of a module, in one space: about how many, and how long they may take. */
 const CALLS = 32;
-const RUN_MS = 120;
+const RUN_MS = 400;
 /** What a domain's memories begin with. */
 const CONTENTS = Uint8Array.from({ length: 80 * FRAME_BYTES }, (_, i) => (i * 31) & 0xff);
 /** In the import of the space: memory, flags, least (1024) and greatest frames; and with SPACE_FRAMES as the least. */
@@ -320,7 +321,12 @@ export class Arena {
     new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = prng.chance(0.15) ? 1 : 0;
     const tame = prng.pick([0.9, 0.6, 0.6, 0.2]);
     const args = params.map((type) =>
-      argument(type, prng.chance(tame) ? BigInt(prng.below(4096)) : hostile(domain)),
+      argument(
+        type,
+        prng.chance(tame)
+          ? BigInt(prng.below(4096))
+          : hostile(prng, domain.limits, domain.evidence.controlBytes),
+      ),
     );
     verdict.calls++;
     try {
@@ -382,33 +388,6 @@ function inTemplate(error: Error, evidence: Evidence): boolean {
   const index = found ? Number(found[1]) : -1;
   const { start, count } = evidence.templates;
   return index >= start && index < start + count;
-}
-
-/** A number as a parameter of this type takes it. */
-function argument(type: number, value: bigint): unknown {
-  if (type === 0x7e) return BigInt.asIntN(64, value);
-  if (type === 0x7f) return Number(BigInt.asIntN(32, value));
-  return type === 0x7d || type === 0x7c ? Number(value) : null;
-}
-
-/** A near address, or a number, that hurts. */
-function hostile(domain: Domain): bigint {
-  const { prng } = domain;
-  const limit = BigInt(domain.limits.length > 0 ? prng.pick(domain.limits) : 0);
-  const near = BigInt(prng.below(40)) - 20n;
-  // Just inside for checks of the usual reaches, or just not.
-  const edge = limit - BigInt(prng.pick([1, 4, 8, 9, 16, 64])) + BigInt(prng.below(3)) - 1n;
-  return prng.pick([
-    ...[edge, edge, edge, limit + near, near, near],
-    BigInt(prng.below(65536)),
-    0x80000000n + near,
-    0xffffffffn + near,
-    -BigInt(domain.evidence.controlBytes) + near,
-    (1n << 63n) + near,
-    BigInt(prng.u32()),
-    (1n << 40n) + near,
-    -BigInt(prng.below(1 << 24)),
-  ]);
 }
 
 function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imports {

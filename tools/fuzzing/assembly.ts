@@ -114,57 +114,55 @@ export function places(parts: ModuleParts) {
 export const baseGlobal = (hdr: number, memory: number): number => hdr + 2 * memory;
 export const limitGlobal = (hdr: number, memory: number): number => hdr + 2 * memory + 1;
 
-export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
-  const at = places(parts);
-  const memories = parts.memories ?? [{ is64: false, min: 1, max: -1 }];
-  const imports = parts.imports ?? [];
-  const resume = parts.resume ?? [];
-  const templateMemory = (i: number) => ({
-    is64: memories[i]!.is64,
-    baseGlobal: baseGlobal(at.hdr, i),
-    limitGlobal: limitGlobal(at.hdr, i),
+type Places = ReturnType<typeof places>;
+
+const memoriesOf = (parts: ModuleParts): NonNullable<ModuleParts['memories']> =>
+  parts.memories ?? [{ is64: false, min: 1, max: -1 }];
+
+/** Prelude and templates. */
+function fixedFunctions(parts: ModuleParts, { hdr }: Places): TemplateFunction[] {
+  const memory = (i: number) => ({
+    is64: memoriesOf(parts)[i]!.is64,
+    baseGlobal: baseGlobal(hdr, i),
+    limitGlobal: limitGlobal(hdr, i),
     offset: i === 0 ? H : 0,
   });
   const bulk = (parts.templates ?? []).map(({ kind, a, b }): TemplateFunction => {
-    if (kind === 'fill') return fillTemplate(templateMemory(a));
-    if (kind === 'copy') return copyTemplate(templateMemory(a), templateMemory(b));
-    return kind === 'frame' ? frameTemplate(at.hdr, b) : initTemplate(templateMemory(a), b);
+    if (kind === 'fill') return fillTemplate(memory(a));
+    if (kind === 'copy') return copyTemplate(memory(a), memory(b));
+    return kind === 'frame' ? frameTemplate(hdr, b) : initTemplate(memory(a), b);
   });
-  const fixed = [...preludeFunctions(at.hdr), ...bulk];
+  return [...preludeFunctions(hdr), ...bulk];
+}
+
+/** Wrappers, quick and resume functions, init, save and restore. */
+function ownFunctions(parts: ModuleParts): FunctionParts[] {
   const empty: FunctionParts = { params: [], results: [], code: [] };
-  const wrappers = imports.map(({ params, results }, i) => ({
+  const wrappers = (parts.imports ?? []).map(({ params, results }, i) => ({
     ...{ params, results },
     code: [...params.flatMap((_, p) => get(p)), ...call(SYSTEM_IMPORTS.length + i)],
   }));
-  const own: FunctionParts[] = [...wrappers, ...parts.quick, ...resume, empty, parts.save ?? empty, empty];
+  return [...wrappers, ...parts.quick, ...(parts.resume ?? []), empty, parts.save ?? empty, empty];
+}
 
-  const types: string[] = [];
-  const typeOf = (params: readonly number[], results: readonly number[]): number => {
-    const key = JSON.stringify([0x60, ...u(params.length), ...params, ...u(results.length), ...results]);
-    if (!types.includes(key)) types.push(key);
-    return types.indexOf(key);
-  };
-  const system = SYSTEM_IMPORTS.map(({ name: text, params, results }) => [
-    ...[...name('perdure'), ...name(text), 0, ...u(typeOf(params, results))],
-  ]);
-  const imported = [
+function importSection(parts: ModuleParts, typeOf: TypeOf): number[][] {
+  return [
     [...name('perdure'), ...name('space'), 2, 7, ...u(SPACE_MIN_FRAMES), ...u(SPACE_MAX_FRAMES)],
-    ...system,
+    ...SYSTEM_IMPORTS.map(({ name: text, params, results }) => [
+      ...[...name('perdure'), ...name(text), 0, ...u(typeOf(params, results))],
+    ]),
     [...name('perdure'), ...name('unwind'), 4, 0, ...u(typeOf([], []))],
-    ...imports.map(({ params, results }, i) => [
-      ...name('env'),
-      ...name(`${i}`),
-      0,
-      ...u(typeOf(params, results)),
+    ...(parts.imports ?? []).map(({ params, results }, i) => [
+      ...[...name('env'), ...name(`${i}`), 0, ...u(typeOf(params, results))],
     ]),
   ];
-  const functions = [...fixed, ...own].map(({ params, results }) => u(typeOf(params, results)));
-  const systemGlobals = 1 + Math.max(0, memories.length * 2 - 1);
-  const globals = Array.from({ length: at.hdr + systemGlobals }, () => [I64, 1, 0x42, 0, END]);
-  const exports = [
+}
+
+function exportSection(parts: ModuleParts, at: Places): number[][] {
+  return [
     ...parts.quick.map((_, i) => [...name(`g:${i}`), 0, ...u(at.quick + i)]),
     [...name('k:hdr'), 3, ...u(at.hdr)],
-    ...memories.flatMap((_, i) => [
+    ...memoriesOf(parts).flatMap((_, i) => [
       ...(i > 0 ? [[...name(`k:base${i}`), 3, ...u(baseGlobal(at.hdr, i))]] : []),
       [...name(`k:limit${i}`), 3, ...u(limitGlobal(at.hdr, i))],
     ]),
@@ -173,15 +171,53 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     ...(parts.refs ? [[...name('k:refs'), 1, 2]] : []),
     ...['init', 'save', 'restore'].map((text, i) => [...name(`k:${text}`), 0, ...u(at.init + i)]),
   ];
-  const program = [...wrappers, ...parts.quick].map((_, i) => u(at.wrappers + i));
-  const tables = [
-    [FUNCREF, 0, ...u(program.length)],
-    [FUNCREF, 0, ...u(resume.length)],
-  ];
-  if (parts.refs) tables.push([FUNCREF, 0, ...u(program.length)]);
+}
+
+function evidenceOf(parts: ModuleParts, at: Places, roles: string): Evidence {
+  const range = (start: number, end: number) => ({ start, count: end - start });
+  return {
+    ...{ version: 1, compiler: 'by hand', isolate: true, suspend: true, track: true },
+    ...{ controlBytes: H, hdrGlobal: at.hdr },
+    memories: memoriesOf(parts).map((memory, i) => ({
+      ...{ ...memory, shared: false, imported: null },
+      ...{ baseGlobal: baseGlobal(at.hdr, i), limitGlobal: limitGlobal(at.hdr, i) },
+    })),
+    imports: range(SYSTEM_IMPORTS.length, at.prelude),
+    prelude: range(at.prelude, at.templates),
+    templates: range(at.templates, at.wrappers),
+    templateList: parts.templates ?? [],
+    wrappers: range(at.wrappers, at.quick),
+    quick: range(at.quick, at.resume),
+    resume: range(at.resume, at.init),
+    ...{ init: at.init, save: at.init + 1, restore: at.init + 2 },
+    systemGlobals: range(at.hdr, at.hdr + systemGlobals(parts)),
+    ...{ resumeTable: 1, refsTable: parts.refs ? 2 : -1, programTables: 1 },
+    roles,
+  };
+}
+
+const systemGlobals = (parts: ModuleParts): number => 1 + Math.max(0, memoriesOf(parts).length * 2 - 1);
+type TypeOf = (params: readonly number[], results: readonly number[]) => number;
+
+export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
+  const at = places(parts);
+  const fixed = fixedFunctions(parts, at);
+  const own = ownFunctions(parts);
+  const types: string[] = [];
+  const typeOf: TypeOf = (params, results) => {
+    const key = JSON.stringify([0x60, ...u(params.length), ...params, ...u(results.length), ...results]);
+    if (!types.includes(key)) types.push(key);
+    return types.indexOf(key);
+  };
+  const imports = importSection(parts, typeOf);
+  const functions = [...fixed, ...own].map(({ params, results }) => u(typeOf(params, results)));
+  const globals = Array.from({ length: at.hdr + systemGlobals(parts) }, () => [I64, 1, 0x42, 0, END]);
+  const program = Array.from({ length: at.resume - at.wrappers }, (_, i) => u(at.wrappers + i));
+  const resume = Array.from({ length: at.init - at.resume }, (_, i) => u(at.resume + i));
+  const sizes = [program.length, resume.length, ...(parts.refs ? [program.length] : [])];
   const elements = [
     [0, 0x41, 0, END, ...vector(program)],
-    [2, 1, 0x41, 0, END, 0, ...vector(resume.map((_, i) => u(at.resume + i)))],
+    [2, 1, 0x41, 0, END, 0, ...vector(resume)],
     ...(parts.refs ? [[2, 2, 0x41, 0, END, 0, ...vector(program)]] : []),
   ];
   const entry = (body: readonly number[]): number[] => [...u(body.length), ...body];
@@ -191,40 +227,20 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       entry([...vector((locals ?? []).map((type) => [1, type])), ...code, END]),
     ),
   ];
-  const range = (start: number, count: number) => ({ start, count });
-  const evidence: Evidence = {
-    ...{ version: 1, compiler: 'by hand', isolate: true, suspend: true, track: true },
-    ...{ controlBytes: H, hdrGlobal: at.hdr },
-    memories: memories.map((memory, i) => ({
-      ...{ ...memory, shared: false, imported: null },
-      ...{ baseGlobal: baseGlobal(at.hdr, i), limitGlobal: limitGlobal(at.hdr, i) },
-    })),
-    imports: range(SYSTEM_IMPORTS.length, imports.length),
-    prelude: range(at.prelude, PRELUDE_ORDER.length),
-    templates: range(at.templates, bulk.length),
-    templateList: parts.templates ?? [],
-    wrappers: range(at.wrappers, imports.length),
-    quick: range(at.quick, parts.quick.length),
-    resume: range(at.resume, resume.length),
-    ...{ init: at.init, save: at.init + 1, restore: at.init + 2 },
-    systemGlobals: range(at.hdr, systemGlobals),
-    ...{ resumeTable: 1, refsTable: parts.refs ? 2 : -1, programTables: 1 },
-    roles: packRoles([...fixed.map(() => []), ...own.map(({ roles }) => roles ?? [])]),
-  };
+  const roles = packRoles([...fixed.map(() => []), ...own.map((one) => one.roles ?? [])]);
   const datas = (parts.datas ?? []).map((bytes) => [1, ...u(bytes.length), ...bytes]);
-  const custom = [...name('perdure.evidence'), ...encodeEvidence(evidence)];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, vector(types.map((key) => JSON.parse(key) as number[]))),
-    ...section(2, vector(imported)),
+    ...section(2, vector(imports)),
     ...section(3, vector(functions)),
-    ...section(4, vector(tables)),
+    ...section(4, vector(sizes.map((size) => [FUNCREF, 0, ...u(size)]))),
     ...section(6, vector(globals)),
-    ...section(7, vector(exports)),
+    ...section(7, vector(exportSection(parts, at))),
     ...section(9, vector(elements)),
     ...(datas.length > 0 ? section(12, u(datas.length)) : []),
     ...section(10, vector(bodies)),
     ...(datas.length > 0 ? section(11, vector(datas)) : []),
-    ...section(0, custom),
+    ...section(0, [...name('perdure.evidence'), ...encodeEvidence(evidenceOf(parts, at, roles))]),
   ]);
 }

@@ -208,47 +208,59 @@ function change(code: Code, prng: Prng, bodies: readonly Body[]): string {
     }
     case 5:
       return unchecked(code, prng, at);
-    case 6: {
-      const from = prng.pick(bodies).code;
-      const start = prng.below(from.length);
-      const piece = from.slice(start, Math.min(start + 1 + prng.below(20), from.length - 1));
-      code.splice(at, 0, ...piece);
-      return `${piece.length} of another body at ${at}`;
-    }
-    case 7: {
-      const opening = prng.pick([
-        [0x02, 0x40],
-        [0x03, 0x40],
-        [0x41, 1, 0x04, 0x40],
-        [0x41, 0, 0x04, 0x40],
-      ]);
-      const count = 1 + prng.below(12);
-      code.splice(Math.min(at + count, code.length - 1), 0, Uint8Array.from([0x0b]));
-      code.splice(at, 0, Uint8Array.from(opening));
-      return `${count} at ${at} within ${text(Uint8Array.from(opening))}`;
-    }
-    case 8: {
-      const extra = Uint8Array.from(
-        prng.pick([
-          [0x0c, prng.below(4)],
-          [0x41, prng.below(2), 0x0d, prng.below(4)],
-          [0x10, prng.below(8)],
-          [0x41, 0, 0x42, 1, 0x10, 0, 0x1a], // grow
-          [0x00],
-          [0x0f],
-          [0x01],
-          [0x10, 2],
-        ]),
-      );
-      code.splice(at, 0, extra);
-      return `${text(extra)} at ${at}`;
-    }
+    case 6:
+      return foreign(code, prng, at, bodies);
+    case 7:
+      return wrapped(code, prng, at);
+    case 8:
+      return extended(code, prng, at);
     default: {
       const changed = altered(old, prng, code);
       code[at] = changed;
       return `${text(old)} at ${at} became ${text(changed)}`;
     }
   }
+}
+
+/** Puts code of another body in. */
+function foreign(code: Code, prng: Prng, at: number, bodies: readonly Body[]): string {
+  const from = prng.pick(bodies).code;
+  const start = prng.below(from.length);
+  const piece = from.slice(start, Math.min(start + 1 + prng.below(20), from.length - 1));
+  code.splice(at, 0, ...piece);
+  return `${piece.length} of another body at ${at}`;
+}
+
+/** Puts a construct around some instructions. */
+function wrapped(code: Code, prng: Prng, at: number): string {
+  const opening = prng.pick([
+    [0x02, 0x40],
+    [0x03, 0x40],
+    [0x41, 1, 0x04, 0x40],
+    [0x41, 0, 0x04, 0x40],
+  ]);
+  const count = 1 + prng.below(12);
+  code.splice(Math.min(at + count, code.length - 1), 0, Uint8Array.from([0x0b]));
+  code.splice(at, 0, Uint8Array.from(opening));
+  return `${count} at ${at} within ${text(Uint8Array.from(opening))}`;
+}
+
+/** Puts an instruction in that changes where control goes, or calls the system. */
+function extended(code: Code, prng: Prng, at: number): string {
+  const extra = Uint8Array.from(
+    prng.pick([
+      [0x0c, prng.below(4)],
+      [0x41, prng.below(2), 0x0d, prng.below(4)],
+      [0x10, prng.below(8)],
+      [0x41, 0, 0x42, 1, 0x10, 0, 0x1a], // grow
+      [0x00],
+      [0x0f],
+      [0x01],
+      [0x10, 2],
+    ]),
+  );
+  code.splice(at, 0, extra);
+  return `${text(extra)} at ${at}`;
 }
 
 /** Takes a whole check away, or what makes it one. */
@@ -276,6 +288,7 @@ function altered(old: Uint8Array, prng: Prng, code: Code): Uint8Array {
   const op = old[0]!;
   const alike = ALIKE.find((list) => list.includes(op));
   if (alike && prng.chance(0.3)) return Uint8Array.from([prng.pick(alike), ...old.subarray(1)]);
+  if (old.length === 1) return Uint8Array.from([alike ? prng.pick(alike) : prng.below(0xc5)]);
   const c = new Cursor(old);
   c.pos = 1;
   if (isAccess(op)) {
@@ -319,11 +332,8 @@ function altered(old: Uint8Array, prng: Prng, code: Code): Uint8Array {
     const near = prng.pick([index + 1, Math.max(0, index - 1), index + 2, prng.below(32)]);
     return Uint8Array.from([op, ...u(used.length > 0 && prng.chance(0.6) ? prng.pick(used) : near)]);
   }
-  if (old.length > 1) {
-    const copy = old.slice();
-    const at = 1 + prng.below(old.length - 1);
-    copy[at] = prng.chance(0.5) ? copy[at]! ^ (1 << prng.below(7)) : prng.below(128);
-    return copy;
-  }
-  return alike ? Uint8Array.from([prng.pick(alike)]) : Uint8Array.from([prng.below(0xc5)]);
+  const copy = old.slice();
+  const at = 1 + prng.below(old.length - 1);
+  copy[at] = prng.chance(0.5) ? copy[at]! ^ (1 << prng.below(7)) : prng.below(128);
+  return copy;
 }

@@ -1,0 +1,231 @@
+import { test } from 'node:test';
+import {
+  ADD,
+  access,
+  BLOCK,
+  brIf,
+  call,
+  DROP,
+  ELSE,
+  END,
+  EXTEND_U,
+  GT_U,
+  get,
+  global,
+  H,
+  IF,
+  i32,
+  i64,
+  LOAD,
+  LOAD64,
+  OR,
+  SHR_U,
+  STORE8,
+  STORE64,
+  set,
+  tee,
+  u,
+} from '../../tools/fuzzing/assembly.ts';
+import { FLAG_ADDRESS, MARKS_ADDRESS, STATE_OFFSET } from '../abi/layout.ts';
+import {
+  accepts,
+  B,
+  B1,
+  BASE1,
+  check,
+  E,
+  exceeds,
+  extend,
+  HDR,
+  IMPORT,
+  L,
+  L1,
+  LIMIT1,
+  load,
+  P,
+  PLACES,
+  PLAIN,
+  pointer,
+  Q,
+  refuses,
+  reload,
+  trap,
+  use,
+  X,
+  Y,
+} from './attacks.testing.ts';
+
+test('an access is accepted behind its check, and refused without it', () => {
+  accepts([...reload, ...check(8), ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...use]);
+  refuses(/no check covers/, [...reload, ...use, ...check(8)]);
+  refuses(/no check covers/, [
+    ...reload,
+    ...check(8),
+    ...get(X!),
+    EXTEND_U,
+    ...i64(1),
+    0x85,
+    ...set(E!),
+    ...use,
+  ]);
+});
+
+test('a check covers its bytes and not one more', () => {
+  accepts([...reload, ...check(16), ...pointer(), ...load(H + 8)]);
+  refuses(/covers 16 bytes, the access reaches 17/, [...reload, ...check(16), ...pointer(), ...load(H + 9)]);
+  refuses(/covers 7 bytes/, [...reload, ...check(7), ...use]);
+  refuses(/covers 8 bytes/, [...reload, ...check(8), ...pointer(), ...load(2n ** 64n - 1n)]);
+  accepts([...reload, ...check(8), ...pointer(), ...i64(1), ADD, ...access(LOAD, H), DROP]);
+  refuses(/covers 8 bytes/, [...reload, ...check(8), ...pointer(), ...i64(1), ADD, ...load()]);
+});
+
+test('the check must end in a trap, ask the right thing, and be asked of the right memory', () => {
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8), ...IF, END, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8), 0x45, ...trap, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8), ...IF, ...use, END]);
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8).slice(0, -1), 0x55, ...trap, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8, E, L1), ...trap, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8), DROP, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...exceeds(8, Y), ...trap, ...use]);
+  accepts([...reload, ...extend, ...exceeds(8), ...IF, ELSE, ...use, END]);
+  accepts([...reload, ...BLOCK, ...extend, ...exceeds(8), ...brIf(0), ...use, END]);
+  refuses(/no check covers/, [...reload, ...BLOCK, ...extend, ...exceeds(8), ...brIf(0), END, ...use]);
+});
+
+test('64-bit near addresses must be known not to wrap', () => {
+  const p = [...pointer(B1, Y), ...load(0)];
+  refuses(/no check covers/, [...reload, ...exceeds(8, Y, L1), ...trap, ...p]);
+  const alone = [...get(Y!), ...get(L1!), GT_U];
+  accepts([...reload, ...alone, ...exceeds(8, Y, L1), OR, ...trap, ...p]);
+  accepts([...reload, ...exceeds(8, Y, L1), ...alone, OR, ...trap, ...p]);
+  accepts([...reload, ...alone, ...trap, ...exceeds(8, Y, L1), ...trap, ...p]);
+  refuses(/covers 0 bytes/, [...reload, ...alone, ...trap, ...p]);
+  refuses(/no check covers/, [...reload, ...alone, ...exceeds(8, Y, L1), 0x71, ...trap, ...p]); // and
+  refuses(/no check covers|covers/, [
+    ...reload,
+    ...alone,
+    ...exceeds(-(2n ** 63n), Y, L1),
+    OR,
+    ...trap,
+    ...p,
+  ]);
+  refuses(/no check covers|covers/, [...reload, ...alone, ...exceeds(-8, Y, L1), OR, ...trap, ...p]);
+});
+
+test('role locals hold their role and nothing else', () => {
+  refuses(/base local/, [...get(Y!), ...set(B!)]);
+  refuses(/base local/, [...global(BASE1), ...set(B!)]);
+  refuses(/base local/, [...global(HDR), ...i64(8), ADD, ...set(B!)]);
+  refuses(/base local/, [...global(HDR), ...IMPORT, ...set(B!)]);
+  refuses(/base local/, [...global(HDR), ...tee(P!), DROP, ...get(Y!), ...tee(B!), DROP]);
+  refuses(/limit local/, [...get(Y!), ...set(L!)]);
+  refuses(/limit local/, [...global(LIMIT1), ...set(L!)]);
+  accepts([...global(HDR), ...tee(B!), ...tee(P!), DROP, ...get(L!), ...set(L!)]);
+  const roles = (role: 'base' | 'limit', local: number, memory = 0) => ({ roles: [{ local, role, memory }] });
+  refuses(/not a local of its own/, [], roles('limit', Y!));
+  refuses(/not a local of its own/, [], roles('base', 9));
+  refuses(/names memory/, [], roles('limit', E!, 2));
+  refuses(/two roles/, [], { roles: [...roles('base', E!).roles, ...roles('limit', E!).roles] });
+});
+
+test('what is not a base and a value is no address', () => {
+  refuses(/no base/, [...get(Y!), ...load()]);
+  refuses(/no base/, [...i64(0), ...load()]);
+  refuses(/no base/, [...i64(0), ...access(LOAD, FLAG_ADDRESS + 1), DROP]);
+  refuses(/no base/, [...i64(0), ...access(LOAD64, FLAG_ADDRESS), DROP]);
+  refuses(/no base/, [...i64(0), ...i32(1), ...access(0x36, FLAG_ADDRESS)]);
+  refuses(/no base/, [...i64(8), ...access(LOAD, FLAG_ADDRESS), DROP]);
+  accepts([...i64(0), ...access(LOAD, FLAG_ADDRESS), DROP]);
+  refuses(/not a base/, [...reload, ...check(8), ...get(B!), ...get(B!), ADD, ...load()]);
+  refuses(/not a base/, [...reload, ...check(8), ...get(B!), ...get(E!), 0x7d, ...load()]); // sub
+  refuses(/not a base/, [...reload, ...check(8), ...pointer(), ...get(E!), ADD, ...load()]);
+  refuses(/not a base/, [...reload, ...check(8), ...pointer(), ...i64(-8), ADD, ...load()]);
+  refuses(/not a base/, [...reload, ...check(8), ...pointer(), ...pointer(), ...get(X!), 0x1b, ...load()]); // select
+  refuses(/not a base/, [...get(L!), ...load()]);
+});
+
+test('the state zone is open at constant places, the control page is not', () => {
+  const at = (offset: number): number[] => [...global(HDR), ...load(offset)];
+  accepts([...at(STATE_OFFSET), ...at(H - 8)]);
+  refuses(/control area/, at(STATE_OFFSET - 1));
+  refuses(/control area/, at(8));
+  refuses(/covers 0 bytes/, at(H));
+  refuses(/control area/, at(H - 7));
+  refuses(/no check covers/, [...reload, ...pointer(), ...load(STATE_OFFSET)]);
+  refuses(/control area/, [...reload, ...check(8), ...pointer(), ...load(STATE_OFFSET)]);
+  refuses(/covers 0 bytes/, [...global(BASE1), ...load(STATE_OFFSET)]);
+});
+
+test('marks are set to 1, for pages of the memory only', () => {
+  const mark = (page: number, value = 1, store = access(STORE8, MARKS_ADDRESS + page)): number[] => [
+    ...[...reload, ...check(8), ...pointer(), ...i64(12), SHR_U, ...i32(value), ...store],
+  ];
+  accepts(mark(H >> 12));
+  accepts(mark(0));
+  refuses(/outside the memory/, mark((H >> 12) + 1));
+  refuses(/outside the memory/, mark(-1));
+  refuses(/other than 1|else than 1/, mark(16, 0));
+  refuses(/page number/, mark(16, 1, access(0x36, MARKS_ADDRESS + 16)));
+  const unchecked = [...reload, ...extend, ...pointer(), ...i64(12), SHR_U, ...i32(1)];
+  refuses(/no check covers/, [...unchecked, ...access(STORE8, MARKS_ADDRESS + 16)]);
+  const late = [...reload, ...check(8), ...pointer(), ...i64(12), SHR_U, ...IMPORT, ...i32(1)];
+  refuses(/may have changed/, [...late, ...access(STORE8, MARKS_ADDRESS + 16)]);
+  refuses(/not a base/, [
+    ...[...reload, ...check(8), ...pointer(), ...i64(11), SHR_U, ...i32(1), ...access(STORE8, MARKS_ADDRESS)],
+  ]);
+});
+
+test('memory instructions that no rule allows are refused', () => {
+  refuses(/memory.size/, [0x3f, 0, DROP]);
+  refuses(/memory.size/, [...i64(1), 0x40, 0, DROP]);
+  refuses(/templates/, [...i64(0), ...i32(0), ...i64(0), 0xfc, 11, 0]);
+  refuses(/templates/, [...i64(0), ...i64(0), ...i64(0), 0xfc, 10, 0, 0]);
+  refuses(/templates/, [...i64(0), ...i32(0), ...i32(0), 0xfc, 8, 0, 0]);
+  refuses(/wait and notify/, [...i64(0), ...i32(0), 0xfe, 0, 2, 0, DROP]);
+  accepts([0xfc, 9, 0, 0xfe, 3, 0]); // data.drop, atomic.fence
+  refuses(/no check covers/, [...reload, ...extend, ...pointer(), 0xfd, 0, 0, ...u(H), DROP]); // v128.load
+  accepts([...reload, ...check(16), ...pointer(), 0xfd, 0, 0, ...u(H), DROP]);
+  refuses(/covers 15/, [...reload, ...check(15), ...pointer(), 0xfd, 0, 0, ...u(H), DROP]);
+  const rmw = (k: number): number[] => [
+    ...reload,
+    ...check(k),
+    ...pointer(),
+    ...i64(1),
+    0xfe,
+    0x1f,
+    3,
+    ...u(H),
+    DROP,
+  ];
+  accepts(rmw(8));
+  refuses(/covers 7/, rmw(7));
+});
+
+test('globals, tables and functions of the system are out of reach', () => {
+  refuses(/global of the system/, [...i64(0), 0x24, HDR]);
+  accepts([...i64(0), 0x24, 0]);
+  const table = (code: number[]): void => refuses(/belongs to the system/, code);
+  for (const t of [1, 2]) {
+    table([...i32(0), 0xd0, 0x70, 0x26, t]);
+    table([...i32(0), 0x11, PLAIN, t]);
+    table([0xfc, 16, t, DROP]);
+    table([0xd0, 0x70, ...i32(1), 0xfc, 15, t, DROP]);
+    table([...i32(0), 0xd0, 0x70, ...i32(0), 0xfc, 17, t]);
+    table([...i32(0), ...i32(0), ...i32(0), 0xfc, 14, t, 0]);
+    table([...i32(0), ...i32(0), ...i32(0), 0xfc, 14, 0, t]);
+    table([...i32(0), ...i32(0), ...i32(0), 0xfc, 12, 0, t]);
+  }
+  table([...i32(0), 0x25, 1, DROP]);
+  accepts([...i32(0), 0x25, 2, DROP]); // a reference by its original index
+  refuses(/for the kernel/, call(PLACES.init));
+  refuses(/for its wrapper/, call(PLACES.prelude - 1));
+  refuses(/for its wrapper/, [0x12, PLACES.prelude - 1]);
+  accepts([...call(1), ...call(2), ...i32(1), ...call(PLACES.prelude)]);
+});
+
+test('a store is checked by the deepest of its operands', () => {
+  accepts([...reload, ...check(8), ...pointer(), ...get(Y!), ...access(STORE64, H)]);
+  refuses(/no base/, [...reload, ...check(8), ...get(Y!), ...pointer(), ...access(STORE64, H)]);
+  accepts([...reload, ...check(8), ...get(E!), ...set(P!), ...get(X!), ...tee(Q!), DROP]);
+});

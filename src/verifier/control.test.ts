@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  access,
+  assemble,
+  BLOCK,
+  br,
+  brIf,
+  call,
+  DROP,
+  ELSE,
+  END,
+  get,
+  global,
+  H,
+  IF,
+  i32,
+  i64,
+  LOAD,
+  LOAD64,
+  LOOP,
+  RETURN,
+  set,
+  UNREACHABLE,
+} from '../../tools/fuzzing/assembly.ts';
+import { STATE_OFFSET } from '../abi/layout.ts';
+import { MalformedError } from '../base/errors.ts';
+import {
+  accepts,
+  B,
+  check,
+  E,
+  exceeds,
+  extend,
+  HDR,
+  IMPORT,
+  load,
+  module_,
+  P,
+  PLAIN,
+  pointer,
+  refuses,
+  reload,
+  trap,
+  use,
+  X,
+  Y,
+} from './attacks.testing.ts';
+import { verify } from './verify.ts';
+
+test('a fact ends where ways meet that do not all know it', () => {
+  const inside = [...exceeds(8), ...trap];
+  refuses(/no check covers/, [...reload, ...extend, ...get(X!), ...IF, ...inside, END, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...get(X!), ...IF, ...inside, ELSE, ...use, END]);
+  refuses(/no check covers/, [
+    ...reload,
+    ...extend,
+    ...BLOCK,
+    ...get(X!),
+    ...brIf(0),
+    ...inside,
+    END,
+    ...use,
+  ]);
+  const table = [...get(X!), 0x0e, 1, 0, 1];
+  refuses(/no check covers/, [
+    ...reload,
+    ...extend,
+    ...BLOCK,
+    ...BLOCK,
+    ...table,
+    END,
+    ...inside,
+    END,
+    ...use,
+  ]);
+  accepts([...reload, ...extend, ...BLOCK, ...inside, END, ...use]);
+  accepts([...reload, ...extend, ...inside, ...get(X!), ...IF, ...use, ELSE, ...use, END, ...use]);
+  accepts([...reload, ...extend, ...get(X!), ...IF, RETURN, ELSE, ...inside, END, ...use]);
+});
+
+test('a weaker fact from outside is still known when a stronger one from inside has ended', () => {
+  const inside = [...get(X!), ...IF, ...exceeds(16), ...trap, ...pointer(), ...load(H + 8), END];
+  accepts([...reload, ...check(8), ...inside, ...use]);
+  refuses(/covers 8 bytes/, [...reload, ...check(8), ...inside, ...pointer(), ...load(H + 8)]);
+});
+
+test('a local that is set loses what was known of it, wherever that happens', () => {
+  const change = [...get(Y!), ...set(E!)];
+  refuses(/no check covers/, [...reload, ...check(8), ...change, ...use]);
+  refuses(/no check covers/, [...reload, ...check(8), ...get(X!), ...IF, ...change, END, ...use]);
+  refuses(/no check covers/, [...reload, ...check(8), ...get(X!), ...IF, ELSE, ...change, END, ...use]);
+  refuses(/no check covers/, [
+    ...reload,
+    ...check(8),
+    ...LOOP,
+    ...use,
+    ...change,
+    ...get(X!),
+    ...brIf(0),
+    END,
+  ]);
+  refuses(/no check covers/, [
+    ...[...reload, ...check(8), ...BLOCK, ...change, ...get(X!), ...brIf(0), ...check(8), END, ...use],
+  ]);
+  accepts([...reload, ...check(8), ...get(E!), ...set(P!), ...change, ...pointer(B, P), ...load()]);
+});
+
+test('what was known on entry of a loop holds in it only for values, not for locals', () => {
+  refuses(/no check covers/, [...reload, ...check(8), ...LOOP, ...use, END]);
+  accepts([...reload, ...LOOP, ...check(8), ...use, ...get(X!), ...brIf(0), END]);
+  accepts([...reload, ...LOOP, ...check(8), END, ...use]);
+});
+
+test('a base is believed until the next call, on every way', () => {
+  refuses(/not a base/, use);
+  refuses(/not a base/, [...reload, ...check(8), ...IMPORT, ...use]);
+  accepts([...reload, ...check(8), ...IMPORT, ...reload, ...use]);
+  refuses(/not a base/, [...reload, ...check(8), ...get(X!), ...IF, ...IMPORT, END, ...use]);
+  accepts([...reload, ...check(8), ...get(X!), ...IF, ...IMPORT, ...reload, END, ...use]);
+  refuses(/not a base/, [...reload, ...check(8), ...get(X!), ...IF, ELSE, ...IMPORT, END, ...use]);
+  refuses(/not a base/, [
+    ...[...reload, ...check(8), ...BLOCK, ...IMPORT, ...get(X!), ...brIf(0), ...reload, END, ...use],
+  ]);
+  refuses(/not a base/, [...reload, ...check(8), ...i32(0), ...i64(1), ...call(0), DROP, ...use]);
+  refuses(/not a base/, [...reload, ...check(8), ...i32(0), 0x11, PLAIN, 0, ...use]);
+});
+
+test('an address is not kept over a call, in a local or on the stack', () => {
+  refuses(/may have changed/, [
+    ...reload,
+    ...check(8),
+    ...pointer(),
+    ...set(P!),
+    ...IMPORT,
+    ...reload,
+    ...get(P!),
+    ...load(),
+  ]);
+  refuses(/may have changed/, [...reload, ...check(8), ...pointer(), ...IMPORT, ...reload, ...load()]);
+  refuses(/may have changed/, [
+    ...reload,
+    ...check(8),
+    ...global(HDR),
+    ...IMPORT,
+    ...access(LOAD64, STATE_OFFSET),
+    DROP,
+  ]);
+  refuses(/may have changed/, [
+    ...[...reload, ...check(8), ...pointer(), ...get(X!), ...IF, ...IMPORT, ...reload, END, ...load()],
+  ]);
+  // The text of a loop has no call on its last way, but an earlier round has.
+  const round = [...get(X!), ...IF, ...IMPORT, ...reload, ...br(1), END];
+  refuses(/may have changed/, [...reload, ...check(8), ...pointer(), ...LOOP, ...round, END, ...load()]);
+  accepts([...reload, ...check(8), ...pointer(), ...set(P!), ...get(X!), ...IF, END, ...get(P!), ...load()]);
+});
+
+test('a loop may trust a base only if each way back does', () => {
+  refuses(/branch to a loop/, [
+    ...reload,
+    ...LOOP,
+    ...check(8),
+    ...use,
+    ...IMPORT,
+    ...get(X!),
+    ...brIf(0),
+    END,
+  ]);
+  accepts([...reload, ...LOOP, ...check(8), ...use, ...IMPORT, ...reload, ...get(X!), ...brIf(0), END]);
+  accepts([...LOOP, ...reload, ...check(8), ...use, ...IMPORT, ...get(X!), ...brIf(0), END]);
+  refuses(/not a base/, [...LOOP, ...check(8), ...use, ...reload, ...get(X!), ...brIf(0), END]);
+  const catching = [0x1f, 0x40, 1, 2, 0, ...IMPORT, END]; // catch_all to the loop
+  refuses(/branch to a loop/, [...reload, ...LOOP, ...catching, END]);
+  accepts([...LOOP, ...catching, END]);
+});
+
+test('a caught exception brings the state of no place', () => {
+  const caught = (inner: number[]): number[] => [
+    ...BLOCK,
+    0x1f,
+    0x40,
+    1,
+    2,
+    0,
+    ...inner,
+    END,
+    ...reload,
+    END,
+  ];
+  refuses(/not a base/, [...reload, ...check(8), ...caught(IMPORT), ...use]);
+  accepts([...reload, ...check(8), ...caught(IMPORT), ...reload, ...use]);
+  refuses(/no check covers/, [
+    ...reload,
+    ...extend,
+    ...caught([...exceeds(8), ...trap, ...IMPORT]),
+    ...reload,
+    ...use,
+  ]);
+  refuses(/no check covers/, [
+    ...[...reload, ...check(8), ...caught([...get(Y!), ...set(E!), ...IMPORT, ...extend]), ...reload, ...use],
+  ]);
+});
+
+test('what cannot be reached is not looked at, and gives no facts', () => {
+  accepts([UNREACHABLE, ...i64(0), ...load()]);
+  accepts([...reload, ...BLOCK, ...br(0), ...LOOP, ...i64(0), ...load(), END, END]);
+  refuses(/no check covers/, [...reload, ...extend, ...BLOCK, ...br(0), ...exceeds(8), ...trap, END, ...use]);
+  refuses(/no check covers/, [...reload, ...extend, ...BLOCK, ...get(X!), ...IF, ...br(1), END, END, ...use]);
+});
+
+test('malformed code is refused with its place', () => {
+  const malformed = (reason: RegExp, code: number[]): void => {
+    const bytes = assemble(module_(code));
+    assert.throws(
+      () => verify(bytes),
+      (error) => error instanceof MalformedError && reason.test(error.message) && error.offset > 0,
+    );
+  };
+  malformed(/unknown instruction/, [0xff]);
+  malformed(/unknown instruction/, [0x06, 0x40, END]); // the old try
+  malformed(/too few operands/, [DROP]);
+  malformed(/too few operands/, [...i32(1), ...BLOCK, DROP, END, DROP]);
+  malformed(/no label/, br(7));
+  malformed(/no local/, get(77));
+  malformed(/no function/, call(999));
+  malformed(/no type/, [0x02, 0xe3, 0x00, END]);
+  malformed(/wrong number of operands/, i32(1));
+  malformed(/else without if/, [...BLOCK, ELSE, END]);
+  malformed(/behind the end|section/, [END]);
+  malformed(/unexpected end/, BLOCK);
+  malformed(/names a memory/, [...i64(0), LOAD, 0x40, 0, 64, DROP]);
+});
+
+test('deep nesting and many operands are refused, not crashed on', () => {
+  const deep = Array.from({ length: 200_000 }, () => BLOCK).flat();
+  const bytes = assemble(module_(deep));
+  assert.throws(() => verify(bytes), /constructs open/);
+  const ends = Array.from({ length: 50_000 }, () => END);
+  verify(assemble(module_([...deep.slice(0, 100_000), ...ends])));
+});
