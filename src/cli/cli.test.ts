@@ -286,3 +286,28 @@ async function ownsSpace(tool: Tool): Promise<void> {
   }
   throw new Error('nobody came to own the space');
 }
+
+test('a program exported in the middle of its work goes on in another space, and its output joins up', async (t) => {
+  const tool = new Tool(t);
+  const running = tool.start(['run', programs.queens!, '13']);
+  await running.saw(/ 2: /);
+  running.child.kill('SIGINT');
+  const before = (await running.ended).stdout;
+  const exported = await tool.run('export', 'queens', 'q.perdure');
+  assert.equal(exported.code, 0, exported.stderr);
+  assert.match(exported.stderr, /exported queens to q\.perdure/);
+  const other = ['--space', `${tool.space}-2`];
+  const imported = await tool.run('import', ...other, '--name', 'moved', 'q.perdure');
+  assert.match(imported.stderr, /imported moved \(suspended\); perdure up lets it go on/);
+  const after = await tool.run('up', ...other, '--exit-when-idle', '--quiet');
+  assert.equal(after.code, 0, after.stderr);
+  const whole = await tool.run('run', '--space', `${tool.space}-3`, programs.queens!, '13');
+  assert.equal(before + after.stdout, whole.stdout);
+
+  const bytes = readFileSync(join(tool.folder, 'q.perdure'));
+  bytes[bytes.length >> 1]! ^= 1;
+  writeFileSync(join(tool.folder, 'bad.perdure'), bytes);
+  const damaged = await tool.run('import', 'bad.perdure');
+  assert.equal(damaged.code, 126);
+  assert.match(damaged.stderr, /checksum.*at byte 0x/);
+});

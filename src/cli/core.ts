@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { EnvironmentError } from '../base/errors.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
+import type { CarriedAbout } from './carry.ts';
 import { CoreClients } from './clients.ts';
 import { type Composition, compose, loadProgram } from './compose.ts';
 import { packError } from './failure.ts';
@@ -78,6 +79,7 @@ class CoreThread {
 
   begin(): void {
     this.#operations.begin();
+    if (start.paused) this.#machine.halt();
     port.on('message', (message: ToCore) => this.#take(message));
     post({ kind: 'ready', memory: this.#composition.space.memory });
     this.#machine.wake();
@@ -184,10 +186,10 @@ class CoreThread {
         return operations.export(name, args.keep === true);
       case 'import':
         return operations.import(
-          args.archive as Uint8Array,
-          args.name as string | null,
-          args.dirs as DirGrant[],
+          args.about as CarriedAbout,
+          args.image as Uint8Array,
           args.program as InstalledProgram,
+          args.dirs as DirGrant[],
         );
       case 'checkpoint':
       case 'idle': // being asked makes it be told again

@@ -8,11 +8,14 @@
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { FLAG_ADDRESS } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
 import { CORE_STACK_MIB } from '../base/limits.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
+import { type Carried, packCarried, unpackCarried } from './carry.ts';
 import { unpackError } from './failure.ts';
 import { installProgram } from './install.ts';
 import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from './messages.ts';
+import { checkName } from './request.ts';
 import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
 import type {
   DirGrant,
@@ -38,6 +41,8 @@ export interface HostOptions {
   readonly resume: 'all' | 'detached' | 'none';
   /** Only look: nothing runs, the store is not changed, and another process may own it. */
   readonly readOnly?: boolean;
+  /** No program runs; the space can be changed all the same. */
+  readonly paused?: boolean;
   /** Programs write to and read from this process's standard streams. */
   readonly stdio?: boolean;
   readonly policy?: ReleasePolicy;
@@ -103,6 +108,7 @@ export class Host implements SpaceApi {
       policy: options.policy ?? 'at-least-once',
       checkpointEveryMs: options.checkpointEveryMs ?? 1000,
       stdio: options.stdio ?? false,
+      paused: options.paused ?? false,
       readOnly: options.readOnly ?? false,
     };
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -175,11 +181,18 @@ export class Host implements SpaceApi {
   }
 
   async export(name: string, keep: boolean): Promise<Uint8Array> {
-    return (await this.#ask('export', { name, keep })) as Uint8Array;
+    const { about, image } = (await this.#ask('export', { name, keep })) as Omit<Carried, 'program'>;
+    const installed = this.#space.getProgram(about.program);
+    assert(installed !== undefined, 'the program of a domain is in the store');
+    return packCarried({ about, image, program: installed.original });
   }
 
   async import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary> {
-    return (await this.#ask('import', { archive, name, dirs })) as DomainSummary;
+    const { about, image, program } = unpackCarried(archive);
+    checkName(name ?? about.name);
+    const installed = await this.install(program, () => {});
+    const named = { ...about, name: name ?? about.name };
+    return (await this.#ask('import', { about: named, image, program: installed, dirs })) as DomainSummary;
   }
 
   /** Makes what happened so far durable; the number of the checkpoint that holds it. */

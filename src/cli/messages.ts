@@ -48,6 +48,8 @@ export interface CoreStart {
   readonly checkpointEveryMs: number;
   /** Programs of this host share the standard streams of this process. */
   readonly stdio: boolean;
+  /** No program runs, but the space can be changed. */
+  readonly paused: boolean;
   /** Nothing may change: no program runs, no checkpoint is made. */
   readonly readOnly: boolean;
 }

@@ -21,7 +21,8 @@ async function openSpace(parsed: Parsed, access: 'read' | 'write' | 'create'): P
   const folder = spaceFolder(parsed);
   const remote = await RemoteSpace.connect(folder);
   if (remote !== undefined) return remote;
-  return Host.open({ folder, create: access === 'create', resume: 'none', readOnly: access === 'read' });
+  const readOnly = access === 'read';
+  return Host.open({ folder, create: access === 'create', resume: 'none', readOnly, paused: true });
 }
 
 async function withSpace<T>(

@@ -11,9 +11,11 @@ import type { LoadedModule } from '../kernel/program.ts';
 import { type Grant, homeName, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram } from './compose.ts';
 import { removeFromTree } from './homefiles.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
+import { decodePlain, encodePlain } from './plain.ts';
 import {
   type DirGrant,
   type DomainState,
@@ -97,7 +99,7 @@ export class Operations {
 
   #stateOf(status: DomainStatus): DomainState {
     if (status.state === 'exited') return 'exited';
-    if (status.state === 'stopped' || this.#start.readOnly) return 'suspended';
+    if (status.state === 'stopped' || this.#start.readOnly || this.#start.paused) return 'suspended';
     return status.state === 'blocked' ? 'waiting' : 'running';
   }
 
@@ -318,18 +320,47 @@ export class Operations {
     });
   }
 
-  /** A domain as one file. */
-  export(_name: string, _keep: boolean): Uint8Array {
-    throw new EnvironmentError('later', 'export comes with the archive');
+  /** A domain's image, encoded, and what it is. Without `keep` it stays suspended here. */
+  export(name: string, keep: boolean): { about: CarriedAbout; image: Uint8Array } {
+    const { kernel } = this.#c;
+    const id = this.find(name);
+    const image = Buffer.concat([...encodePlain(kernel.exportDomain(id))]);
+    if (!keep) kernel.stop(id);
+    const { program, arguments: args } = this.summary(id);
+    return {
+      about: { kind: 'perdure domain', version: CARRIED_VERSION, name, program, arguments: args },
+      image,
+    };
   }
 
+  /** Makes a domain of what `export` gave, perhaps elsewhere. It goes on where programs run. */
   import(
-    _archive: Uint8Array,
-    _name: string | null,
-    _dirs: readonly DirGrant[],
-    _program: InstalledProgram,
+    about: CarriedAbout,
+    encoded: Uint8Array,
+    installed: InstalledProgram,
+    dirs: readonly DirGrant[],
   ): DomainSummary {
-    throw new EnvironmentError('later', 'import comes with the archive');
+    const { kernel, console, folders, wasi } = this.#c;
+    const name = this.#freeName(about.name, true);
+    // The kernel checks it field by field.
+    const image = decodePlain(encoded) as Parameters<typeof kernel.importDomain>[0];
+    const id = kernel.importDomain(image, this.#program(installed), name);
+    try {
+      if (!console.open(id, name, { detached: true })) throw new SpaceFullError(0);
+      const state = kernel.status(id).personalityState;
+      for (const { host, guest, readOnly } of dirs) {
+        const grant = { kind: 'host', id: folders.grant(id, host, readOnly).id, guest, readOnly } as const;
+        if (state === 0 || !wasi.grantAgain(state, grant)) {
+          throw new EnvironmentError('no-such-folder', `${name} had no folder ${guest} of the host`);
+        }
+      }
+    } catch (error) {
+      this.#forget(id);
+      throw explained(error, name);
+    }
+    kernel.resume(id);
+    this.#arguments.set(id, about.arguments);
+    return this.summary(id);
   }
 
   /** Whether anything is left that could go on, deadlines aside: by itself or by what comes in. */
