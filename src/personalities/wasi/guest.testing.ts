@@ -38,6 +38,9 @@ export const MEMORY_BYTES = MEMORY_FRAMES * FRAME_BYTES;
 /** Where `Guest` puts what it passes; results come below. */
 const HEAP_START = 4096;
 
+/** Calls that take two paths, which may lie over each other; each is copied once. */
+const TWO_PATHS = ['path_link', 'path_rename', 'path_symlink'];
+
 type Argument = number | bigint;
 
 export class Guest {
@@ -51,6 +54,7 @@ export class Guest {
   module = 'wasi_snapshot_preview1';
   /** Ranges of guest memory the running call has read, to find bytes read twice. */
   readonly #reads: [from: number, to: number][] = [];
+  #readsOnce = true;
   readonly #region: number;
   readonly #stored = new Map<number, Uint8Array>();
   #scratch: bigint[] = new Array<bigint>(SCRATCH_WORDS).fill(0n);
@@ -107,6 +111,7 @@ export class Guest {
     const call = this.wasi.resolve(this.module, name);
     assert.ok(call, name);
     this.#reads.length = 0;
+    this.#readsOnce = !TWO_PATHS.includes(name);
     try {
       const result = (call as (caller: Caller, ...args: Argument[]) => number)(this.#caller(), ...args);
       this.#scratch.fill(0n);
@@ -240,7 +245,7 @@ export class Guest {
     const get = <T>(pointer: number, bytes: number, none: T, read: (at: number) => T): T => {
       const at = range(pointer, bytes);
       if (at < 0) return none;
-      for (const [from, to] of guest.#reads) {
+      for (const [from, to] of guest.#readsOnce ? guest.#reads : []) {
         assert.ok(pointer + bytes <= from || pointer >= to, 'a call reads each byte of guest memory once');
       }
       guest.#reads.push([pointer, pointer + bytes]);
