@@ -1,8 +1,11 @@
 /**
- * Runs the WebAssembly test suite on plain V8, or only the scripts named, and prints what fails:
+ * Runs the WebAssembly test suite, or only the scripts named, and prints what fails: on plain V8, in Perdure's space
+ * (`--engine perdure`), or there with an unwind at every safepoint (`--engine unwind`).
  *
- *   node conformance/main.ts [SCRIPT...]
+ *   node conformance/main.ts [--engine v8|perdure|unwind] [SCRIPT...]
  */
+
+import { perdureEngine } from './perdure.ts';
 import { NO_SUITE, runSuite, suiteFolder, summary } from './suite.ts';
 import { v8Engine } from './v8.ts';
 
@@ -11,8 +14,9 @@ if (!folder) {
   process.stderr.write(`${NO_SUITE}\n`);
   process.exitCode = 2;
 } else {
-  const engine = v8Engine();
   const only = process.argv.slice(2);
+  const which = only[0] === '--engine' ? only.splice(0, 2)[1] : 'v8';
+  const engine = which === 'v8' ? v8Engine() : perdureEngine(which === 'unwind');
   const total = await runSuite(
     engine,
     folder,

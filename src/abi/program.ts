@@ -61,6 +61,8 @@ export interface ProgramInfo {
   localName(functionIndex: number, local: number): string | undefined;
   /** Function index of an exported function, -1 where no function has that export name. */
   exportedFunction(name: string): number;
+  /** Memory index of an exported memory, -1 where no memory has that export name. */
+  exportedMemory(name: string): number;
   /** Function index of the start function, -1 where there is none. */
   readonly startFunction: number;
   /** Offset of the first instruction of a function, 0 for an imported one. */

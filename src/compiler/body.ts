@@ -77,8 +77,11 @@ export class FlatBody {
     this.#cursor = new InstructionCursor(bytes);
   }
 
-  /** Lays out the body [start, end) of `bytes`. `suspend`: number its safepoints. */
-  load(start: number, end: number, suspend: boolean): void {
+  /**
+   * Lays out the body [start, end) of `bytes`. `suspend`: number its safepoints. `entered`: it may be begun from a
+   * saved frame (it is exported, or the start function), so where it has safepoints its entry is one of them.
+   */
+  load(start: number, end: number, suspend: boolean, entered: boolean): void {
     this.count = 0;
     this.calls = false;
     this.memories = 0;
@@ -102,7 +105,7 @@ export class FlatBody {
       this.#append(cursor);
       if (isTerminator(op)) dead = 0;
     }
-    this.#number(suspend);
+    this.#number(suspend, entered);
   }
 
   #append(cursor: InstructionCursor): void {
@@ -173,17 +176,17 @@ export class FlatBody {
   }
 
   /** Numbers the sites in order and tells each block which lie inside. */
-  #number(suspend: boolean): void {
+  #number(suspend: boolean, entered: boolean): void {
     let sites = 0;
     let loops = 0;
+    let others = false;
     for (let i = 0; i < this.count; i++) {
       const op = this.op[i]!;
-      if (isCall(op)) {
-        this.calls = true;
-      }
+      if (isCall(op)) this.calls = true;
+      else if (isSiteOp(op) || (op === OP.loop && (this.flags[i]! & TARGETED) !== 0)) others = true;
     }
     const firstLoop = this.op[0] === OP.loop && (this.flags[0]! & TARGETED) !== 0;
-    this.entryPoll = suspend && this.calls && !firstLoop;
+    this.entryPoll = suspend && (this.calls || (entered && others)) && !firstLoop;
     if (this.entryPoll) sites = 1;
     for (let i = 0; i < this.count; i++) {
       const op = this.op[i]!;

@@ -45,7 +45,7 @@ import {
   type Module,
 } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { FUNCREF, type ValueType } from '../wasm/types.ts';
+import { EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
 import { FlatBody } from './body.ts';
 import { Emitter } from './emitter.ts';
 import type { Helpers } from './frames.ts';
@@ -92,7 +92,8 @@ export class Program {
     // The number of resume functions is not known yet; helpers are called by code emitted before them, so their
     // indices must be: the resume functions come last but for the parts, at places counted in advance.
     const parts = plan.resumeStart + resumeCount(this);
-    this.helpers = { functionOf: parts + 3, saveExn: parts + 4, loadExn: parts + 5 };
+    const exceptions = parts + 3 + (plan.usesRefs ? 1 : 0);
+    this.helpers = { functionOf: parts + 3, saveExn: exceptions, loadExn: exceptions + 1 };
     this.body = new FlatBody(bytes);
     this.emitter = new Emitter(plan);
     this.#compiler = new FunctionCompiler(this.emitter, this.body, this.#liveness, this.helpers);
@@ -113,7 +114,7 @@ export class Program {
   quick(defined: number): FunctionCompiler {
     const { start, end } = this.module.codes[defined]!;
     const input = this.input(defined);
-    this.body.load(start, end, this.plan.options.suspend);
+    this.body.load(start, end, this.plan.options.suspend, this.plan.entries.has(input.index));
     this.#liveness.run(this.body, input.locals.length, this.plan.memories.length);
     this.#compiler.quick(input);
     return this.#compiler;
@@ -128,7 +129,7 @@ function resumeCount(program: Program): number {
   for (let i = 0; i < plan.importedFunctions; i++) plan.resumed.push(i);
   module.codes.forEach((code, i) => {
     const index = plan.importedFunctions + i;
-    body.load(code.start, code.end, true);
+    body.load(code.start, code.end, true, plan.entries.has(index));
     if (body.hasSites || plan.entries.has(index)) plan.resumed.push(index);
   });
   return plan.resumed.length;
@@ -208,31 +209,16 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
 function addHelpers(program: Program, add: (type: number, f: ReturnType<Emitter['finish']>) => void): void {
   const { plan, emitter: e } = program;
   if (!plan.options.suspend) return;
-  const exceptions = plan.tags.length > 0;
-  if (plan.usesRefs || exceptions) {
-    if (plan.usesRefs) emitFunctionOf(e);
-    else e.begin([], 0);
-    add(plan.usesRefs ? plan.typeIndex([0x7f], [FUNCREF]) : plan.typeIndex([], []), e.finish());
+  if (plan.usesRefs) {
+    emitFunctionOf(e);
+    add(plan.typeIndex([I32], [FUNCREF]), e.finish());
   }
-  if (exceptions || mentionsExn(program)) {
-    if (!(plan.usesRefs || exceptions)) {
-      e.begin([], 0);
-      add(plan.typeIndex([], []), e.finish());
-    }
+  if (plan.usesExceptions) {
     emitSaveExn(e);
-    add(plan.typeIndex([0x69], []), e.finish());
+    add(plan.typeIndex([EXNREF], []), e.finish());
     emitLoadExn(e);
-    add(plan.typeIndex([], [0x69]), e.finish());
+    add(plan.typeIndex([], [EXNREF]), e.finish());
   }
-}
-
-/** Some function has an exnref among its types or locals. */
-function mentionsExn(program: Program): boolean {
-  const { module } = program;
-  return (
-    module.types.some((t) => t.params.includes(0x69) || t.results.includes(0x69)) ||
-    module.codes.some((c) => c.locals.some((run) => run.type === 0x69))
-  );
 }
 
 /** V8's reason, with its offset, as an error of ours. */

@@ -90,6 +90,10 @@ class Info implements ProgramInfo {
     return this.#program.module.exports.find((e) => e.kind === 'func' && e.name === name)?.index ?? -1;
   }
 
+  exportedMemory(name: string): number {
+    return this.#program.module.exports.find((e) => e.kind === 'memory' && e.name === name)?.index ?? -1;
+  }
+
   firstInstruction(functionIndex: number): number {
     const defined = functionIndex - this.importedFunctionCount;
     if (defined < 0) return 0;

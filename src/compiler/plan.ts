@@ -28,6 +28,8 @@ import {
   type ValueType,
 } from '../wasm/types.ts';
 
+import type { ScanFacts } from './scan.ts';
+
 export interface CompileOptions {
   /** Rewrite memory accesses into the space. Off only to measure. */
   isolate: boolean;
@@ -82,16 +84,13 @@ export class Plan {
   readonly elementFlags: number;
   readonly controlBytes: number;
   readonly usesRefs: boolean;
+  readonly usesExceptions: boolean;
   readonly tablesChange: boolean;
   /** Functions of the program that can be called from outside: exported ones, and the start function. */
   readonly entries: ReadonlySet<number>;
 
   /** `facts`: what a scan of the code found; see `scan.ts`. */
-  constructor(
-    module: Module,
-    options: CompileOptions,
-    facts: { templates: TemplateEvidence[]; usesRefs: boolean; tablesChange: boolean },
-  ) {
+  constructor(module: Module, options: CompileOptions, facts: ScanFacts) {
     this.module = module;
     this.options = options;
     this.types = [...module.types];
@@ -108,6 +107,7 @@ export class Plan {
     ]);
     this.tablesChange = facts.tablesChange;
     this.usesRefs = facts.usesRefs || facts.tablesChange;
+    this.usesExceptions = facts.usesExceptions;
     this.templates = facts.templates;
     // Masks and trailers of all frames lie in a data segment of ours, behind the program's.
     if (options.suspend) this.templates.push({ kind: 'frame', a: 0, b: module.datas.length });

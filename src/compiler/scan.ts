@@ -3,14 +3,17 @@
  * functions are values in it, whether its tables change while it runs.
  */
 import type { TemplateEvidence } from '../abi/evidence.ts';
-import { InstructionCursor } from '../wasm/instructions.ts';
+import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';
 import type { Module } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { FUNCREF, type FuncType } from '../wasm/types.ts';
+import { EXNREF, FUNCREF, type FuncType } from '../wasm/types.ts';
 
 export interface ScanFacts {
   templates: TemplateEvidence[];
+  /** References to functions are values somewhere. */
   usesRefs: boolean;
+  /** Exceptions are values somewhere. */
+  usesExceptions: boolean;
   tablesChange: boolean;
 }
 
@@ -24,11 +27,17 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
   });
   const mentions = (type: FuncType): boolean =>
     type.params.includes(FUNCREF) || type.results.includes(FUNCREF);
-  let usesRefs = module.types.some(mentions) || module.globals.some((g) => g.type === FUNCREF && g.mutable);
+  const globals = [
+    ...module.imports.flatMap((i) => (i.kind === 'global' ? [i.global] : [])),
+    ...module.globals,
+  ];
+  let usesRefs = module.types.some(mentions) || globals.some((g) => g.type === FUNCREF && g.mutable);
+  let usesExceptions = module.types.some((t) => t.params.includes(EXNREF) || t.results.includes(EXNREF));
   let tablesChange = false;
   const cursor = new InstructionCursor(bytes);
   for (const code of module.codes) {
     if (code.locals.some((run) => run.type === FUNCREF)) usesRefs = true;
+    if (code.locals.some((run) => run.type === EXNREF)) usesExceptions = true;
     cursor.reset(code.start, code.end);
     while (cursor.next()) {
       switch (cursor.op) {
@@ -48,6 +57,15 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
         case OP.table_grow:
           tablesChange = true;
           break;
+        case OP.try_table:
+          for (let i = 0; i < cursor.catchCount; i++) {
+            const { kind } = cursor.catches[i]!;
+            if (kind === CATCH_REF || kind === CATCH_ALL_REF) usesExceptions = true;
+          }
+          break;
+        case OP.ref_null:
+          if (cursor.imm0 === EXNREF) usesExceptions = true;
+          break;
         case OP.ref_func:
         case OP.table_get:
           usesRefs = true;
@@ -57,5 +75,5 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
   }
   // A table that comes from outside may change behind the program's back.
   if (module.imports.some((i) => i.kind === 'table')) tablesChange = true;
-  return { templates: [...templates.values()], usesRefs, tablesChange };
+  return { templates: [...templates.values()], usesRefs, usesExceptions, tablesChange };
 }

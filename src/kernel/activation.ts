@@ -27,6 +27,7 @@ import {
   type RawValue,
   readFrame,
   readFrameValues,
+  V128,
 } from './frames.ts';
 import type { Instance } from './instance.ts';
 import { growStack } from './memory.ts';
@@ -72,7 +73,9 @@ export function readResults(domain: Domain, functionIndex: number): RawValue[] {
   }
   return domain.module.info.functionShape(functionIndex).results.map((type, i) => {
     const at = domain.region + RESULTS_OFFSET + VALUE_BYTES * i;
-    return { type, low: view.getBigUint64(at, true), high: view.getBigUint64(at + 8, true) };
+    // What lies behind a narrower value is left over from another.
+    const high = type === V128 ? view.getBigUint64(at + 8, true) : 0n;
+    return { type, low: view.getBigUint64(at, true), high };
   });
 }
 
