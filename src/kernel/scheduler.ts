@@ -9,11 +9,21 @@ interface Sleeper {
   domain: Domain;
 }
 
+/** Least length of the heap at which it is swept. */
+const SWEEP_FIRST = 1024;
+
 export class Scheduler {
+  /** For tests: entries in the heap. */
+  get sleeperCount(): number {
+    return this.#sleepers.length;
+  }
+
   #ready: Domain[] = [];
   #head = 0;
   /** A binary heap by deadline. Entries of domains that went on meanwhile are dropped when they come up. */
-  readonly #sleepers: Sleeper[] = [];
+  #sleepers: Sleeper[] = [];
+  /** When the heap is this long, entries that mean nothing any more are thrown out. */
+  #sweepAt = SWEEP_FIRST;
 
   /** Puts the domain at the end of the queue. */
   enqueue(domain: Domain): void {
@@ -42,14 +52,32 @@ export class Scheduler {
   sleep(domain: Domain): void {
     const { deadline } = domain;
     if (deadline === NO_DEADLINE) return;
+    if (this.#sleepers.length >= this.#sweepAt) this.#sweep();
+    this.#push({ deadline, domain });
+  }
+
+  #push(sleeper: Sleeper): void {
     const heap = this.#sleepers;
-    let i = heap.push({ deadline, domain }) - 1;
+    let i = heap.push(sleeper) - 1;
     while (i > 0) {
       const parent = (i - 1) >> 1;
-      if ((heap[parent] as Sleeper).deadline <= deadline) break;
+      if ((heap[parent] as Sleeper).deadline <= sleeper.deadline) break;
       this.#swap(i, parent);
       i = parent;
     }
+  }
+
+  /** A domain that is woken and waits again, over and over, leaves an entry each time: keeps one for each. */
+  #sweep(): void {
+    const valid = new Map<Domain, Sleeper>();
+    for (const sleeper of this.#sleepers) if (this.#means(sleeper)) valid.set(sleeper.domain, sleeper);
+    this.#sleepers = [];
+    for (const sleeper of valid.values()) this.#push(sleeper);
+    this.#sweepAt = Math.max(SWEEP_FIRST, 2 * this.#sleepers.length);
+  }
+
+  #means({ domain, deadline }: Sleeper): boolean {
+    return domain.alive && domain.state === STATE.blocked && domain.deadline === deadline;
   }
 
   /** Domains whose deadline is not after `now`. */
@@ -69,8 +97,7 @@ export class Scheduler {
     for (;;) {
       const first = this.#sleepers[0];
       if (first === undefined) return null;
-      const { domain, deadline } = first;
-      if (domain.alive && domain.state === STATE.blocked && domain.deadline === deadline) return first;
+      if (this.#means(first)) return first;
       this.#pop();
     }
   }
