@@ -54,6 +54,9 @@ export interface SpawnOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Folders of the host. `host` is a path of this process, `guest` an absolute one of the program. */
   readonly dirs?: readonly DirGrant[];
+  /** Addresses (`HOST:PORT`, `unix:PATH`) of sockets it is given: listening ones, then connected ones. */
+  readonly listen?: readonly string[];
+  readonly connect?: readonly string[];
   /** Most memory, bytes. Default 1 GiB. */
   readonly memoryLimitBytes?: number;
   /** Most processor time, ms. Default no limit. */
@@ -133,6 +136,8 @@ export class Space implements AsyncDisposable {
         arguments: options.arguments ?? [name],
         environment: Object.entries(options.environment ?? {}).map(([key, value]) => `${key}=${value}`),
         dirs: (options.dirs ?? []).map((dir) => ({ ...dir, host: resolve(dir.host) })),
+        listen: options.listen ?? [],
+        connect: options.connect ?? [],
         memoryLimitBytes: options.memoryLimitBytes ?? null,
         cpuLimitMs: options.cpuLimitMs ?? null,
         detached: options.detached ?? false,

@@ -81,6 +81,18 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
       { name: 'memory', short: 'm', value: 'SIZE', help: 'the most memory it may have, such as 256M (1G)' },
       { name: 'cpu', value: 'TIME', help: 'the most processor time it may use, such as 500ms, 10s, 2m' },
+      {
+        name: 'listen',
+        value: 'ADDRESS',
+        multiple: true,
+        help: 'give it a socket that listens at HOST:PORT or unix:PATH, as the first descriptor after its folders',
+      },
+      {
+        name: 'connect',
+        value: 'ADDRESS',
+        multiple: true,
+        help: 'give it a socket that is connected to ADDRESS, after those that listen',
+      },
       { name: 'detach', short: 'd', help: 'leave it running in the background' },
       { name: 'volatile', help: 'do not keep it: it ends with the process that hosts it' },
       { name: 'trap-unknown-imports', help: 'let unknown imports in; calling one ends the program' },

@@ -56,6 +56,8 @@ class CoreThread {
   readonly #machine: Machine;
   readonly #clients: CoreClients;
 
+  #making: Promise<void> = Promise.resolve();
+
   constructor() {
     const programs = new Map(start.programs.map((installed) => [installed.hash, loadProgram(installed)]));
     this.#composition = compose(start, {
@@ -144,15 +146,30 @@ class CoreThread {
       );
       return;
     }
+    // New domains are made one after the other: their numbers are known before they are there.
+    const making = op === 'spawn' || op === 'import';
+    if (making) this.#making = this.#making.then(() => this.#perform(id, op, args));
+    else void this.#perform(id, op, args);
+  }
+
+  async #perform(id: number, op: string, args: Record<string, unknown>): Promise<void> {
     try {
-      const value = this.#do(op, args);
+      const done = this.#do(op, args);
+      const value = done instanceof Promise ? await done : done;
       if (['list', 'inspect', 'idle'].includes(op)) post({ kind: 'answer', id, value });
       else
         this.#machine.whenDurable((seq) =>
           post({ kind: 'answer', id, value: op === 'checkpoint' ? seq : value }),
         );
     } catch (error) {
-      post({ kind: 'answer', id, error: packError(error) });
+      const failure = packError(error);
+      post({ kind: 'answer', id, error: failure });
+      // After a bug nothing here can be trusted: the space goes on from its last checkpoint instead.
+      if (failure.kind === 'bug') {
+        setImmediate(() => {
+          throw error;
+        });
+      }
     }
   }
 

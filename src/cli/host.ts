@@ -114,6 +114,8 @@ export class Host implements SpaceApi {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const worker = new Worker(new URL(`./core.${extension}`, import.meta.url), {
       workerData: start,
+      // Drivers close what they open; some of it Node's own streams close, which its bookkeeping does not see.
+      trackUnmanagedFds: false,
       resourceLimits: { stackSizeMb: CORE_STACK_MIB, maxOldGenerationSizeMb: 4096 },
       transferList: space.chunks.map((chunk) => chunk.data.buffer as ArrayBuffer),
     });

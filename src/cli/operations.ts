@@ -3,6 +3,7 @@
  * answer waits for the checkpoint that holds what it did (`core.ts` sees to that).
  */
 import { EnvironmentError } from '../base/errors.ts';
+import { parseAddress } from '../drivers/address.ts';
 import type { InputFlow } from '../drivers/input.ts';
 import { openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
@@ -122,9 +123,9 @@ export class Operations {
     return { id, name, exitCode: exitCode ?? 0, reason };
   }
 
-  /** Makes a domain of a program and starts it. */
-  spawn(request: RunRequest, installed: InstalledProgram, foreground: boolean): DomainSummary {
-    const { kernel, console, wasi, folders } = this.#c;
+  /** Makes a domain of a program and starts it. Only one at a time: others must wait for the promise. */
+  async spawn(request: RunRequest, installed: InstalledProgram, foreground: boolean): Promise<DomainSummary> {
+    const { kernel, console, wasi, folders, network } = this.#c;
     const name = this.#freeName(request.name, request.exact);
     const module = this.#program(installed);
     if (module.info.exportedFunction('_start') < 0) {
@@ -136,7 +137,7 @@ export class Operations {
     }
     const id = Superblock.fields.nextDomain.get(this.#c.space, SUPERBLOCK_ADDRESS);
     try {
-      const grants = this.#grants(id, name, request.dirs);
+      const grants = [...this.#grants(id, name, request.dirs), ...(await this.#sockets(id, request))];
       const { arguments: args, environment: env } = request;
       kernel.createDomain({
         name,
@@ -154,6 +155,7 @@ export class Operations {
       if (kernel.ids().includes(id)) kernel.remove(id);
       console.remove(id);
       folders.forget(id);
+      network.forget(id);
       throw explained(error, name);
     }
     this.#arguments.set(id, request.arguments);
@@ -198,6 +200,18 @@ export class Operations {
     }));
     // Its own folder is the root of what it sees, unless a folder of the host is to be that.
     return dirs.some((dir) => dir.guest === '/') ? grants : [homeOf(name), ...grants];
+  }
+
+  async #sockets(id: number, request: RunRequest): Promise<Grant[]> {
+    const { network } = this.#c;
+    const grants: Grant[] = [];
+    for (const text of request.listen) {
+      grants.push({ kind: 'listener', id: (await network.listen(id, parseAddress(text)!)).id });
+    }
+    for (const text of request.connect) {
+      grants.push({ kind: 'socket', id: (await network.connect(id, parseAddress(text)!)).id });
+    }
+    return grants;
   }
 
   /** Lets suspended domains go on. */
@@ -365,11 +379,11 @@ export class Operations {
 
   /** Whether anything is left that could go on, deadlines aside: by itself or by what comes in. */
   alive(): boolean {
-    const { kernel, console } = this.#c;
+    const { kernel, console, network } = this.#c;
     return kernel.ids().some((id) => {
       const { state } = kernel.status(id);
       if (state === 'exited' || state === 'stopped' || state === 'created') return false;
-      return state !== 'blocked' || console.hasInput(id);
+      return state !== 'blocked' || console.hasInput(id) || network.has(id);
     });
   }
 }

@@ -33,6 +33,8 @@ test('options become a request, with the name taken from the file', () => {
     arguments: ['My Program.wasm', '-a', 'b c'],
     environment: ['A=1=2', 'PERDURE_TEST_PASSED=on'],
     dirs: [],
+    listen: [],
+    connect: [],
     memoryLimitBytes: 64 << 20,
     cpuLimitMs: 2000,
     detached: false,
@@ -102,7 +104,11 @@ test('files that are no program are refused with what they are', (t) => {
   );
 });
 
-test('limits that make no sense are refused', () => {
+test('limits and addresses that make no sense are refused', () => {
+  assert.match(
+    refusal(() => runRequest(parse(['run', '--listen', 'here', 'p']))),
+    /is not an address/,
+  );
   assert.match(
     refusal(() => runRequest(parse(['run', '--memory', '1K', 'p']))),
     /less than one page/,

@@ -6,6 +6,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { EnvironmentError } from '../base/errors.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES, MODULE_MAX_BYTES } from '../base/limits.ts';
+import { parseAddress } from '../drivers/address.ts';
 import type { Parsed } from './args.ts';
 import type { DirGrant, RunRequest } from './types.ts';
 import { parseSize, parseTime, showSize } from './units.ts';
@@ -31,6 +32,8 @@ export function runRequest(parsed: Parsed): RunRequest {
     arguments: [basename(program!), ...rest],
     environment: (parsed.lists.get('env') ?? []).flatMap(environmentEntry),
     dirs: (parsed.lists.get('dir') ?? []).map(parseDir),
+    listen: (parsed.lists.get('listen') ?? []).map((text) => checkAddress(text, 'listen')),
+    connect: (parsed.lists.get('connect') ?? []).map((text) => checkAddress(text, 'connect')),
     memoryLimitBytes,
     cpuLimitMs: cpu === undefined ? null : parseTime(cpu, 'cpu'),
     detached: parsed.flags.has('detach'),
@@ -67,6 +70,19 @@ function environmentEntry(text: string): string[] {
   if (equals > 0) return [text];
   const mine = process.env[text];
   return mine === undefined ? [] : [`${text}=${mine}`];
+}
+
+/** An address of a socket, made absolute where it is a path. */
+function checkAddress(text: string, option: string): string {
+  const address = parseAddress(text);
+  if (address === undefined) {
+    throw new EnvironmentError(
+      'usage',
+      `--${option}: "${text}" is not an address`,
+      'write it like 127.0.0.1:8080 or unix:PATH',
+    );
+  }
+  return 'path' in address ? `unix:${resolve(address.path)}` : text;
 }
 
 /** `HOST::GUEST[:ro]`; the host's folder must be there. */

@@ -48,6 +48,9 @@ export interface RunRequest {
   readonly arguments: readonly string[];
   readonly environment: readonly string[];
   readonly dirs: readonly DirGrant[];
+  /** Addresses (`HOST:PORT` or `unix:PATH`) of listening and of connected sockets it gets, in this order. */
+  readonly listen: readonly string[];
+  readonly connect: readonly string[];
   readonly memoryLimitBytes: number | null;
   readonly cpuLimitMs: number | null;
   readonly detached: boolean;

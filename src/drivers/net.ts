@@ -101,6 +101,12 @@ export class Network implements Driver {
     }
   }
 
+  /** Whether the domain has a socket: something may come in for it. */
+  has(domain: number): boolean {
+    for (const record of this.#records.values()) if (record.u64(FIELD.domain) === domain) return true;
+    return false;
+  }
+
   /** After a restart: volatile domains are gone, and their sockets with them. */
   keepOnly(domains: ReadonlySet<number>): void {
     const known = new Set([...this.#records.values()].map((record) => record.u64(FIELD.domain)));
