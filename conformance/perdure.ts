@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import type { FunctionShape } from '../src/abi/program.ts';
 import { EnvironmentError, MalformedError, RefusedError } from '../src/base/errors.ts';
-import { compile, FULL, programInfo } from '../src/compiler/index.ts';
+import { compile, FULL, programInfo, trapKind } from '../src/compiler/index.ts';
 import type { Caller, ImportValue, Personality, SystemCall } from '../src/kernel/index.ts';
 import {
   Kernel,
@@ -41,7 +41,7 @@ import { fromRaw, globalValue, toRaw } from './v8.ts';
 const TRAPS: readonly (readonly [RegExp, TrapKind])[] = [
   [/^unreachable/, 'unreachable'],
   [/out of bounds memory access/, 'memory'],
-  [/undefined element|out of bounds table access/, 'table'],
+  [/undefined element|out of bounds table access|table index is out of bounds/, 'table'],
   [/indirect call type mismatch|uninitialized element/, 'indirect'],
   [/null/, 'null'],
   [/integer divide by zero/, 'divide'],
@@ -79,7 +79,7 @@ class Linker implements Personality {
         return call(...args);
       } catch (error) {
         if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError)
-          return caller.trap(error.message);
+          return caller.trap(trapKind(error.message));
         throw error;
       }
     };

@@ -61,7 +61,10 @@ export const SYSTEM = {
 
 /** The program's own exports carry this prefix, so that none can be mistaken for the system's. */
 export const GUEST_EXPORT = 'g:';
-/** Exports for the kernel. `limit`, `base` and `table` are followed by a number. */
+/**
+ * Exports for the kernel. `limit`, `base` and `table` are followed by a number; `result`, the globals in which results
+ * of reference type lie, by the type's code, a colon and the number of the result.
+ */
 export const EXPORT = {
   hdr: 'k:hdr',
   limit: 'k:limit',
@@ -69,6 +72,7 @@ export const EXPORT = {
   table: 'k:table',
   resume: 'k:resume',
   refs: 'k:refs',
+  result: 'k:result',
   init: 'k:init',
   save: 'k:save',
   restore: 'k:restore',

@@ -424,6 +424,9 @@ function exportsOf(program: Program, evidence: Evidence): Export[] {
   });
   list.push({ name: EXPORT.resume, kind: 'table', index: plan.resumeTable });
   if (plan.usesRefs) list.push({ name: EXPORT.refs, kind: 'table', index: plan.refsTable });
+  for (const [key, index] of plan.hiddenGlobals) {
+    if (!key.startsWith(`${EXNREF}:`)) list.push({ name: EXPORT.result + key, kind: 'global', index });
+  }
   if (plan.tablesChange) {
     plan.tables.forEach((table, i) => {
       if (table.element !== 0x69) list.push({ name: EXPORT.table + i, kind: 'table', index: i });

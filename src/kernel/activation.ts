@@ -14,6 +14,7 @@ import {
   RESUME_THROW,
   VALUE_BYTES,
 } from '../abi/layout.ts';
+import { EXPORT } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Core } from './core.ts';
@@ -65,18 +66,24 @@ export function pushEntry(domain: Domain, functionIndex: number, args: readonly 
  */
 export function readResults(domain: Domain, functionIndex: number): RawValue[] {
   const { view } = domain.space;
-  if (domain.carriesReferences) {
-    throw new EnvironmentError(
-      'reference-result',
-      `${domain.name}: its result is a reference that cannot be told`,
-    );
-  }
   return domain.module.info.functionShape(functionIndex).results.map((type, i) => {
+    if (isReference(type) && domain.carriesReferences) return referenceResult(domain, type, i);
     const at = domain.region + RESULTS_OFFSET + VALUE_BYTES * i;
     // What lies behind a narrower value is left over from another.
     const high = type === V128 ? view.getBigUint64(at + 8, true) : 0n;
     return { type, low: view.getBigUint64(at, true), high };
   });
+}
+
+/** A reference among the results: the instance keeps it in a global, as it keeps it between two frames. */
+function referenceResult(domain: Domain, type: number, i: number): RawValue {
+  const global = domain.instance?.exports[`${EXPORT.result}${type}:${i}`] as WebAssembly.Global | undefined;
+  const kept = global === undefined ? null : toReference(domain, type, global.value);
+  if (kept !== null) return kept;
+  throw new EnvironmentError(
+    'reference-result',
+    `${domain.name}: its result is a reference that cannot be told`,
+  );
 }
 
 /** Runs `domain` (which has an instance) until it returns, pauses, blocks or ends. */

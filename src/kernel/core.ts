@@ -74,6 +74,8 @@ export class Core {
   /** What to throw into the program when a system call threw `error`. */
   translate(error: unknown): unknown {
     if (error === this.unwind) return error;
+    // A program's own exception, from another program that an embedder linked to it: it goes on through the caller.
+    if (error instanceof WebAssembly.Exception) return error;
     const domain = this.caller();
     if (error instanceof SpaceFullError) {
       domain.ending ??= { end: END.limit, code: 0, reason: error.message };

@@ -192,7 +192,8 @@ function checkExports(m: Decoded, evidence: Evidence): void {
       owed.delete(name);
       continue;
     }
-    demand(name.startsWith(GUEST_EXPORT), `export "${name}"`, at);
+    const free = name.startsWith(EXPORT.result) && kind === GLOBAL; // a global as free as the program's own
+    demand(free || name.startsWith(GUEST_EXPORT), `export "${name}"`, at);
     const { wrappers, resume, programTables, systemGlobals } = evidence;
     const own =
       (kind === FUNC && index >= wrappers.start && index < resume.start) ||
