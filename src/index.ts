@@ -17,7 +17,14 @@
 import { resolve } from 'node:path';
 import { EnvironmentError } from './base/errors.ts';
 import { type Attachment, Host } from './cli/host.ts';
-import type { DirGrant, DomainSummary, ExitReport, Inspection, RemoveOptions } from './cli/types.ts';
+import type {
+  DirGrant,
+  DomainSummary,
+  ExitReport,
+  FilesReport,
+  Inspection,
+  RemoveOptions,
+} from './cli/types.ts';
 
 export { EnvironmentError, MalformedError, RefusedError, UnsupportedError } from './base/errors.ts';
 export type {
@@ -25,6 +32,7 @@ export type {
   DomainState,
   DomainSummary,
   ExitReport,
+  FilesReport,
   FrameReport,
   Inspection,
   RemoveOptions,
@@ -275,6 +283,11 @@ export class Domain {
   /** State, memory and call stack, in terms of the program as it was shipped. */
   inspect(): Promise<Inspection> {
     return this.#host.inspect(this.name);
+  }
+
+  /** What lies at a path of its own folder: a file's bytes, or a folder's entries. */
+  files(path = '/'): Promise<FilesReport> {
+    return this.#host.files(this.name, path);
   }
 
   /** Holds it where it is until `resume`. */

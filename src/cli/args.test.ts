@@ -98,7 +98,7 @@ test('every command has help that names each of its options and fits the screen'
 test('every example in the help is accepted by the parser', () => {
   for (const command of COMMANDS) {
     for (const [line] of command.examples) {
-      const first = line.split(/ \||&&|\)/)[0]!.replace(/^source <\(/, '');
+      const first = line.split(/ \|| >|&&|\)/)[0]!.replace(/^source <\(/, '');
       assert.equal(parse(first.trim().split(' ').slice(1)).command.name, command.name);
     }
   }

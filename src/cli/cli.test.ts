@@ -1,12 +1,12 @@
 /** The tool as users see it: real processes, real spaces, real signals. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import wabtReady from 'wabt';
-import { guest } from '../../guests/build.ts';
-import { Tool } from './cli.testing.ts';
+import { canBuild, guest } from '../../guests/build.ts';
+import { LAUNCHER, Tool } from './cli.testing.ts';
 
 const programs: Record<string, string> = {};
 const wat: Record<string, string> = {
@@ -112,7 +112,6 @@ test('kill -9 in the middle and up: the output is that of one run, and so is the
 test('to a regular file a run killed again and again is exactly one run', async (t) => {
   const tool = new Tool(t);
   const file = join(tool.folder, 'out');
-  const { spawn } = await import('node:child_process');
   const launch = (...args: string[]) => {
     const fd = openSync(file, 'a');
     return spawn(
@@ -256,11 +255,86 @@ test('commands on a folder that holds no space, or something else, say so and ch
   assert.equal(readFileSync(join(tool.space, 'letter.txt'), 'utf8'), 'dear');
 });
 
-test('granted folders are seen, read only where asked for', async (t) => {
+test('granted folders are seen, read only where asked for; without a grant files stay in the space', async (t) => {
+  const missing = canBuild('files');
+  if (missing !== undefined) return t.skip(missing);
   const tool = new Tool(t);
-  const missing = await tool.run('run', '--dir', 'nowhere::/d', programs.primes!);
-  assert.equal(missing.code, 125);
-  assert.match(missing.stderr, /cannot grant nowhere: there is none/);
+  const files = await guest('files');
+  mkdirSync(join(tool.folder, 'shared'));
+  const granted = await tool.run('run', '--dir', 'shared::/work', files, '/work', '4');
+  assert.equal(granted.code, 0, granted.stdout + granted.stderr);
+  assert(readdirSync(join(tool.folder, 'shared')).length > 0);
+  const readOnly = await tool.run('run', '--dir', 'shared::/work:ro', files, '/work', '4');
+  assert.equal(readOnly.code, 1);
+  assert.match(readOnly.stdout, /FAILED/);
+  const nowhere = await tool.run('run', '--dir', 'nowhere::/d', files);
+  assert.equal(nowhere.code, 125);
+  assert.match(nowhere.stderr, /cannot grant nowhere: there is none/);
+
+  const inside = await tool.run('run', '--name', 'mine', files, '/', '4');
+  assert.equal(inside.code, 0, inside.stdout + inside.stderr);
+  const listed = JSON.parse((await tool.run('files', 'mine', '--json')).stdout) as {
+    name: string;
+    size: number;
+  }[];
+  assert(listed.length > 0);
+  const { name, size } = listed[0]!;
+  const hosted = readFileSync(join(tool.folder, 'shared', name));
+  assert.equal(hosted.length, size);
+  const taken = await tool.run('files', 'mine', `/${name}`);
+  assert.equal(Buffer.compare(Buffer.from(taken.stdout), Buffer.from(hosted.toString())), 0);
+  assert.match((await tool.run('files', 'mine', '/none')).stderr, /no file \/none: there is none/);
+  assert.equal((await tool.run('rm', 'mine')).code, 0);
+  assert.match((await tool.run('files', 'mine')).stderr, /has no files/);
+});
+
+test('on a terminal Ctrl-C suspends, colours are used, and what is typed reaches the program', async (t) => {
+  const missing = canBuild('cat') ?? (spawnSync('script', ['--version']).error && 'there is no script(1)');
+  if (missing !== undefined) return t.skip(String(missing));
+  const tool = new Tool(t);
+  const command = `${process.execPath} ${LAUNCHER} run --space ${tool.space} ${await guest('cat')}`;
+  const { NO_COLOR: _, ...env } = process.env;
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], { env: { ...env, TERM: 'xterm' } });
+  let seen = '';
+  const saw = async (pattern: RegExp) => {
+    while (!pattern.test(seen)) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  terminal.stdout.on('data', (bytes) => {
+    seen += bytes;
+  });
+  await ownsSpace(tool);
+  terminal.stdin.write('hello\n');
+  await saw(/1: 6 bytes/);
+  terminal.stdin.write('\x03');
+  const code = await new Promise((resolve) => terminal.on('close', resolve));
+  assert.equal(code, 130);
+  assert.match(seen, /\x1b\[2mperdure:\x1b\[0m suspended \x1b\[1mcat\x1b\[0m; to go on: perdure up/);
+});
+
+test('under an old Node the launcher takes the program with it when it is killed, and hands signals on', async (t) => {
+  const old = '/usr/bin/node';
+  const version = Number(
+    /^v(\d+)/.exec(spawnSync(old, ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1],
+  );
+  if (!(version < 26)) return t.skip('the system has no older Node');
+  const tool = new Tool(t);
+  const env = { ...process.env, PERDURE_SPACE: tool.space };
+  const file = join(tool.folder, 'out');
+  const launch = async (...args: string[]) => {
+    const size = existsSync(file) ? statSync(file).size : 0;
+    const fd = openSync(file, 'a');
+    const child = spawn(old, [LAUNCHER, ...args], { stdio: ['ignore', fd, 'ignore'], env });
+    while (statSync(file).size < size + 100) await new Promise((resolve) => setTimeout(resolve, 20));
+    return child;
+  };
+  const killed = await launch('run', '--name', 'q', programs.queens!, '16');
+  killed.kill('SIGKILL');
+  // The space is free again: its owner died with the launcher.
+  const next = await launch('up');
+  next.kill('SIGINT');
+  assert.equal(await new Promise((resolve) => next.on('exit', resolve)), 130);
+  const [domain] = JSON.parse((await tool.run('ps', '--json')).stdout);
+  assert.deepEqual([domain.name, domain.state], ['q', 'suspended']);
 });
 
 test('several programs of one space are told apart by their names', async (t) => {

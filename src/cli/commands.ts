@@ -98,7 +98,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'trap-unknown-imports', help: 'let unknown imports in; calling one ends the program' },
       CHECKPOINT_EVERY,
       OUTPUT,
-      JSON_OUT,
+      { name: 'json', help: 'with --detach: answer with JSON' },
       QUIET,
     ],
     least: 1,
@@ -203,6 +203,21 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       ['perdure inspect db', ''],
       ['perdure inspect db --json', 'the same for a script'],
+    ],
+  },
+  {
+    name: 'files',
+    usage: 'NAME [PATH]',
+    summary: "list a program's own folder, or print a file of it",
+    details:
+      'What the program sees as `/`, as the last checkpoint has it. A folder is listed, a file is written to\nstandard output as it is.',
+    options: [SPACE, JSON_OUT],
+    least: 1,
+    most: 2,
+    completes: 'domain',
+    examples: [
+      ['perdure files speech', 'what is there'],
+      ['perdure files speech /hello.wav > hello.wav', 'take a file out'],
     ],
   },
   {

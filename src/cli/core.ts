@@ -156,7 +156,7 @@ class CoreThread {
     try {
       const done = this.#do(op, args);
       const value = done instanceof Promise ? await done : done;
-      if (['list', 'inspect', 'idle'].includes(op)) post({ kind: 'answer', id, value });
+      if (op === 'idle') post({ kind: 'answer', id, value });
       else
         this.#machine.whenDurable((seq) =>
           post({ kind: 'answer', id, value: op === 'checkpoint' ? seq : value }),
@@ -199,6 +199,8 @@ class CoreThread {
         return operations.remove(name, args.force === true, args.keepFiles === true);
       case 'inspect':
         return operations.inspect(name, this.#machine.sequence);
+      case 'files':
+        return operations.files(name, String(args.path));
       case 'export':
         return operations.export(name, args.keep === true);
       case 'import':

@@ -147,7 +147,8 @@ export async function runProgram(parsed: Parsed): Promise<number> {
   const quiet = parsed.flags.has('quiet');
   const stop = stopSignal();
   const progress = new Progress(!quiet);
-  const step = (text: string) => progress.step(`${text} ${clean(request.name)}`);
+  const step = (text: string) =>
+    text === '' ? progress.done() : progress.step(`${text} ${clean(request.name)}`);
   if (request.detached) await ensureBackground(options.folder);
   const opened = await openOrConnect(options);
   try {
@@ -240,7 +241,6 @@ async function followHere(following: Following, session: Session): Promise<numbe
   const outcome = await session.first<ExitReport | StopSignal>(session.ended(name), following.stop);
   if (typeof outcome === 'object') {
     sayEnd(parsed, outcome);
-    if (parsed.flags.has('json')) process.stdout.write(`${JSON.stringify(outcome)}\n`);
     await leave(session, following.options.folder);
     return outcome.exitCode;
   }
@@ -254,7 +254,6 @@ async function followThere(following: Following, remote: RemoteSpace): Promise<n
   const outcome = await Promise.race([remote.follow(name, terminalStreams()), following.stop]);
   if (typeof outcome === 'object') {
     sayEnd(parsed, outcome);
-    if (parsed.flags.has('json')) process.stdout.write(`${JSON.stringify(outcome)}\n`);
     await remote.close();
     return outcome.exitCode;
   }

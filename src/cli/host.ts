@@ -21,6 +21,7 @@ import type {
   DirGrant,
   DomainSummary,
   ExitReport,
+  FilesReport,
   Inspection,
   RemoveOptions,
   RunRequest,
@@ -142,7 +143,8 @@ export class Host implements SpaceApi {
     foreground = false,
   ): Promise<DomainSummary> {
     const installed = await this.install(program, step);
-    step('starting');
+    // What the program writes may come before we hear that it runs.
+    step('');
     return (await this.#ask('spawn', { request, program: installed, foreground })) as DomainSummary;
   }
 
@@ -172,6 +174,10 @@ export class Host implements SpaceApi {
 
   async inspect(name: string): Promise<Inspection> {
     return (await this.#ask('inspect', { name })) as Inspection;
+  }
+
+  async files(name: string, path: string): Promise<FilesReport> {
+    return (await this.#ask('files', { name, path })) as FilesReport;
   }
 
   async stop(name: string): Promise<void> {

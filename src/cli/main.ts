@@ -10,7 +10,7 @@ import { findCommand } from './commands.ts';
 import { completionScript } from './completion.ts';
 import { runAttach, runProgram, runUp } from './foreground.ts';
 import { commandHelp, overview } from './help.ts';
-import { runExport, runImport, runInspect, runPs, runRemove, runStop } from './offline.ts';
+import { runExport, runFiles, runImport, runInspect, runPs, runRemove, runStop } from './offline.ts';
 import { sayError } from './output.ts';
 import { dieWithLauncher } from './signals.ts';
 import { suggest } from './suggest.ts';
@@ -27,6 +27,7 @@ const COMMAND_CODE: Record<string, (parsed: Parsed) => Promise<number>> = {
   stop: runStop,
   rm: runRemove,
   inspect: runInspect,
+  files: runFiles,
   export: runExport,
   import: runImport,
   help: async (parsed) => print(helpText(parsed)),

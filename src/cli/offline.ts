@@ -60,6 +60,28 @@ export async function runInspect(parsed: Parsed): Promise<number> {
   return 0;
 }
 
+/** A folder's entries, one a line, or a file's bytes as they are. */
+export async function runFiles(parsed: Parsed): Promise<number> {
+  const [name, path = '/'] = parsed.positionals as [string, string?];
+  const found = await withSpace(parsed, 'read', (space) => space.files(name, path));
+  if (found.kind === 'file') await writeOut(found.bytes);
+  else if (parsed.flags.has('json')) process.stdout.write(`${JSON.stringify(found.entries, null, 2)}\n`);
+  else {
+    const lines = found.entries.map(({ name: entry, type, size }) => {
+      const about = type === 'file' ? showSize(size) : type;
+      return `${about.padStart(10)}  ${clean(entry)}${type === 'folder' ? '/' : ''}\n`;
+    });
+    process.stdout.write(lines.join(''));
+  }
+  return 0;
+}
+
+function writeOut(bytes: Uint8Array): Promise<void> {
+  return new Promise((done, fail) => {
+    process.stdout.write(bytes, (error) => (error ? fail(error) : done()));
+  });
+}
+
 export async function runStop(parsed: Parsed): Promise<number> {
   const quiet = parsed.flags.has('quiet');
   if (parsed.positionals.length === 0) return stopOwner(spaceFolder(parsed), quiet);
@@ -101,9 +123,7 @@ export async function runExport(parsed: Parsed): Promise<number> {
   // Without --keep the program is suspended here, and that has to be durable: looking is not enough.
   const archive = await withSpace(parsed, keep ? 'read' : 'write', (space) => space.export(name, keep));
   if (file === '-') {
-    await new Promise<void>((done, fail) => {
-      process.stdout.write(archive, (error) => (error ? fail(error) : done()));
-    });
+    await writeOut(archive);
     return 0;
   }
   writeDurably(file, archive);

@@ -9,20 +9,21 @@ import { openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
 import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
-import { type Grant, homeName, homeOf } from '../personalities/wasi/index.ts';
+import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram } from './compose.ts';
-import { removeFromTree } from './homefiles.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
+import { readHome, removeHome } from './treefiles.ts';
 import {
   type DirGrant,
   type DomainState,
   type DomainSummary,
   EXIT,
   type ExitReport,
+  type FilesReport,
   type FrameReport,
   type Inspection,
   type RunRequest,
@@ -268,7 +269,7 @@ export class Operations {
       throw new EnvironmentError('running', `${name} has not ended`, hint);
     }
     this.#forget(id);
-    if (!keepFiles) this.#removeHome(name);
+    if (!keepFiles) removeHome(this.#c.wasi.tree, name);
   }
 
   #forget(id: number): void {
@@ -279,11 +280,8 @@ export class Operations {
     this.#arguments.delete(id);
   }
 
-  #removeHome(name: string): void {
-    const { tree } = this.#c.wasi;
-    const now = BigInt(Date.now()) * 1_000_000n;
-    const home = tree.lookup(tree.root, Buffer.from('home'));
-    if (home > 0) removeFromTree(tree, home, Buffer.from(homeName(name)), now);
+  files(name: string, path: string): FilesReport {
+    return readHome(this.#c.wasi.tree, name, path);
   }
 
   inspect(name: string, checkpoint: number): Inspection {

@@ -8,6 +8,7 @@ import type {
   DirGrant,
   DomainSummary,
   ExitReport,
+  FilesReport,
   Inspection,
   RemoveOptions,
   RunRequest,
@@ -68,6 +69,12 @@ export class RemoteSpace implements SpaceApi {
 
   async inspect(name: string): Promise<Inspection> {
     return (await this.#connection.request({ op: 'inspect', name })) as Inspection;
+  }
+
+  async files(name: string, path: string): Promise<FilesReport> {
+    this.#received = [];
+    const folder = (await this.#connection.request({ op: 'files', name, path })) as FilesReport | null;
+    return folder ?? { kind: 'file', bytes: Buffer.concat(this.#received.splice(0)) };
   }
 
   async stop(name: string): Promise<void> {

@@ -97,6 +97,11 @@ class Client implements Handler {
         const archive = await host.export(name, message.keep === true);
         return this.#connection.sendBytes(FRAME.data, archive);
       }
+      case 'files': {
+        const found = await host.files(name, String(message.path));
+        if (found.kind === 'folder') return found;
+        return this.#connection.sendBytes(FRAME.data, found.bytes);
+      }
       case 'import': {
         const dirs = message.dirs as DirGrant[];
         return host.import(this.#takeReceived(), message.name === null ? null : name, dirs);

@@ -103,16 +103,30 @@ export const EXIT = {
   stopped: 143,
 } as const;
 
+/** What lies at a path of a program's own folder. */
+export type FilesReport =
+  | { readonly kind: 'file'; readonly bytes: Uint8Array }
+  | {
+      readonly kind: 'folder';
+      readonly entries: readonly {
+        readonly name: string;
+        readonly type: 'file' | 'folder' | 'link';
+        readonly size: number;
+      }[];
+    };
+
 /** All that can be asked of a space, whoever owns it: this process (`host.ts`) or another (`remote.ts`). */
 export interface SpaceApi {
   list(): Promise<DomainSummary[]>;
-  /** Installs the program and starts it. `step` is told what takes long. */
+  /** Installs the program and starts it. `step` is told what takes long, and '' when that is over. */
   run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary>;
   /** Lets suspended programs go on: the named ones, or all. */
   resume(names: readonly string[] | null): Promise<void>;
   /** Holds a program where it is until it is resumed. */
   suspend(name: string): Promise<void>;
   inspect(name: string): Promise<Inspection>;
+  /** Looks into a program's own folder. */
+  files(name: string, path: string): Promise<FilesReport>;
   /** Ends a program. It stays in the list as exited. */
   stop(name: string): Promise<void>;
   remove(name: string, options: RemoveOptions): Promise<void>;
