@@ -24,6 +24,9 @@ export interface FollowStreams {
   input(take: (bytes: Uint8Array) => void): () => void;
 }
 
+/** An owner that is alive answers much sooner, whatever its programs do. */
+const ANSWER_MS = 10_000;
+
 export class RemoteSpace implements SpaceApi {
   readonly #connection: Connection;
   #received: Uint8Array[] = [];
@@ -43,10 +46,29 @@ export class RemoteSpace implements SpaceApi {
     };
   }
 
-  /** The space in `folder`, or undefined where no process that owns it answers. */
+  /**
+   * The space in `folder`, or undefined where no process owns it.
+   * @throws EnvironmentError where the owner is there and says nothing: it was stopped, or the machine is.
+   */
   static async connect(folder: string): Promise<RemoteSpace | undefined> {
     const connection = await connectControl(folder);
-    return connection === undefined ? undefined : new RemoteSpace(connection);
+    if (connection === undefined) return undefined;
+    const silent = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const hint = "it may be stopped: see the folder's owner.json, and let it go on or kill it";
+      silent.reject(new EnvironmentError('owner-silent', `the owner of ${folder} does not answer`, hint));
+      connection.close();
+    }, ANSWER_MS);
+    try {
+      await Promise.race([connection.request({ op: 'hello' }), silent.promise]);
+    } catch (error) {
+      // It went away between listening and answering: then nobody owns the space.
+      if (error instanceof EnvironmentError && error.code === 'owner-gone') return undefined;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    return new RemoteSpace(connection);
   }
 
   async list(): Promise<DomainSummary[]> {

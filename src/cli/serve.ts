@@ -77,6 +77,8 @@ class Client implements Handler {
     const host = this.#host;
     const name = String(message.name);
     switch (message.op) {
+      case 'hello':
+        return null;
       case 'list':
         return host.list();
       case 'run':
