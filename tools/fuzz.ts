@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz [-- --seconds N] [--seed N] [--keep FOLDER]`: the verifier's fuzzer for as long as one likes. Mutants
+ * `npm run fuzz [-- --seconds N] [--cases N] [--seed N] [--keep FOLDER] [--random]`: the verifier's fuzzer for as long as one likes. Mutants
  * of compiled programs and random modules are verified, and whatever is accepted is run among canaries. The seed is
- * printed; the same seed gives the same cases. Exit code 1 and the module in FOLDER when something got through.
+ * printed; the same seed gives the same cases. With --random only random modules, up to the first finding. Exit code 1 and the module in FOLDER when something got through.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -20,6 +20,8 @@ const SMALL = 100_000;
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '300' },
+    cases: { type: 'string', default: 'Infinity' },
+    random: { type: 'boolean', default: false },
     seed: { type: 'string' },
     keep: { type: 'string', default: '.perdure/fuzz' },
   },
@@ -27,20 +29,21 @@ const { values } = parseArgs({
 const seed = seedFrom(values.seed, Date.now());
 console.log(`verifier fuzz: PERDURE_SEED=${seed}, ${values.seconds} s`);
 
-const targets = [...(await programs()), ...guests()].map((made) => new Target(made));
+const targets = values.random ? [] : [...(await programs()), ...guests()].map((made) => new Target(made));
 console.log(`mutants of ${targets.map(({ name }) => name).join(', ')}; random modules`);
 const arena = makeArena();
 const counts = noCounts();
 const probes = noCounts();
 const findings: Finding[] = [];
 const end = Date.now() + Number(values.seconds) * 1000;
-for (let n = 0; Date.now() < end && findings.length < 10; n++) {
+const most = values.random ? 1 : 10;
+for (let n = 0; n < Number(values.cases) && Date.now() < end && findings.length < most; n++) {
   const one = (seed + n) >>> 0;
   const found =
-    n % 2 === 0
+    targets.length === 0 || n % 2 === 0
       ? tryGenerated(arena, one, counts)
       : tryMutant(targets[(n >>> 1) % targets.length]!, arena, one, counts);
-  if (n % 40 === 0) tryGenerated(arena, one, probes, true);
+  if (n % 40 === 0 && !values.random) tryGenerated(arena, one, probes, true);
   if (found) report(found);
   if (n % 500 === 499) console.log(summary());
 }

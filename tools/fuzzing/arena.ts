@@ -32,7 +32,7 @@ const STACK_BYTES = FRAME_BYTES;
 const GAP = 4 * FRAME_BYTES;
 const FIRST = 0x600000 + 2 * FRAME_BYTES;
 /** All calls of a module, in one space: about how many, and how long they may take. */
-const CALLS = 32;
+const CALLS = 48;
 const RUN_MS = 400;
 /** What a domain's memories begin with. */
 const CONTENTS = Uint8Array.from({ length: 80 * FRAME_BYTES }, (_, i) => (i * 31) & 0xff);
@@ -319,15 +319,14 @@ export class Arena {
     space.view.setUint32(hdr + RESUME_SITE_OFFSET, prng.below(12), true);
     space.view.setUint32(hdr + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
     new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = prng.chance(0.15) ? 1 : 0;
-    const tame = prng.pick([0.9, 0.6, 0.6, 0.2]);
-    const args = params.map((type) =>
-      argument(
-        type,
-        prng.chance(tame)
-          ? BigInt(prng.below(4096))
-          : hostile(prng, domain.limits, domain.evidence.controlBytes),
-      ),
-    );
+    // Most often one argument hurts: code gets far enough to use it.
+    const all = prng.chance(0.2);
+    const one = prng.below(params.length + 1);
+    const args = params.map((type, i) => {
+      const value =
+        all || i === one ? hostile(prng, domain.limits, domain.evidence.controlBytes) : prng.below(4096);
+      return argument(type, BigInt(value));
+    });
     verdict.calls++;
     try {
       domain.log.push(`${name}: ${String(call(...args))}`);
@@ -431,7 +430,7 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     imports[from] ??= {};
     imports[from][name] = () => {
       maybeMove(0.6);
-      if (prng.chance(0.25)) throw new WebAssembly.Exception(unwind, []);
+      if (prng.chance(0.1)) throw new WebAssembly.Exception(unwind, []);
       return prng.below(100);
     };
   }

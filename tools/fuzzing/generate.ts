@@ -82,6 +82,9 @@ class Generator {
   /** Kinds of the labels that are open: true for a loop. */
   readonly #labels: boolean[] = [];
   readonly #usual: number;
+  /** What most pieces of this module are about, so that they have to do with each other. */
+  readonly #focus: number;
+  readonly #reached: number;
   /** How many more pieces there may be. */
   #left: number;
 
@@ -90,15 +93,20 @@ class Generator {
     this.#hdr = hdr;
     this.#imports = imports;
     this.#usual = prng.below(2);
+    this.#focus = prng.pick(E);
+    this.#reached = prng.pick([8, 16, 64]);
     this.#left = 20 + prng.below(80);
   }
 
   body(): number[] {
     const { prng } = this;
-    const out = [...i32(2 + prng.below(3)), ...set(ROUNDS)];
+    const out = [...i32(3 + prng.below(4)), ...set(ROUNDS)];
     if (prng.chance(0.9)) out.push(...this.#reload());
+    for (const memory of [0, 1]) {
+      if (prng.chance(0.95)) out.push(...global(limitGlobal(this.#hdr, memory)), ...set(LIMITS[memory]!));
+    }
     for (const e of E) {
-      if (prng.chance(0.7)) out.push(...get(prng.pick(X)), EXTEND_U, ...set(e));
+      if (prng.chance(0.9)) out.push(...get(prng.pick(X)), ...i32(0xff8), 0x71, EXTEND_U, ...set(e));
       if (prng.chance(0.4)) out.push(...this.#check(e, this.#memory()));
     }
     while (this.#left > 0) out.push(...this.#piece(0));
@@ -115,9 +123,9 @@ class Generator {
     const { prng } = this;
     this.#left--;
     const kind = prng.below(depth < 4 && this.#left > 0 ? 31 : 22);
-    if (kind < 2) return this.#check(prng.pick(E), this.#memory());
+    if (kind < 2) return this.#check(this.#e(), this.#memory());
     if (kind < 7) return this.#access();
-    if (kind < 9) return [...this.#pointer(this.#memory()), ...set(prng.pick(P))];
+    if (kind < 8) return [...this.#pointer(this.#memory()), ...set(prng.pick(P))];
     if (kind < 11) return this.#near();
     if (kind < 13) return this.#call();
     if (kind < 15) return this.#reload();
@@ -161,23 +169,36 @@ class Generator {
   /** A near address into one of E. */
   #near(): number[] {
     const { prng } = this;
-    const to = prng.pick(E);
-    switch (prng.below(6)) {
+    const to = this.#e();
+    switch (prng.below(9)) {
       case 0:
       case 1:
         return [...get(prng.pick(Y)), ...set(to)];
       case 2:
-        return [...get(prng.pick(E)), ...set(to)];
+        return [...get(this.#e()), ...set(to)];
       case 3:
-        return [...get(prng.pick(X)), ...i32(prng.pick([0, 8, -8, 4096, 65536])), 0x6a, EXTEND_U, ...set(to)];
+      case 4: // certainly inside, though the verifier cannot know
+        return [...get(prng.pick(Y)), ...i64(0xff8), 0x83, ...set(to)];
+      case 5:
+      case 6:
+        return [...get(prng.pick(X)), ...i32(0xff8), 0x71, EXTEND_U, ...set(to)];
+      case 7:
+        return [...get(prng.pick(X)), ...i32(prng.pick([0, 8, -8, 4096])), 0x6a, EXTEND_U, ...set(to)];
       default:
         return [...get(prng.pick(X)), EXTEND_U, ...set(to)];
     }
   }
 
+  #e(): number {
+    return this.prng.chance(0.65) ? this.#focus : this.prng.pick(E);
+  }
+
   #reach(): number {
     const { prng } = this;
-    return prng.chance(0.8) ? prng.pick([8, 16, 64]) : prng.pick([1, 4, 9, 4096, 4104, 70000, 2 ** 31]);
+    if (prng.chance(0.6)) return this.#reached;
+    return prng.chance(0.9)
+      ? prng.pick([8, 16, 64])
+      : prng.pick([1, 4, 9, 4096, 4104, prng.pick([70000, 2 ** 31])]);
   }
 
   /** The condition: e + k lies behind the limit. */
@@ -186,7 +207,7 @@ class Generator {
     const sum = [...get(local), ...i64(this.#reach()), ADD, ...this.#limit(memory), GT_U];
     if (prng.chance(0.06))
       return [...sum.slice(0, -1), prng.pick([0x53, 0x54, 0x55, 0x57, 0x58, 0x59, 0x5a])];
-    if (prng.chance(0.03)) return [...this.#limit(memory), ...get(local), ...i64(this.#reach()), ADD, GT_U];
+    if (prng.chance(0.02)) return [...this.#limit(memory), ...get(local), ...i64(this.#reach()), ADD, GT_U];
     if (prng.chance(0.5)) return sum;
     const alone = [...get(local), ...this.#limit(memory), GT_U];
     return prng.chance(0.5) ? [...alone, ...sum, OR] : [...sum, ...alone, OR];
@@ -207,7 +228,7 @@ class Generator {
   /** base + near address, on the stack. */
   #pointer(memory: number): number[] {
     const { prng } = this;
-    const near = prng.chance(0.1) ? [...get(prng.pick(X)), EXTEND_U] : get(prng.pick(E));
+    const near = prng.chance(0.1) ? [...get(prng.pick(X)), EXTEND_U] : get(this.#e());
     const base = this.#base(memory);
     const sum = prng.chance(0.8) ? [...base, ...near, ADD] : [...near, ...base, prng.chance(0.9) ? ADD : SUB];
     return prng.chance(0.1) ? [...sum, ...i64(prng.below(64)), ADD] : sum;
@@ -240,7 +261,7 @@ class Generator {
   #safe(): number[] {
     const { prng } = this;
     const memory = this.#memory();
-    const e = prng.pick(E);
+    const e = this.#e();
     const near = prng.chance(0.7) ? [...get(prng.pick(X)), EXTEND_U, ...tee(e), DROP] : [];
     const [code, size] = prng.pick(LOADS);
     const check = [...get(e), ...i64(size + 8), ADD, ...this.#limit(memory), GT_U, ...IF, UNREACHABLE, END];
@@ -268,7 +289,7 @@ class Generator {
 
   #shuffle(): number[] {
     const { prng } = this;
-    const list = prng.pick([X, E, P, C]);
+    const list = prng.pick([X, E, P, P, C]);
     if (prng.chance(0.3)) return [...get(prng.pick(X)), ...i32(prng.below(64)), 0x6a, ...set(prng.pick(X))];
     return [...get(prng.pick(list)), ...set(prng.pick(list))];
   }
@@ -276,7 +297,7 @@ class Generator {
   /** A condition kept in a local, and perhaps asked later. */
   #compare(): number[] {
     const { prng } = this;
-    if (prng.chance(0.5)) return [...this.#exceeds(prng.pick(E), this.#memory()), ...set(prng.pick(C))];
+    if (prng.chance(0.6)) return [...this.#exceeds(this.#e(), this.#memory()), ...set(prng.pick(C))];
     return [...get(prng.pick(C)), ...IF, UNREACHABLE, END];
   }
 
@@ -311,8 +332,18 @@ class Generator {
     return out;
   }
 
+  /** Back to the innermost loop; most often with all bases read again, for else the verifier refuses it. */
   #back(): number[] {
-    return [...get(ROUNDS), ...i32(1), 0x6b, ...tee(ROUNDS), ...i32(0), 0x4a, ...brIf(0)];
+    const bases = this.prng.chance(0.75)
+      ? [
+          ...global(this.#hdr),
+          ...tee(BASES[0]!),
+          ...set(SECOND_BASE),
+          ...global(baseGlobal(this.#hdr, 1)),
+          ...set(BASES[1]!),
+        ]
+      : [];
+    return [...bases, ...get(ROUNDS), ...i32(1), 0x6b, ...tee(ROUNDS), ...i32(0), 0x4a, ...brIf(0)];
   }
 
   /** A block around a try_table that catches everything there, or at some label further out. */

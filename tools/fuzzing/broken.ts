@@ -1,0 +1,109 @@
+/**
+ * Is the fuzzer any good? `node tools/fuzzing/broken.ts [--cases N] [NAME…]` breaks the verifier in a copy, one rule at a
+ * time, and lets the fuzzer look for modules that get through. Exit code 1 when a broken verifier went unnoticed.
+ * Takes minutes; run it after changing the verifier's rules or the fuzzer.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** What is broken, where, and how: text in a file of the verifier and what stands there instead. */
+const BROKEN: readonly (readonly [string, string, string, string])[] = [
+  ['locals outlive a loop head', 'control.ts', 'this.#locals.floor = this.at;', ''],
+  ['addresses outlive a loop head', 'control.ts', 'this.#locals.newEpoch(); // bases', '// bases'],
+  ['loops trust bases for nothing', 'control.ts', '(frame.fresh & ~fresh) !== 0', 'false'],
+  ['joins forget nothing', 'control.ts', 'this.#values.join(frame.start, this.at);', ''],
+  ['calls change no base', 'pass.ts', 'this.#locals.stale();', ''],
+  ['addresses outlive a call', 'locals.ts', 'this.fresh = 0;\n    this.newEpoch();', 'this.fresh = 0;'],
+  ['base locals outlive a call', 'locals.ts', 'this.fresh = 0;\n    this.newEpoch();', 'this.newEpoch();'],
+  ['joins keep the epoch of their beginning', 'control.ts', 'frame.reachedEpoch === MIXED', 'false'],
+  ['joins keep the last freshness', 'control.ts', 'this.#locals.fresh = frame.reachedFresh;', ''],
+  ['caught exceptions keep bases', 'control.ts', ' - 2 - label]!, 0, MIXED)', ' - 2 - label]!, -1, MIXED)'],
+  ['64-bit addresses may wrap', 'values.ts', 'bound > 0 && root !== ZERO', 'false'],
+  ['one byte too many', 'access.ts', 'reach <= known', 'reach <= known + 1'],
+  ['the control area is open', 'access.ts', 'first < front', 'false'],
+  ['a mark may be one page too far', 'access.ts', 'reach < front + known', 'reach < front + known + 4096'],
+  ['a mark may be anything', 'access.ts', '!values.isLiteral(access.top, 1)', 'false'],
+  [
+    'a check need not trap',
+    'control.ts',
+    'if (live) this.#edge(frame, this.#locals.fresh, this.#locals.epoch);\n      if (',
+    'if (',
+  ],
+  [
+    'a check proves its first part',
+    'pass.ts',
+    'this.#openTyped(IF, this.#control.pop());',
+    'const c2 = this.#control.pop(); this.#openTyped(IF, c2); this.#values.isZero(c2, this.#control.at);',
+  ],
+  ['epochs are not asked', 'access.ts', 'values.epoch[address] !== epoch', 'false'],
+  [
+    'nothing is ever void',
+    'values.ts',
+    'isVoid(stamp: number): boolean {',
+    'isVoid(stamp: number): boolean {\n    if (stamp >= 0) return false;',
+  ],
+  ['facts are never void', 'values.ts', 'fact !== 0 && this.isVoid(this.#stamps[fact]!)', 'false'],
+  ['unknown extensions are one value', 'values.ts', 'made === 0 || id === NONE', 'made === 0'],
+  ['subtracting is adding', 'pass.ts', 'op === 0x7c', '(op === 0x7c || op === 0x7d)'],
+  ['sign extension is below 2^32', 'pass.ts', 'op === 0xad ?', 'op === 0xad || op === 0xac ?'],
+  ['comparing signed is a check', 'pass.ts', 'op === 0x56', '(op === 0x56 || op === 0x55)'],
+  ['a base local may be set to an old base', 'locals.ts', ' &&\n      values.epoch[id] === this.epoch', ''],
+  [
+    'sums lose their constant',
+    'values.ts',
+    'this.base[based]!, constant, this.epoch',
+    'this.base[based]!, 0, this.epoch',
+  ],
+];
+
+const { values, positionals } = parseArgs({
+  options: { cases: { type: 'string', default: '1500' } },
+  allowPositionals: true,
+});
+let unnoticed = 0;
+for (const [name, file, from, to] of BROKEN) {
+  if (positionals.length > 0 && !positionals.some((word) => name.includes(word))) continue;
+  const text = tryBroken(file, from, to);
+  console.log(`${name}: ${text ?? 'NOT NOTICED'}`);
+  if (text === null) unnoticed++;
+}
+process.exitCode = unnoticed > 0 ? 1 : 0;
+
+/** Gives the fuzzer's first finding, or null. */
+function tryBroken(file: string, from: string, to: string): string | null {
+  const folder = mkdtempSync(join(tmpdir(), 'perdure-broken-'));
+  try {
+    for (const part of ['package.json', 'src', 'tools'])
+      cpSync(join(ROOT, part), join(folder, part), { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    const path = join(folder, 'src', 'verifier', file);
+    const text = readFileSync(path, 'utf8');
+    if (!text.includes(from)) throw new Error(`${file} has no "${from}"`);
+    writeFileSync(path, text.replace(from, to));
+    const args = [
+      'tools/fuzz.ts',
+      '--random',
+      '--seed',
+      '1',
+      '--cases',
+      values.cases,
+      '--keep',
+      join(folder, 'kept'),
+    ];
+    const run = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+    const found = /GOT THROUGH: .*/.exec(run.stdout)?.[0];
+    // A verifier broken so far that it fails by itself is noticed too.
+    return (
+      found ??
+      (run.status === 0 ? null : (/^\w*Error.*/m.exec(run.stderr)?.[0] ?? 'the fuzzer ended in an error'))
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
