@@ -1,6 +1,8 @@
 /**
  * Makes what the npm package ships: JavaScript and type declarations in `dist/`, from `src/` without its tests. Node
  * strips no types under node_modules, so an installed package cannot run the sources. npm runs this before `pack`.
+ *
+ * Why: RATIONALE.md#typescript-without-a-build
  */
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';

@@ -27,6 +27,8 @@
  *
  * Code unwinds from the inside outwards, so it leaves the frames of one unwinding in the wrong order: innermost
  * first. Whoever caught the unwind exception puts them right with `reverseFrames`.
+ *
+ * Why: RATIONALE.md#saved-frames-are-the-programs-not-the-compilers
  */
 import { assert } from '../base/assert.ts';
 

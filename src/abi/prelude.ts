@@ -12,6 +12,8 @@
  * - pop_*: reads [stackPointer - size, stackPointer) only after that was found to begin at or above stackBase.
  * - fill, copy, init: the whole range is found to lie below the limit of its memory before anything is written; the
  *   marks written are those of the range's pages.
+ *
+ * Why: RATIONALE.md#functions-with-fixed-bodies
  */
 import { pushSigned, pushUnsigned } from '../base/leb.ts';
 import { PAGE_SHIFT } from '../base/limits.ts';

@@ -8,6 +8,8 @@
  * - `EnvironmentError`: the host cannot give what is needed (a folder, a lock, disk space). It carries a code for
  *   scripts and a hint that says what to do. Edges print it in one line and exit.
  * - `AssertionError` (`assert.ts`): a bug of ours. Never catch it to go on.
+ *
+ * Why: RATIONALE.md#four-kinds-of-error
  */
 
 /** Input that is not well formed. `offset` is the byte offset in that input, or -1 where none applies. */

@@ -12,6 +12,8 @@
  * of a space (`hashPages` with a target), without copying. Two 32-bit halves stand for a hash, as JavaScript has no
  * cheap 64-bit integer. Two values are special: 0 is the hash of a page of zeros and of nothing else, and
  * UNKNOWN_HASH is the hash of no page.
+ *
+ * Why: RATIONALE.md#a-keyed-hash-tells-whether-a-page-changed
  */
 import { assert } from './assert.ts';
 import { PAGE_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES } from './limits.ts';

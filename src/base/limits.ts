@@ -1,6 +1,8 @@
 /**
  * Every limit of the system in one file, with the relations between them asserted at load. Units are in the names.
  * A number that bounds anything belongs here, not beside its use.
+ *
+ * Why: RATIONALE.md#limits-are-in-one-file
  */
 import { assert } from './assert.ts';
 

@@ -5,6 +5,8 @@
  *
  * One checkpoint is on its way to the disk at a time. What is said while it is, waits for the next: so under load many
  * outputs share one write to the disk, and an idle space writes nothing.
+ *
+ * Why: RATIONALE.md#the-store-has-a-thread-the-core-another
  */
 
 import { assert } from '../base/assert.ts';

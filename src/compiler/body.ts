@@ -5,6 +5,8 @@
  *
  * `FlatBody.load` may be called again and again; the arrays are reused. A block's entry names its end, an if its
  * else; a branch names the block it goes to by entry (or BODY_LABEL for the function's own label).
+ *
+ * Why: RATIONALE.md#two-versions-of-each-function
  */
 import { UnsupportedError } from '../base/errors.ts';
 import { BODY, type CatchClause, InstructionCursor } from '../wasm/instructions.ts';

@@ -7,6 +7,8 @@
  * holds in straight code and in constructs opened after it, what is learnt in a construct is forgotten at its end,
  * and at a loop's head and behind a loop nothing is known. Marks also end at every safepoint: a checkpoint may
  * have cleared them.
+ *
+ * Why: RATIONALE.md#checks-that-are-known-to-hold-are-left-out
  */
 import { MARK_SLOP_BYTES } from '../abi/layout.ts';
 

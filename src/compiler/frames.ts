@@ -1,5 +1,7 @@
 /**
  * Saving and restoring call frames (abi/frame.ts), and the polls that ask for it.
+ *
+ * Why: RATIONALE.md#unwinding-by-exception
  */
 
 import { FRAME_COUNT_MAX, maskWordsFor, trailerPlace, trailerShape } from '../abi/frame.ts';

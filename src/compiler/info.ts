@@ -3,6 +3,8 @@
  * the meaning of a trap. Worked out again from the program's own bytes when asked, function by function, so that
  * nothing of it has to be stored, loaded or believed. The compiler is deterministic: compiling a function again gives
  * the same code, this time with a map.
+ *
+ * Why: RATIONALE.md#saved-frames-are-the-programs-not-the-compilers
  */
 
 import { KIND_BEFORE } from '../abi/frame.ts';

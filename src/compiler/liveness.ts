@@ -7,6 +7,8 @@
  * (the callee may have moved the domain), so that they are read again only where somebody will look.
  *
  * A call may throw: what the program's catch clauses read is live at every call inside them.
+ *
+ * Why: RATIONALE.md#the-code-that-saves-a-frame-is-short
  */
 
 import { OP } from '../wasm/opcodes.ts';

@@ -9,6 +9,8 @@
  *
  * track: a store first marks the page its pointer lies in (abi/layout.ts, MARK_SLOP_BYTES). The mark comes after the
  * check and before the store; nothing can come between them, so a checkpoint sees both or neither.
+ *
+ * Why: RATIONALE.md#base-and-limit-in-the-code
  */
 import { MARKS_ADDRESS } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';

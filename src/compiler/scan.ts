@@ -1,6 +1,8 @@
 /**
  * One quick look over all code before anything is placed: which bulk memory templates it needs, whether references to
  * functions are values in it, whether its tables change while it runs.
+ *
+ * Why: RATIONALE.md#tables-stay-v8s
  */
 import type { TemplateEvidence } from '../abi/evidence.ts';
 import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';

@@ -12,6 +12,8 @@
  *   least once, for what was written but not logged comes again; or before it: at most once.
  *
  * Bytes leave in the order they were written, over both destinations. `cut`, `durable` and `bind` come from the core.
+ *
+ * Why: RATIONALE.md#a-regular-file-tells-how-far-output-got
  */
 import { ERRNO } from '../abi/errno.ts';
 import { type Destination, type Outbox, type Piece, STDERR, STDOUT } from '../kernel/outbox.ts';

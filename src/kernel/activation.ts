@@ -4,6 +4,8 @@
  *
  * Between two frames everything is in the space, so the domain can stop there too, unless an exception is on its way:
  * that is carried in JavaScript to the next frame at once.
+ *
+ * Why: RATIONALE.md#frames-are-resumed-one-at-a-time
  */
 import { KIND_BEFORE, reverseFrames } from '../abi/frame.ts';
 import {

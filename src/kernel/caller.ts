@@ -9,6 +9,8 @@
  * The caller is valid only during the call: never keep it. Guest memory belongs to code that may be hostile, and later
  * to several threads: read each byte once, copy before checking. Global addresses got from `range` are good until the
  * call returns; nothing a personality may call moves a domain.
+ *
+ * Why: RATIONALE.md#a-waiting-call-is-made-again
  */
 import type { FunctionShape } from '../abi/program.ts';
 import type { Space } from '../space/index.ts';

@@ -6,6 +6,8 @@
  * How: a WebAssembly function whose machine frame is that large, because its untaken branch keeps thousands of vectors
  * alive across calls. V8 checks the stack against the frame's size when the function is entered; the branch never
  * runs, so the check costs about 2 ns, where recursing that deep in JavaScript costs microseconds.
+ *
+ * Why: RATIONALE.md#kernel-code-never-runs-out-of-stack-half-way
  */
 import { pushUnsigned } from '../base/leb.ts';
 import { HEADROOM_BYTES } from '../base/limits.ts';

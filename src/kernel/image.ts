@@ -4,6 +4,8 @@
  * index, tables by function index, saved frames. Addresses and anything of the space it came from are left out.
  *
  * An image may come from anywhere: `adoptImage` believes nothing.
+ *
+ * Why: RATIONALE.md#imported-programs-are-compiled-again
  */
 import { TRAILER_BYTES } from '../abi/frame.ts';
 import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';

@@ -9,6 +9,8 @@
  *
  * Who calls what: a stream appends; the core calls `cut(seq)` and `durable(seq)`; a releaser (drivers/release.ts) reads
  * up to `limit` and drops. Never drop what is not out: it is what makes a restart exact.
+ *
+ * Why: RATIONALE.md#output-waits-for-its-checkpoint
  */
 import { assert } from '../base/assert.ts';
 import type { Block } from './outbox-memory.ts';

@@ -10,6 +10,8 @@
  * result below zero is an errno (-ERRNO.x); nothing throws because of what a guest asked. An operation that fails
  * has changed nothing. A node that somebody keeps between calls must be `retain`ed: it then outlives its last name.
  * Times are nanoseconds since 1970. Reading changes no times, so that it makes no page dirty.
+ *
+ * Why: RATIONALE.md#files-of-a-space-have-no-journal
  */
 import { ERRNO } from '../abi/errno.ts';
 import { assert } from '../base/assert.ts';

@@ -5,6 +5,8 @@
  * A free frame is all zero: whatever is freed is wiped at once, so nothing leaks from one owner to the next, and what
  * is allocated need not be cleared. Wiping looks before it writes, so frames that were never touched stay untouched
  * on the host too.
+ *
+ * Why: RATIONALE.md#frames-of-64-kib-wiped-when-freed
  */
 import { FIRST_FREE_ADDRESS, FRAME_TABLE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';

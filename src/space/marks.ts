@@ -5,6 +5,8 @@
  *
  * Marks are the page map of the space at MARKS_ADDRESS. They are for durability, never for safety: a program that
  * leaves one out harms only its own checkpoint.
+ *
+ * Why: RATIONALE.md#changed-pages-are-marked-by-the-program
  */
 import { FIRST_FREE_ADDRESS, FRAME_TABLE_ADDRESS, MARKS_ADDRESS } from '../abi/layout.ts';
 import { FRAME_BYTES, PAGE_BYTES } from '../base/limits.ts';

@@ -11,6 +11,8 @@
  *
  * Fields are aligned to their own width, in the order given; widths are part of the format of a checkpoint, so a
  * field is never moved or widened once shipped: add at the end and raise the format's version.
+ *
+ * Why: RATIONALE.md#all-kernel-state-is-in-the-space
  */
 import { assert } from '../base/assert.ts';
 import type { Space } from './space.ts';

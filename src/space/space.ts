@@ -8,6 +8,8 @@
  *
  * Never hold `u8`, `view` or the other views over anything that may allocate: growing the space replaces them. Never
  * hold the address of a domain's memory over a call that may move the domain. Heap blocks never move.
+ *
+ * Why: RATIONALE.md#one-memory-for-all-programs
  */
 
 import {

@@ -10,6 +10,8 @@
  * - writes run on LMDB's own thread, in one batch each; nothing here writes synchronously once a store is open, as that
  *   would make LMDB commit a batch that is being filled in two halves.
  * - a large map from the start, so that it never has to move. It is address space, not memory and not disk.
+ *
+ * Why: RATIONALE.md#lmdb-is-the-engine
  */
 import {
   closeSync,

@@ -8,6 +8,8 @@
  * The lock is the truth about ownership: the kernel of the host drops it when the owner dies, kill -9 included, so no
  * process number can be mistaken for another's and two processes can never both get it. `owner.json` is only what the
  * second one is told. Never open `owner.lock` by other means in the owner's process: closing it would drop the lock.
+ *
+ * Why: RATIONALE.md#the-lock-of-sqlite-owns-a-space
  */
 import { EnvironmentError } from '../base/errors.ts';
 import { HASH_KEY_BYTES } from '../base/hash.ts';

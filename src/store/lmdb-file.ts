@@ -8,6 +8,8 @@
  * Spec: the structures MDB_meta, MDB_db, MDB_page, MDB_node and MDB_ovpage in liblmdb's mdb.c (data version 2, 64-bit,
  * little-endian) as shipped in npm `lmdb` 3.5, whose free lists also hold runs (-n before the first of n pages) and
  * empty slots (0). Never use it on a file somebody writes to with `deep`: pages change under it.
+ *
+ * Why: RATIONALE.md#an-lmdb-file-is-read-before-it-is-mapped
  */
 import { MalformedError } from '../base/errors.ts';
 

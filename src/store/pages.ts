@@ -1,6 +1,8 @@
 /**
  * Pages in the engine: how a page is cut into two records, what a commit has to write, and how pages are read back and
  * verified. Used by `Store` only.
+ *
+ * Why: RATIONALE.md#pages-are-stored-in-two-pieces
  */
 import { assert } from '../base/assert.ts';
 import { MalformedError } from '../base/errors.ts';

@@ -5,6 +5,8 @@
  *
  * Give V8 the very bytes that were verified, and nothing that another thread can change meanwhile. Never run a
  * rewritten module that did not pass.
+ *
+ * Why: RATIONALE.md#the-verifier-looks-at-the-output
  */
 import { decodeEvidence, type Evidence, type RoleLocal, unpackRoles } from '../abi/evidence.ts';
 import {

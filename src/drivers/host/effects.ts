@@ -6,6 +6,8 @@
  *
  * Two sorts: *writes* of bytes at an absolute offset, for which nobody waits and which may be applied again at will;
  * and all others, for which the caller waits and which have a result.
+ *
+ * Why: RATIONALE.md#effects-on-host-files-are-settled-by-looking
  */
 import { assert } from '../../base/assert.ts';
 import { Block, blocksOf, pushBack, unlinkBlock } from '../../kernel/outbox-memory.ts';

@@ -3,6 +3,8 @@
  * component is opened by itself without following links; links are read and followed here, within the same bounds.
  * `..` goes back to a directory this walk came through, never to what the host calls its parent, so that no rename, swap
  * or link by somebody else at the same time leads out: what the walk holds are descriptors, not paths.
+ *
+ * Why: RATIONALE.md#the-sandbox-of-host-folders-walks-by-descriptors
  */
 import { ERRNO } from '../../abi/errno.ts';
 import { LINK_DEPTH_MAX, PATH_MAX_BYTES } from '../../base/limits.ts';

@@ -7,6 +7,8 @@
  *
  * A program has what it was granted and nothing else: three streams, directories of the space's tree or of the host,
  * sockets. There is no working directory and no way to name anything outside of a grant.
+ *
+ * Why: RATIONALE.md#nothing-is-granted-by-default
  */
 import { EnvironmentError } from '../../base/errors.ts';
 import type { Ending, Personality, SystemCall } from '../../kernel/caller.ts';
