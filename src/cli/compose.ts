@@ -105,19 +105,31 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
 
 /** An installed program as the kernel takes it. What is slow and often not needed is worked out when asked for. */
 export function loadProgram(installed: InstalledProgram): LoadedModule {
-  const program = installed.program ?? new WebAssembly.Module(installed.rewritten as Uint8Array<ArrayBuffer>);
-  const [section] = WebAssembly.Module.customSections(program, EVIDENCE_SECTION);
-  if (section === undefined) {
-    throw new EnvironmentError('store-damaged', `the program ${installed.hash} has no evidence`);
-  }
+  let program = installed.program;
+  let evidence: LoadedModule['evidence'] | undefined;
   let info: LoadedModule['info'] | undefined;
-  return {
+  const loaded: LoadedModule = {
     hash: installed.hash,
-    program,
-    evidence: decodeEvidence(new Uint8Array(section)),
+    get program() {
+      program ??= new WebAssembly.Module(installed.rewritten as Uint8Array<ArrayBuffer>);
+      return program;
+    },
+    get evidence() {
+      evidence ??= evidenceOf(loaded.program, installed.hash);
+      return evidence;
+    },
     get info() {
       info ??= programInfo(installed.original, installed.rewritten);
       return info;
     },
   };
+  return loaded;
+}
+
+function evidenceOf(program: WebAssembly.Module, hash: string): LoadedModule['evidence'] {
+  const [section] = WebAssembly.Module.customSections(program, EVIDENCE_SECTION);
+  if (section === undefined) {
+    throw new EnvironmentError('store-damaged', `the program ${hash} has no evidence`);
+  }
+  return decodeEvidence(new Uint8Array(section));
 }

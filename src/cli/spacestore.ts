@@ -75,10 +75,12 @@ export async function openSpaceStore(
     const meta = decodeMeta(checkpoint?.meta, folder);
     const chunks = chunksOf(checkpoint?.pages ?? []);
     const domains = meta?.domains ?? [];
-    const hashes = [...new Set(domains.map((domain) => domain.program))];
+    const live = domains.filter((domain) => domain.state !== 'exited').map((domain) => domain.program);
     const programs: InstalledProgram[] = [];
-    for (const hash of hashes)
+    for (const hash of new Set(live)) {
       programs.push(await loadProgram(store, hash, folder, options.readOnly ?? false));
+    }
+    if (!options.readOnly) await forgetPrograms(store, domains);
     return {
       id: Buffer.from(store.manifest.space, 'hex'),
       seq: store.seq,
@@ -156,6 +158,16 @@ async function loadProgram(
   const program = await installProgram(hash, original, () => {});
   if (!readOnly) await putProgram(store, program);
   return program;
+}
+
+/** Removes the programs no domain runs or ran, and what older compilers made of those that are left. */
+async function forgetPrograms(store: Store, domains: readonly DomainSummary[]): Promise<void> {
+  try {
+    await store.collectModules(new Set(domains.map((domain) => keyOf(domain.program))));
+  } catch (error) {
+    // On a full disk even removing needs room; nothing depends on it.
+    if (!(error instanceof EnvironmentError)) throw error;
+  }
 }
 
 /** Positions of all sinks the space's output may have had; names as the console gives them. */
