@@ -49,7 +49,7 @@ import { EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
 import { FlatBody } from './body.ts';
 import { Emitter } from './emitter.ts';
 import type { Helpers } from './frames.ts';
-import { FunctionCompiler, type FunctionInput } from './function.ts';
+import { FunctionCompiler } from './function.ts';
 import { Liveness } from './liveness.ts';
 import {
   emitEntry,
@@ -63,6 +63,7 @@ import {
 } from './parts.ts';
 import { type CompileOptions, Plan, SYSTEM_GLOBAL } from './plan.ts';
 import { scan } from './scan.ts';
+import type { FunctionInput } from './state.ts';
 import { COMPILER_VERSION } from './version.ts';
 
 export interface Compiled {

@@ -1,6 +1,6 @@
 /**
  * What every emitter of one function needs: the code written so far, the labels open in it, extra locals, and the
- * operand stack by type. `control.ts`, `calls.ts`, `memory.ts` and `frames.ts` add the instructions.
+ * operand stack by type. `control.ts`, `calls.ts`, `plain.ts`, `memory.ts` and `frames.ts` add the instructions.
  *
  * Labels: a block opened when `depth` was d has the id d + 1; a branch to id L is written `depth - L`. The function's
  * own label has the id 0.
@@ -14,9 +14,10 @@
 import type { RoleLocal } from '../abi/evidence.ts';
 import { assert } from '../base/assert.ts';
 import { emitIndex } from '../wasm/emit.ts';
+import { CATCH } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
-import { I64, type ValueType } from '../wasm/types.ts';
+import { EMPTY_BLOCK, type FuncType, I64, type ValueType } from '../wasm/types.ts';
 import { Writer } from '../wasm/writer.ts';
 import { Facts } from './facts.ts';
 import type { Plan } from './plan.ts';
@@ -129,6 +130,11 @@ export class Emitter {
     emitIndex(this.w, OP.local_set, local);
   }
 
+  i32(value: number): void {
+    this.w.u8(OP.i32_const);
+    this.w.s32(value);
+  }
+
   /** Opens a label; gives its id. */
   open(op: number, blockType: number): number {
     this.w.u8(op);
@@ -138,6 +144,17 @@ export class Emitter {
   close(): void {
     this.w.u8(OP.end);
     this.depth--;
+  }
+  /** Opens a try_table whose unwind exceptions go to the block opened last. */
+  openGuard(blockType: number): void {
+    const { w } = this;
+    w.u8(OP.try_table);
+    w.s33(blockType);
+    w.u32(1);
+    w.u8(CATCH);
+    w.u32(0); // the unwind tag
+    w.u32(0);
+    this.depth++;
   }
   branch(op: number, label: number): void {
     emitIndex(this.w, op, this.depth - label);
@@ -194,6 +211,12 @@ export class Emitter {
     for (let h = from; h < to; h++) this.get(this.slot(h, this.types[h]!));
   }
 
+  /** The operands [floor, count) are all in their slots. */
+  isSpilled(floor: number, count: number): boolean {
+    while (floor < count && this.spilled[floor]) floor++;
+    return floor >= count;
+  }
+
   /** Sees to it that the operands [floor, count) are in their slots too, while all stay on the real stack. */
   spill(floor: number, count: number): void {
     let lowest = floor;
@@ -225,4 +248,11 @@ export class Emitter {
     if (this.map)
       this.map.push(kind === undefined ? { at: this.w.length, origin } : { at: this.w.length, origin, kind });
   }
+}
+
+/** A block type as an s33, from the output's types. */
+export function blockTypeOf(e: Emitter, type: FuncType): number {
+  if (type.params.length === 0 && type.results.length === 0) return EMPTY_BLOCK;
+  if (type.params.length === 0 && type.results.length === 1) return type.results[0]! - 128;
+  return e.plan.typeIndex(type.params, type.results);
 }

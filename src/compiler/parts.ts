@@ -10,7 +10,7 @@ import { emitI64Const } from '../wasm/emit.ts';
 import { CATCH, CATCH_REF } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EMPTY_BLOCK, EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
-import type { Emitter } from './emitter.ts';
+import { blockTypeOf, type Emitter } from './emitter.ts';
 import {
   argumentSlots,
   emitGlobalRestore,
@@ -22,7 +22,6 @@ import {
   exnSlots,
   type Helpers,
 } from './frames.ts';
-import { blockTypeOf } from './function.ts';
 
 /**
  * The wrapper of an imported function: calls it, and when it unwinds saves a frame that says "in this call, with these
@@ -53,13 +52,7 @@ export function emitWrapper(e: Emitter, helpers: Helpers, index: number, resume:
     return;
   }
   e.open(OP.block, EMPTY_BLOCK);
-  e.w.u8(OP.try_table);
-  e.w.s33(blockTypeOf(e, { params: [], results: type.results }));
-  e.w.u32(1);
-  e.w.u8(CATCH);
-  e.w.u32(0);
-  e.w.u32(0);
-  e.depth++;
+  e.openGuard(blockTypeOf(e, { params: [], results: type.results }));
   call();
   e.close();
   finish();

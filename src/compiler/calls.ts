@@ -1,0 +1,201 @@
+/**
+ * Safepoints: polls, calls and waits, with the handlers that save a frame when the unwind exception comes by; and tail
+ * calls, which have no frame.
+ */
+import { KIND_BEFORE, KIND_CALLING } from '../abi/frame.ts';
+import { RESUME_MODE_OFFSET } from '../abi/layout.ts';
+import { SYSTEM } from '../abi/system.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { EMPTY_BLOCK, type FuncType, I32, I64, type ValueType } from '../wasm/types.ts';
+import { blockTypeOf } from './emitter.ts';
+import { emitLoadResults, emitPoll, emitSave, type FrameShape } from './frames.ts';
+import { emitAtomicAddress } from './memory.ts';
+import type { FunctionState } from './state.ts';
+
+/** Asks whether to unwind; then saves the frame of this shape and leaves. */
+export function poll(f: FunctionState, shape: FrameShape): void {
+  const { e } = f;
+  e.facts.safepoint();
+  emitPoll(e);
+  e.open(OP.if, EMPTY_BLOCK);
+  emitSave(e, f.helpers, shape, f.input.locals);
+  e.branch(OP.br, f.unwind);
+  e.close();
+}
+
+/** What a call consumes and gives, and how it is written. */
+interface Callee {
+  /** Operands consumed, a table's index among them. */
+  args: number;
+  results: readonly ValueType[];
+  make(): void;
+}
+
+/**
+ * A call (its operands on the stack) that may unwind. The operands below its own, or with KIND_BEFORE all, are in
+ * their slots when the handler looks.
+ */
+function guarded(f: FunctionState, i: number, kind: number, { args, results, make }: Callee): void {
+  const { e } = f;
+  const offset = f.body.start[i]!;
+  const kept = kind === KIND_BEFORE ? e.height : e.height - args;
+  e.spill(f.control.height, kept);
+  const shape = f.shape(f.body.site[i]!, offset, kind, kept);
+  const params = e.types.slice(e.height - args);
+  const done = e.open(OP.block, blockTypeOf(e, { params, results }));
+  e.open(OP.block, blockTypeOf(e, { params, results: [] }));
+  e.openGuard(blockTypeOf(e, { params, results }));
+  e.note(offset);
+  make();
+  e.close();
+  e.branch(OP.br, done);
+  e.close();
+  emitSave(e, f.helpers, shape, f.input.locals);
+  e.branch(OP.br, f.unwind);
+  e.close();
+}
+
+/** Resume version: a call that was under way when the frame was saved, or is made for the first time. */
+function resumedCall(f: FunctionState, i: number, callee: Callee): void {
+  const { e } = f;
+  // The arguments are on the stack: take them off, they are wanted in one arm only.
+  const first = e.height - callee.args;
+  e.stash(first);
+  f.seeking();
+  const { types, spilled, origins } = e;
+  e.open(OP.if, blockTypeOf(e, { params: [], results: callee.results }));
+  f.found();
+  e.op(OP.global_get, e.plan.hdrGlobal);
+  e.systemAccess(OP.i32_load, RESUME_MODE_OFFSET);
+  e.open(OP.if, EMPTY_BLOCK);
+  e.op(OP.call, SYSTEM.rethrow);
+  e.op(OP.unreachable);
+  e.close();
+  emitLoadResults(e, callee.results);
+  e.op(OP.else);
+  e.types = [...types];
+  e.spilled = [...spilled];
+  e.origins = [...origins];
+  e.unstash(first);
+  guarded(f, i, KIND_CALLING, callee);
+  e.types = types;
+  e.spilled = spilled;
+  e.origins = origins;
+  e.close();
+}
+
+function makeCall(f: FunctionState, i: number, callee: Callee): void {
+  const { e } = f;
+  if (f.body.site[i] === 0) callee.make();
+  else if (f.resume) resumedCall(f, i, callee);
+  else guarded(f, i, KIND_CALLING, callee);
+  if (callee.args > 0) e.pop(callee.args);
+  e.push(...callee.results);
+  f.reload(i);
+}
+
+/** The type of the function a call instruction calls, and its operands: an indirect one takes the table's index too. */
+function calleeType(f: FunctionState, i: number): { type: FuncType; args: number } {
+  const { plan } = f.e;
+  const op = f.body.op[i]!;
+  const direct = op === OP.call || op === OP.return_call;
+  const type = direct ? plan.functionType(f.body.a[i]!) : plan.types[f.body.a[i]!]!;
+  return { type, args: type.params.length + (direct ? 0 : 1) };
+}
+
+function emitCallOp(f: FunctionState, op: number, i: number): void {
+  const { e, body } = f;
+  if (op === OP.call || op === OP.return_call) return e.op(op, e.plan.functionIndex(body.a[i]!));
+  e.w.u8(op);
+  e.w.u32(body.a[i]!);
+  e.w.u32(body.b[i]!);
+}
+
+/** call and call_indirect. */
+export function call(f: FunctionState, i: number, op: number): void {
+  const { type, args } = calleeType(f, i);
+  makeCall(f, i, { args, results: type.results, make: () => emitCallOp(f, op, i) });
+}
+
+/** return_call and return_call_indirect, whose frames are nobody's to save. */
+export function returnCall(f: FunctionState, i: number, op: number): void {
+  const { e } = f;
+  const { args } = calleeType(f, i);
+  const tail = f.tails.get(i);
+  if (tail === undefined) {
+    emitCallOp(f, op, i);
+  } else {
+    // A real tail call cannot leave the results where the kernel looks for them; a call outside all of the
+    // program's try_tables, whose unwinding nobody records, means the same.
+    const locals = e.types.slice(e.height - args).map((type) => e.newLocal(type));
+    for (const local of locals.toReversed()) e.set(local);
+    tail.locals = locals;
+    e.branch(OP.br, tail.label);
+  }
+  if (args > 0) e.pop(args);
+}
+
+/** Resume version: opens a label for each tail call. */
+export function openTails(f: FunctionState): void {
+  const { body } = f;
+  for (let i = body.count - 1; i >= 0; i--) {
+    const op = body.op[i]!;
+    if (op !== OP.return_call && op !== OP.return_call_indirect) continue;
+    f.tails.set(i, { label: f.e.open(OP.block, EMPTY_BLOCK), locals: [] });
+  }
+}
+
+/** Behind the code: the tail calls, in the order of their labels. */
+export function closeTails(f: FunctionState): void {
+  const { e, body } = f;
+  if (f.tails.size === 0) return;
+  e.branch(OP.br, f.ret);
+  for (const [i, { locals }] of [...f.tails].reverse()) {
+    e.close();
+    for (const local of locals) e.get(local);
+    emitCallOp(f, body.op[i] === OP.return_call ? OP.call : OP.call_indirect, i);
+    e.branch(OP.br, f.ret);
+  }
+}
+
+/** memory.atomic.wait: the kernel's, and a safepoint at which the instruction is begun again. */
+export function wait(f: FunctionState, i: number, op: number): void {
+  const { e, body } = f;
+  const width = op === OP.memory_atomic_wait32 ? 4 : 8;
+  const make = (): void => {
+    const timeout = e.scratch(I64, 9);
+    const expected = e.scratch(I64, 10);
+    e.set(timeout);
+    if (width === 4) e.op(OP.i64_extend_i32_u);
+    e.set(expected);
+    emitAtomicAddress(e, body, i);
+    if (!e.plan.memories[body.a[i]!]!.shared) {
+      e.note(body.start[i]!, 'expected shared memory');
+      e.op(OP.unreachable);
+      return;
+    }
+    e.get(expected);
+    e.get(timeout);
+    e.i32(width);
+    e.op(OP.call, SYSTEM.wait);
+  };
+  if (f.resume) f.found();
+  if (body.site[i]! > 0) guarded(f, i, KIND_BEFORE, { args: 3, results: [I32], make });
+  else make();
+  e.pop(3);
+  e.push(I32);
+  f.reload(i);
+}
+
+/** memory.atomic.notify: the kernel's. */
+export function notify(f: FunctionState, i: number): void {
+  const { e } = f;
+  const count = e.scratch(I32, 9);
+  e.set(count);
+  emitAtomicAddress(e, f.body, i);
+  e.get(count);
+  e.op(OP.call, SYSTEM.notify);
+  e.pop(2);
+  e.push(I32);
+  f.reload(i);
+}

@@ -1,0 +1,157 @@
+/**
+ * The program's blocks, loops, ifs and try_tables, and the branches to them.
+ */
+import { KIND_BEFORE } from '../abi/frame.ts';
+import { assert } from '../base/assert.ts';
+import { CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF } from '../wasm/instructions.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { blockFuncType, EMPTY_BLOCK, I32 } from '../wasm/types.ts';
+import { CAUGHT, type ResolvedCatch } from './body.ts';
+import { poll } from './calls.ts';
+import type { FrameShape } from './frames.ts';
+import { openLoopPoints, openPoints } from './points.ts';
+import type { Control, FunctionState } from './state.ts';
+
+/** block, loop, if and try_table. */
+export function openBlock(f: FunctionState, i: number, op: number): void {
+  const { e, body } = f;
+  const type = blockFuncType(e.plan.types, body.a[i]!)!;
+  const holdsSites = body.lastSite[i]! > 0;
+  const seeks = f.resume && holdsSites;
+  if (op === OP.if) {
+    e.pop();
+    if (seeks) seekingCondition(f, i);
+  }
+  const height = e.height - type.params.length;
+  if (holdsSites) spillOutside(f, op, height);
+  const control: Control = { entry: i, op, label: 0, height, type, points: [], passed: 0 };
+  control.label = op === OP.try_table ? openTry(f, i) : e.open(op, body.a[i]!);
+  f.enter(control);
+  e.facts.open(op === OP.loop);
+  e.origins.fill(-1, op === OP.loop ? 0 : height);
+  for (let h = height; h < e.height; h++) e.spilled[h] = false;
+  if (op === OP.loop && body.site[i]! > 0) loopHead(f, control, i);
+  else if (seeks) {
+    const elseAt = op === OP.if ? body.elseAt[i]! : -1;
+    openPoints(f, control, i + 1, elseAt >= 0 ? elseAt : body.match[i]!);
+  }
+}
+
+/**
+ * Sites inside a construct must find the operands outside it in their slots. An if's condition is above them, on the
+ * real stack but no longer an operand.
+ */
+function spillOutside(f: FunctionState, op: number, height: number): void {
+  const { e } = f;
+  const floor = f.control.height;
+  if (op !== OP.if) {
+    e.spill(floor, height);
+  } else if (!e.isSpilled(floor, height)) {
+    const condition = e.scratch(I32, 3);
+    e.set(condition);
+    e.spill(floor, height);
+    e.get(condition);
+  }
+}
+
+/** When a site is sought in an if, the arm is chosen by the site, not by the condition on the stack. */
+function seekingCondition(f: FunctionState, i: number): void {
+  const { e, body } = f;
+  const condition = e.scratch(I32, 3);
+  const elseAt = body.elseAt[i]!;
+  e.set(condition);
+  f.soughtUpTo(body.lastSite[elseAt >= 0 ? elseAt : i]!);
+  e.get(condition);
+  f.seeking();
+  e.op(OP.select); // site ≠ 0 ? site ≤ last of the first arm : condition
+}
+
+/** A loop that is a safepoint: its poll is the first point of its sequence. */
+function loopHead(f: FunctionState, control: Control, i: number): void {
+  const { e } = f;
+  const site = f.body.site[i]!;
+  const { params } = control.type;
+  const shapeAt = (): FrameShape => f.shape(site, f.body.start[i]!, KIND_BEFORE, e.height);
+  if (params.length > 0) e.stash(control.height);
+  if (f.resume) {
+    // The poll is a point without an instruction. Who was saved here has answered it: asking again at once would
+    // let a word that stays raised stop the program for ever.
+    openLoopPoints(f, control, i, site);
+    f.seeking();
+    e.open(OP.if, EMPTY_BLOCK);
+    f.found();
+    e.op(OP.else);
+    poll(f, shapeAt());
+    e.close();
+  } else {
+    poll(f, shapeAt());
+  }
+  if (params.length > 0) e.unstash(control.height);
+}
+
+/** try_table: the unwind exception passes it by, whatever it catches. Gives the label. */
+function openTry(f: FunctionState, i: number): number {
+  const { e } = f;
+  const { w } = e;
+  const clauses = f.body.catches.get(i)!;
+  const ours = e.plan.options.suspend && clauses.some((c) => c.kind >= CATCH_ALL);
+  w.u8(OP.try_table);
+  w.s33(f.body.a[i]!);
+  w.u32(clauses.length + (ours ? 1 : 0));
+  if (ours) {
+    w.u8(CATCH);
+    w.u32(0);
+    w.u32(e.depth - f.unwind);
+  }
+  for (const clause of clauses) emitClause(f, clause);
+  return ++e.depth;
+}
+
+function emitClause(f: FunctionState, { kind, tag, target }: ResolvedCatch): void {
+  const { w, depth } = f.e;
+  assert(kind <= CATCH_ALL_REF, 'the decoder knows four kinds');
+  w.u8(kind);
+  if (kind <= CATCH_REF) w.u32(tag + 1); // behind the unwind tag
+  w.u32(depth - f.labelOf(target));
+}
+
+export function elseArm(f: FunctionState, i: number): void {
+  const { e, body, control } = f;
+  e.op(OP.else);
+  e.facts.otherArm();
+  e.truncate(control.height);
+  e.push(...control.type.params);
+  const opened = body.match[i]!;
+  if (f.resume && body.lastSite[opened]! > 0) openPoints(f, control, i + 1, body.match[opened]!);
+}
+
+export function endBlock(f: FunctionState, i: number): void {
+  const { e } = f;
+  const control = f.controls.pop()!;
+  e.truncate(control.height);
+  if (control.entry < 0) return; // the body's: its label is the caller's to close
+  e.close();
+  e.facts.close();
+  e.push(...control.type.results);
+  if ((f.body.flags[control.entry]! & CAUGHT) !== 0) f.reload(i);
+}
+
+/** br and br_if. */
+export function branch(f: FunctionState, i: number, op: number): void {
+  if (op === OP.br_if) f.e.pop();
+  f.e.branch(op, f.labelOf(f.body.a[i]!));
+}
+
+export function branchTable(f: FunctionState, i: number): void {
+  const { e } = f;
+  e.pop();
+  const targets = f.body.targets.get(i)!;
+  e.w.u8(OP.br_table);
+  e.w.u32(targets.length - 1);
+  for (const target of targets) e.w.u32(e.depth - f.labelOf(target));
+}
+
+export function returns(f: FunctionState): void {
+  if (f.resume) f.e.branch(OP.br, f.ret);
+  else f.e.op(OP.return);
+}

@@ -1,0 +1,159 @@
+/**
+ * Instructions without control flow: most are copied as they are, and only what they do to the operand stack is
+ * followed; those that name functions, memories or segments are rewritten.
+ */
+import { assert } from '../base/assert.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { OP_POPS, OP_PUSHES } from '../wasm/optable.ts';
+import { FUNCREF, I32, I64, type ValueType } from '../wasm/types.ts';
+import { emitSetFlag } from './frames.ts';
+import { addressType, emitAccess, emitGrow, emitSize } from './memory.ts';
+import type { FunctionState } from './state.ts';
+
+/** Writes entry `i`; `op` is its instruction. */
+export type Handler = (f: FunctionState, i: number, op: number) => void;
+
+/** The program's own bytes of the instruction. */
+export function copy(f: FunctionState, i: number): void {
+  const { body } = f;
+  f.e.w.rawRange(body.bytes, body.start[i]!, body.end[i]!);
+}
+
+/** An instruction with a fixed signature, copied. */
+export function fixed(f: FunctionState, i: number, op: number): void {
+  const { e } = f;
+  const pops = OP_POPS[op];
+  const pushes = OP_PUSHES[op];
+  assert(pops && pushes, 'every instruction without a handler has a fixed signature');
+  if (pops.length > 0) e.pop(pops.length);
+  for (const type of pushes) e.push(type);
+  copy(f, i);
+}
+
+/** An instruction that is copied, takes `pops` operands and gives one of a type that depends on what it names. */
+function copied(pops: number, result?: (f: FunctionState, a: number, i: number) => ValueType): Handler {
+  return (f, i) => {
+    if (pops > 0) f.e.pop(pops);
+    if (result) f.e.push(result(f, f.body.a[i]!, i));
+    copy(f, i);
+  };
+}
+
+const indexOfTable = (f: FunctionState, a: number): ValueType => (f.e.plan.tables[a]!.is64 ? I64 : I32);
+
+/** fill, copy, init: a call of the template for these two indices. */
+function bulk(
+  kind: 'fill' | 'copy' | 'init',
+  order: (a: number, b: number) => readonly [number, number],
+): Handler {
+  return (f, i) => {
+    const { e, body } = f;
+    e.pop(3);
+    if (!e.plan.options.isolate) return copy(f, i);
+    const [to, from] = order(body.a[i]!, body.b[i]!);
+    e.op(OP.call, e.plan.template(kind, to, from));
+    f.reload(i);
+  };
+}
+
+/** Loads, stores and read-modify-writes. */
+export function access(f: FunctionState, i: number, op: number): void {
+  const { e } = f;
+  if (e.plan.options.isolate) emitAccess(e, f.body, i);
+  else copy(f, i);
+  e.pop(OP_POPS[op]!.length);
+  for (const type of OP_PUSHES[op]!) e.push(type);
+}
+
+function select(f: FunctionState, i: number): void {
+  f.e.pop(2);
+  f.e.copies(-1); // the operand left has the result's type, but may be the other one
+  copy(f, i);
+}
+
+function localGet(f: FunctionState, i: number): void {
+  const local = f.body.a[i]!;
+  f.e.push(f.input.locals[local]!);
+  f.e.copies(local);
+  copy(f, i);
+}
+
+function localSet(f: FunctionState, i: number): void {
+  f.e.pop();
+  f.e.assign(f.body.a[i]!);
+  copy(f, i);
+}
+
+function localTee(f: FunctionState, i: number): void {
+  f.e.assign(f.body.a[i]!);
+  f.e.copies(f.body.a[i]!);
+  copy(f, i);
+}
+
+function throws(f: FunctionState, i: number, op: number): void {
+  const { e } = f;
+  const tag = f.body.a[i]!;
+  const { params } = e.plan.types[e.plan.tags[tag]!.type]!;
+  if (params.length > 0) e.pop(params.length);
+  e.op(op, tag + 1); // behind the unwind tag
+}
+
+function memorySize(f: FunctionState, i: number): void {
+  const { e } = f;
+  const memory = f.body.a[i]!;
+  if (e.plan.options.isolate) emitSize(e, memory);
+  else copy(f, i);
+  e.push(addressType(e, memory));
+}
+
+function memoryGrow(f: FunctionState, i: number): void {
+  if (!f.e.plan.options.isolate) return copy(f, i);
+  emitGrow(f.e, f.body.a[i]!);
+  f.reload(i);
+}
+
+/** data.drop, elem.drop: also noted in the state zone, for the next instance. */
+function drops(flags: (f: FunctionState) => number): Handler {
+  return (f, i) => {
+    copy(f, i);
+    emitSetFlag(f.e, flags(f) + f.body.a[i]! * 16);
+  };
+}
+
+/** What is neither control flow, nor a call, nor a memory access, nor of a fixed signature. */
+export const PLAIN: readonly (readonly [op: number, handler: Handler])[] = [
+  [OP.unreachable, copied(0)],
+  [OP.drop, copied(1)],
+  [OP.select, select],
+  [OP.select_t, copied(3, (f, _, i) => f.body.selects.get(i)!)],
+  [OP.local_get, localGet],
+  [OP.local_set, localSet],
+  [OP.local_tee, localTee],
+  [OP.global_get, copied(0, (f, a) => f.e.plan.globals[a]!.type)],
+  [OP.global_set, copied(1)],
+  [OP.table_get, copied(1, (f, a) => f.e.plan.tables[a]!.element)],
+  [OP.table_set, copied(2)],
+  [OP.table_size, copied(0, indexOfTable)],
+  [OP.table_grow, copied(2, indexOfTable)],
+  [OP.table_fill, copied(3)],
+  [OP.table_copy, copied(3)],
+  [OP.table_init, copied(3)],
+  [OP.ref_null, copied(0, (_, a) => a)],
+  [OP.ref_is_null, copied(1, () => I32)],
+  [
+    OP.ref_func,
+    (f, i, op) => {
+      f.e.push(FUNCREF);
+      f.e.op(op, f.e.plan.functionIndex(f.body.a[i]!));
+    },
+  ],
+  [OP.throw, throws],
+  [OP.throw_ref, copied(1)],
+  [OP.memory_size, memorySize],
+  [OP.memory_grow, memoryGrow],
+  [OP.memory_fill, bulk('fill', (a) => [a, 0])],
+  [OP.memory_copy, bulk('copy', (a, b) => [a, b])],
+  [OP.memory_init, bulk('init', (a, b) => [b, a])],
+  [OP.data_drop, drops((f) => f.e.plan.dataFlags)],
+  [OP.elem_drop, drops((f) => f.e.plan.elementFlags)],
+];
