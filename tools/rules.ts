@@ -22,7 +22,7 @@ interface Layer {
   readonly node?: boolean;
 }
 
-/** The layers of DESIGN.md. `top` is src/index.ts; folders outside src are composition roots as well. */
+/** The layers of ARCHITECTURE.md. `top` is src/index.ts; folders outside src are composition roots as well. */
 const LAYERS: Record<string, Layer> = {
   base: { may: [] },
   abi: { may: ['base'] },
