@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { perdureEngine } from './perdure.ts';
 import { SKIPS } from './skips.ts';
 import { NO_SUITE, runSuite, suiteFolder, summary } from './suite.ts';
 import { v8Engine } from './v8.ts';
@@ -9,16 +10,17 @@ import { v8Engine } from './v8.ts';
 const folder = suiteFolder();
 
 describe('the WebAssembly core suite', { skip: folder ? false : NO_SUITE }, () => {
-  it('holds on plain V8, but for the skip list', async () => {
-    const engine = v8Engine();
-    const failures: string[] = [];
-    const total = await runSuite(engine, folder!, (result) => {
-      for (const f of result.failures) failures.push(`${result.script}:${f.line}: ${f.reason}`);
+  for (const engine of [v8Engine(), perdureEngine(false), perdureEngine(true)]) {
+    it(`holds on ${engine.name}, but for the skip list`, async () => {
+      const failures: string[] = [];
+      const total = await runSuite(engine, folder!, (result) => {
+        for (const f of result.failures) failures.push(`${result.script}:${f.line}: ${f.reason}`);
+      });
+      console.log(summary(engine, total));
+      assert.deepEqual(failures, []);
+      assert.ok(total.assertions > 60_000, `only ${total.assertions} assertions were made`);
     });
-    console.log(summary(engine, total));
-    assert.deepEqual(failures, []);
-    assert.ok(total.assertions > 60_000, `only ${total.assertions} assertions were made`);
-  });
+  }
 
   it('has every script that the skip list names, and a reason for each', () => {
     for (const skip of SKIPS) {

@@ -23,7 +23,7 @@ if (!folder) {
     ({ script, passed, failures }) => {
       if (failures.length === 0) return;
       console.log(`${script}: ${failures.length} fail, ${passed} hold`);
-      const shown = only.length > 0 ? failures : failures.slice(0, 5);
+      const shown = only.length > 0 ? failures : failures.slice(0, 40);
       for (const { line, reason } of shown) console.log(`  ${line}: ${reason.slice(0, 300)}`);
     },
     only,

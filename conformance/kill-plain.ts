@@ -1,0 +1,41 @@
+/**
+ * A WASI program on plain V8, in a process of its own: `node kill-plain.ts PROGRAM.wasm FOLDER [ARGUMENTS...]`, FOLDER
+ * being its `/`. Its exit code is passed through. It runs in a worker, whose call stack can be as deep as a space's.
+ */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+
+const STACK_MIB = 200;
+
+async function run([program, folder, ...args]: readonly [string, string, ...string[]]): Promise<void> {
+  const { WASI } = await import('node:wasi');
+  const wasi = new WASI({
+    version: 'preview1',
+    args: [basename(program), ...args],
+    env: {},
+    preopens: { '/': folder },
+    returnOnExit: true,
+  });
+  const module = new WebAssembly.Module(readFileSync(program));
+  const imports = wasi.getImportObject() as WebAssembly.Imports;
+  process.exitCode = wasi.start(new WebAssembly.Instance(module, imports));
+}
+
+if (isMainThread) {
+  process.removeAllListeners('warning'); // that node:wasi is experimental
+  const worker = new Worker(import.meta.filename, {
+    workerData: process.argv.slice(2),
+    resourceLimits: { stackSizeMb: STACK_MIB },
+  });
+  worker.on('error', (error) => {
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = 70;
+  });
+  worker.on('exit', (code) => {
+    process.exitCode ||= code;
+  });
+} else {
+  process.removeAllListeners('warning');
+  await run(workerData as [string, string]);
+}

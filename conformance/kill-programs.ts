@@ -1,0 +1,141 @@
+/**
+ * The programs of the kill test, with what each is given: arguments, standard input, and the files it leaves in its
+ * folder. Each runs for a second or two, so that a kill can hit it anywhere, and each is deterministic, so that what it
+ * leaves behind can be compared byte for byte.
+ *
+ *   for (const victim of VICTIMS) { const missing = await unavailable(victim); ... }
+ *
+ * `expected(victim, input, folder)` is what the program does when nothing of this project has a hand in it: the same
+ * bytes on plain V8 with Node's own WASI. Never take a run of ours for the standard that ours is held against.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { canBuild, guest } from '../guests/build.ts';
+import { EnvironmentError } from '../src/base/errors.ts';
+import { Prng } from '../src/base/prng.ts';
+
+export interface Victim {
+  /** Name of the guest, and of the program in the space. */
+  readonly name: string;
+  readonly arguments: readonly string[];
+  /** What its standard input holds; a regular file, also after a kill. */
+  readonly input?: string;
+  /** Files it leaves in its own folder, which are compared byte for byte. */
+  readonly files: readonly string[];
+}
+
+/** Everything that can be seen of a run from outside. */
+export interface Seen {
+  readonly code: number | null;
+  readonly output: Buffer;
+  readonly files: ReadonlyMap<string, Buffer>;
+}
+
+const PLAIN = join(import.meta.dirname, 'kill-plain.ts');
+
+const WORDS =
+  'memory pages and frames of a stack come back from the disk as they were when somebody pulled the plug again'.split(
+    ' ',
+  );
+
+/** Some minutes of speech, always the same. */
+function speech(sentences: number): string {
+  const random = new Prng(7);
+  return Array.from({ length: sentences }, (_, i) => {
+    const words = Array.from({ length: 6 + random.below(12) }, () => random.pick(WORDS));
+    return `Number ${i + 1}: ${words.join(' ')}.`;
+  }).join(' ');
+}
+
+/** Creates, fills, changes, queries and vacuums a database, and ends with a code of its own. */
+const SQL = `
+PRAGMA page_size = 1024;
+CREATE TABLE part(id INTEGER PRIMARY KEY, name TEXT NOT NULL, weight REAL, maker INTEGER);
+CREATE TABLE maker(id INTEGER PRIMARY KEY, town TEXT);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+  INSERT INTO maker SELECT i, 'town ' || (i * 7919 % 101) FROM n;
+${Array.from(
+  { length: 12 },
+  (_, round) => `
+BEGIN;
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+  INSERT INTO part(name, weight, maker)
+  SELECT printf('part %d of %d: %s', i, ${round}, hex(i * 104729 % 65537)), i * 1.25 + ${round}, 1 + i % 40 FROM n;
+COMMIT;
+UPDATE part SET weight = weight * 1.5, name = name || ' again' WHERE id % 11 = ${round % 11};
+SELECT ${round}, count(*), round(sum(weight), 3), max(name) FROM part;
+`,
+).join('')}
+CREATE INDEX part_name ON part(name);
+CREATE INDEX part_maker ON part(maker, weight);
+SELECT town, count(*), round(avg(weight), 4) FROM part JOIN maker ON maker.id = part.maker GROUP BY town ORDER BY 3, 1;
+BEGIN; DELETE FROM part; SELECT count(*) FROM part; ROLLBACK;
+DELETE FROM part WHERE id % 3 = 0;
+SELECT count(*) FROM part;
+VACUUM;
+PRAGMA integrity_check;
+SELECT id, name, weight FROM part WHERE name LIKE 'part 2__ of 7:%' ORDER BY weight DESC LIMIT 40;
+.exit 3
+`;
+
+const INPUT_LINES = 60_000;
+const inputText = (): string =>
+  Array.from({ length: INPUT_LINES }, (_, i) => `${i} ${WORDS[i % WORDS.length]!.repeat(i % 7)}\n`).join('');
+
+export const VICTIMS: readonly Victim[] = [
+  { name: 'flite', arguments: ['-t', speech(140), '-o', '/speech.wav'], files: ['/speech.wav'] },
+  { name: 'sqlite3', arguments: ['/parts.db'], input: SQL, files: ['/parts.db'] },
+  { name: 'deep', arguments: ['10000', '300000'], files: [] },
+  { name: 'fnptr', arguments: ['600'], files: [] },
+  { name: 'longloop', arguments: ['8', '20'], files: [] },
+  { name: 'lines', arguments: ['4000', '500'], files: [] },
+  { name: 'cat', arguments: [], input: inputText(), files: [] },
+];
+
+/** Nothing where the program can be had here, else why not. Where CI is set, what cannot be had is an error. */
+export async function unavailable(victim: Victim): Promise<string | undefined> {
+  const missing = canBuild(victim.name);
+  if (missing !== undefined) return missing;
+  try {
+    await guest(victim.name);
+  } catch (error) {
+    if (process.env.CI || !(error instanceof EnvironmentError)) throw error;
+    return error.message;
+  }
+  return undefined;
+}
+
+/** The victim's standard input as a file of this folder; undefined where it has none. */
+export function inputFile(victim: Victim, folder: string): string | undefined {
+  if (victim.input === undefined) return undefined;
+  const path = join(folder, `${victim.name}.in`);
+  writeFileSync(path, victim.input);
+  return path;
+}
+
+/** What an undisturbed run on plain V8 leaves behind. */
+export async function expected(victim: Victim, folder: string): Promise<Seen> {
+  const home = join(folder, `${victim.name}-plain`);
+  mkdirSync(home, { recursive: true });
+  const file = join(folder, `${victim.name}-plain.out`);
+  const input = inputFile(victim, folder);
+  const stdin = input === undefined ? 'ignore' : openSync(input, 'r');
+  const stdout = openSync(file, 'w');
+  const child = spawn(process.execPath, [PLAIN, await guest(victim.name), home, ...victim.arguments], {
+    stdio: [stdin, stdout, 'pipe'],
+  });
+  closeSync(stdout);
+  if (stdin !== 'ignore') closeSync(stdin);
+  let said = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  if (code === null || code > 3) throw new Error(`${victim.name} on plain V8 ended with ${code}: ${said}`);
+  return {
+    code,
+    output: readFileSync(file),
+    files: new Map(victim.files.map((path) => [path, readFileSync(join(home, path))])),
+  };
+}
