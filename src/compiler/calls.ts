@@ -1,6 +1,8 @@
 /**
  * Safepoints: polls, calls and waits, with the handlers that save a frame when the unwind exception comes by; and tail
  * calls, which have no frame.
+ *
+ * Why: RATIONALE.md#the-poll-reads-one-word-at-a-constant-address
  */
 import { KIND_BEFORE, KIND_CALLING } from '../abi/frame.ts';
 import { RESUME_MODE_OFFSET } from '../abi/layout.ts';

@@ -11,6 +11,8 @@
  * the point whose sites include the one sought, and nested blocks do the same inside. At a point all operands of the
  * sequence are in their slots, so both ways into it agree. When the site is reached, `site` becomes 0 and the code
  * runs on as the quick version would: calls from here go to quick versions.
+ *
+ * Why: RATIONALE.md#two-versions-of-each-function
  */
 import { KIND_BEFORE } from '../abi/frame.ts';
 import { RESUME_SITE_OFFSET } from '../abi/layout.ts';
@@ -124,6 +126,7 @@ export class FunctionCompiler {
       type: { params: [], results: f.input.type.results },
       points: [],
       passed: 0,
+      detours: [],
     };
     f.enter(top);
     if (f.resume) openPoints(f, top, 0, body.count - 1);
