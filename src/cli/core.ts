@@ -73,7 +73,7 @@ class CoreThread {
     this.#operations = new Operations(this.#composition, start, programs);
     this.#machine = new Machine(this.#composition, start, {
       post,
-      meta: () => ({ version: 1, domains: this.#operations.list().filter((domain) => !domain.volatile) }),
+      meta: () => ({ version: 1, domains: this.#operations.record() }),
       alive: () => this.#operations.alive(),
     });
     this.#clients = new CoreClients(post, () => this.#machine.wake());

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { FLAG_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
+import { EnvironmentError } from '../base/errors.ts';
 import { CORE_STACK_MIB } from '../base/limits.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
@@ -297,16 +298,16 @@ export class Host implements SpaceApi {
         return;
       }
       case 'cut':
-        this.#committing = this.#committing.then(() => this.#commit(message));
+        this.#committing = this.#committing
+          .then(() => this.#commit(message))
+          .catch((error: Error) => this.#lose(error));
         return;
       case 'busy':
         clearInterval(this.#ticker);
         this.#ticker = message.busy ? setInterval(() => this.#raise(), TICK_MS) : undefined;
         return;
       case 'log':
-        void this.#space.setReleased(message.key, message.position).then(() => {
-          this.#post({ kind: 'logged', id: message.id });
-        });
+        void this.#log(message.id, message.key, message.position);
         return;
       case 'output':
         void this.#output(message.client, message.stderr, message.bytes);
@@ -342,11 +343,22 @@ export class Host implements SpaceApi {
         this.#post({ kind: 'durable', seq: cut.seq });
         return;
       } catch (error) {
-        if (this.#closing !== undefined && tried > 0) throw error;
-        if (tried === 0) {
-          const why = error instanceof Error ? error.message : String(error);
-          this.events.problem(`cannot write to ${this.folder}: ${why} (output waits; trying again)`);
-        }
+        if (!(error instanceof EnvironmentError) || (this.#closing !== undefined && tried > 0)) throw error;
+        if (tried === 0) this.events.problem(`${error.message}; output waits, and it is tried again`);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  /** Writes to the release log, until it can be written. */
+  async #log(id: number, key: string, position: number): Promise<void> {
+    while (this.#lost === undefined) {
+      try {
+        await this.#space.setReleased(key, position);
+        this.#post({ kind: 'logged', id });
+        return;
+      } catch (error) {
+        if (!(error instanceof EnvironmentError)) this.#lose(error as Error);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }

@@ -32,6 +32,8 @@ import { showTime } from './units.ts';
 
 /** Frames of a call stack that are shown. */
 const SHOWN_FRAMES = 200;
+/** Characters of a domain's arguments kept in the small record. */
+const RECORD_ARGUMENT_CHARACTERS = 500;
 
 /** A client that follows a domain, on the core's side. */
 export interface CoreClient {
@@ -50,7 +52,9 @@ export class Operations {
     this.#c = composition;
     this.#start = start;
     this.#programs = programs;
-    for (const domain of start.domains) this.#arguments.set(domain.id, domain.arguments);
+    for (const { id, state, arguments: args } of start.domains) {
+      if (state === 'exited') this.#arguments.set(id, args);
+    }
   }
 
   /** After opening: who goes on, and whose streams are this process's. */
@@ -77,6 +81,13 @@ export class Operations {
 
   list(): DomainSummary[] {
     return this.#c.kernel.ids().map((id) => this.summary(id));
+  }
+
+  /** The domains for the small record beside a checkpoint: without volatile ones, arguments cut short. */
+  record(): DomainSummary[] {
+    return this.list()
+      .filter((domain) => !domain.volatile)
+      .map((domain) => ({ ...domain, arguments: shortened(domain.arguments) }));
   }
 
   summary(id: number): DomainSummary {
@@ -298,7 +309,7 @@ export class Operations {
           list
             .filter((value) => value.value !== null)
             .map(({ name: known, index, type, value }) => ({
-              name: known ?? `${unnamed}${index}`,
+              name: known ?? (unnamed === '' ? '' : `${unnamed}${index}`),
               type,
               value: value!,
             }));
@@ -384,6 +395,18 @@ export class Operations {
       return state !== 'blocked' || console.hasInput(id) || network.has(id);
     });
   }
+}
+
+/** Arguments for people, in what every checkpoint can afford. */
+function shortened(list: readonly string[]): readonly string[] {
+  let left = RECORD_ARGUMENT_CHARACTERS;
+  const kept: string[] = [];
+  for (const argument of list) {
+    if (left <= 0) return [...kept, '…'];
+    kept.push(argument.length > left ? `${argument.slice(0, left)}…` : argument);
+    left -= argument.length;
+  }
+  return kept;
 }
 
 /** What a shell is told; a program's own code in the eight bits there are. */

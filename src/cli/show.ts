@@ -13,6 +13,11 @@ function stateStyle(domain: DomainSummary): Style {
   return domain.state === 'suspended' ? 'yellow' : 'green';
 }
 
+function commandText({ arguments: list }: DomainSummary, most: number): string {
+  const text = clean(list.join(' '));
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
 /** The table of `perdure ps`. */
 export function domainTable(domains: readonly DomainSummary[]): string {
   const head = ['NAME', 'STATE', 'CPU', 'MEMORY', 'COMMAND'];
@@ -21,7 +26,7 @@ export function domainTable(domains: readonly DomainSummary[]): string {
     stateText(domain),
     showTime(domain.cpuMs),
     showSize(domain.memoryBytes),
-    clean(domain.arguments.join(' ')),
+    commandText(domain, 60),
   ]);
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]!.length)),
@@ -43,7 +48,7 @@ export function inspectionPage(domain: Inspection): string {
   const limit = domain.cpuLimitMs === null ? '' : ` of ${showTime(domain.cpuLimitMs)}`;
   const facts: [string, string][] = [
     ['state', stateText(domain)],
-    ['command', clean(domain.arguments.join(' '))],
+    ['command', commandText(domain, 400)],
     ['program', `sha256 ${domain.program}`],
     ['cpu', `${showTime(domain.cpuMs)}${limit}`],
     ['memory', `${showSize(domain.memoryBytes)} of ${showSize(domain.memoryLimitBytes)}`],
