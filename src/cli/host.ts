@@ -31,8 +31,9 @@ import type {
 
 /** How often code that runs is asked for a safepoint, in milliseconds: the scheduler's slice. */
 const TICK_MS = 10;
-/** A commit that failed for want of disk space is tried again after this long, in milliseconds. */
+/** A commit that failed for want of disk space is tried again after this long, then ever more seldom, in milliseconds. */
 const RETRY_MS = 1000;
+const RETRY_MOST_MS = 30_000;
 
 export interface HostOptions {
   /** The space's folder, absolute. */
@@ -345,23 +346,30 @@ export class Host implements SpaceApi {
       } catch (error) {
         if (!(error instanceof EnvironmentError) || (this.#closing !== undefined && tried > 0)) throw error;
         if (tried === 0) this.events.problem(`${error.message}; output waits, and it is tried again`);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        await this.#pause(tried);
       }
     }
   }
 
   /** Writes to the release log, until it can be written. */
   async #log(id: number, key: string, position: number): Promise<void> {
-    while (this.#lost === undefined) {
+    for (let tried = 0; this.#lost === undefined; tried++) {
       try {
         await this.#space.setReleased(key, position);
         this.#post({ kind: 'logged', id });
         return;
       } catch (error) {
         if (!(error instanceof EnvironmentError)) this.#lose(error as Error);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        await this.#pause(tried);
       }
     }
+  }
+
+  /** Until the next try; not long when somebody waits for the end. */
+  async #pause(tried: number): Promise<void> {
+    const until = performance.now() + Math.min(RETRY_MS * 2 ** tried, RETRY_MOST_MS);
+    do await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    while (performance.now() < until && this.#closing === undefined);
   }
 
   #lose(error: Error): void {
