@@ -11,12 +11,12 @@
  * far the program is by then; so a seed tells which kind of life it was, and the verdict depends on no time.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { guest } from '../guests/build.ts';
 import { Prng } from '../src/base/prng.ts';
 import { LAUNCHER } from '../src/cli/cli.testing.ts';
-import { inputFile, type Seen, type Victim } from './kill-programs.ts';
+import { HOST_GRANT, inputFile, type Seen, type Victim } from './kill-programs.ts';
 
 /** A process that takes longer than this hangs. In milliseconds; nothing comes near it. */
 const HANGS_MS = 240_000;
@@ -61,6 +61,7 @@ class Trial {
   readonly #random: Prng;
   readonly #space: string;
   readonly #output: string;
+  readonly #granted: string;
   readonly #input: string | undefined;
   /** How much output was there after the last kill. */
   #out = 0;
@@ -72,12 +73,14 @@ class Trial {
     mkdirSync(folder, { recursive: true });
     this.#space = join(folder, 'space');
     this.#output = join(folder, 'out');
+    this.#granted = join(folder, 'granted');
+    mkdirSync(this.#granted, { recursive: true });
     this.#input = inputFile(victim, folder);
   }
 
   /** The whole life. Returns the problem, if there is one. */
   async run(kills: number): Promise<string | undefined> {
-    const program = await guest(this.#victim.name);
+    const program = await guest(this.#victim.guest);
     let born = false;
     for (let n = 0; n < kills; n++) {
       const ended = await this.#start(born ? this.#up() : this.#run(program), this.#pickMoment(born));
@@ -93,8 +96,16 @@ class Trial {
   }
 
   #run(program: string): string[] {
-    const every = this.#checkpoints();
-    return ['run', ...every, '--name', this.#victim.name, program, ...this.#victim.arguments];
+    const grant = this.#victim.host ? ['--dir', `${this.#granted}::${HOST_GRANT}`] : [];
+    return [
+      'run',
+      ...this.#checkpoints(),
+      ...grant,
+      '--name',
+      this.#victim.name,
+      program,
+      ...this.#victim.arguments,
+    ];
   }
 
   #up(): string[] {
@@ -200,9 +211,15 @@ class Trial {
     const found = readFileSync(this.#output);
     if (!found.equals(output)) return `output differs ${difference(found, output)}`;
     for (const [path, bytes] of files) {
-      const file = await this.#ask('files', this.#victim.name, path);
+      const file = this.#victim.host
+        ? readFileSync(join(this.#granted, basename(path)))
+        : await this.#ask('files', this.#victim.name, path);
       if (!file.equals(bytes)) return `${path} differs ${difference(file, bytes)}`;
     }
+    const left = this.#victim.host ? readdirSync(this.#granted).sort() : [];
+    const wanted = [...files.keys()].map((path) => basename(path)).sort();
+    if (left.length > 0 && left.join() !== wanted.join())
+      return `the granted folder holds ${left.join(', ')}`;
     return undefined;
   }
 

@@ -1,10 +1,11 @@
 /**
  * A WASI program on plain V8, in a process of its own: `node kill-plain.ts PROGRAM.wasm FOLDER [ARGUMENTS...]`, FOLDER
- * being its `/`. Its exit code is passed through. It runs in a worker, whose call stack can be as deep as a space's.
+ * being its `/` and what it is granted. Its exit code is passed through. It runs in a worker, whose call stack can be as deep as a space's.
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import { HOST_GRANT } from './kill-programs.ts';
 
 const STACK_MIB = 200;
 
@@ -14,7 +15,7 @@ async function run([program, folder, ...args]: readonly [string, string, ...stri
     version: 'preview1',
     args: [basename(program), ...args],
     env: {},
-    preopens: { '/': folder },
+    preopens: { '/': folder, [HOST_GRANT]: folder },
     returnOnExit: true,
   });
   const module = new WebAssembly.Module(readFileSync(program));

@@ -10,19 +10,22 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { canBuild, guest } from '../guests/build.ts';
 import { EnvironmentError } from '../src/base/errors.ts';
 import { Prng } from '../src/base/prng.ts';
 
 export interface Victim {
-  /** Name of the guest, and of the program in the space. */
+  /** Its name in the space and in reports. */
   readonly name: string;
+  readonly guest: string;
   readonly arguments: readonly string[];
   /** What its standard input holds; a regular file, also after a kill. */
   readonly input?: string;
-  /** Files it leaves in its own folder, which are compared byte for byte. */
+  /** Files it leaves, which are compared byte for byte: of its own folder, or of HOST_GRANT. */
   readonly files: readonly string[];
+  /** A folder of the host is granted to it as HOST_GRANT. */
+  readonly host?: true;
 }
 
 /** Everything that can be seen of a run from outside. */
@@ -32,6 +35,8 @@ export interface Seen {
   readonly files: ReadonlyMap<string, Buffer>;
 }
 
+/** Where programs see the folder of the host that is granted to them. */
+export const HOST_GRANT = '/work';
 const PLAIN = join(import.meta.dirname, 'kill-plain.ts');
 
 const WORDS =
@@ -83,22 +88,39 @@ const INPUT_LINES = 60_000;
 const inputText = (): string =>
   Array.from({ length: INPUT_LINES }, (_, i) => `${i} ${WORDS[i % WORDS.length]!.repeat(i % 7)}\n`).join('');
 
+const speaks = (file: string): string[] => ['-t', speech(140), '-o', file];
+
 export const VICTIMS: readonly Victim[] = [
-  { name: 'flite', arguments: ['-t', speech(140), '-o', '/speech.wav'], files: ['/speech.wav'] },
-  { name: 'sqlite3', arguments: ['/parts.db'], input: SQL, files: ['/parts.db'] },
-  { name: 'deep', arguments: ['10000', '300000'], files: [] },
-  { name: 'fnptr', arguments: ['600'], files: [] },
-  { name: 'longloop', arguments: ['8', '20'], files: [] },
-  { name: 'lines', arguments: ['4000', '500'], files: [] },
-  { name: 'cat', arguments: [], input: inputText(), files: [] },
+  { name: 'flite', guest: 'flite', arguments: speaks('/speech.wav'), files: ['/speech.wav'] },
+  {
+    name: 'flite-host',
+    guest: 'flite',
+    arguments: speaks('/work/speech.wav'),
+    files: ['/work/speech.wav'],
+    host: true,
+  },
+  { name: 'sqlite', guest: 'sqlite3', arguments: ['/parts.db'], input: SQL, files: ['/parts.db'] },
+  {
+    name: 'sqlite-host',
+    guest: 'sqlite3',
+    arguments: ['/work/parts.db'],
+    input: SQL,
+    files: ['/work/parts.db'],
+    host: true,
+  },
+  { name: 'deep', guest: 'deep', arguments: ['10000', '300000'], files: [] },
+  { name: 'fnptr', guest: 'fnptr', arguments: ['600'], files: [] },
+  { name: 'longloop', guest: 'longloop', arguments: ['8', '20'], files: [] },
+  { name: 'lines', guest: 'lines', arguments: ['4000', '500'], files: [] },
+  { name: 'cat', guest: 'cat', arguments: [], input: inputText(), files: [] },
 ];
 
 /** Nothing where the program can be had here, else why not. Where CI is set, what cannot be had is an error. */
 export async function unavailable(victim: Victim): Promise<string | undefined> {
-  const missing = canBuild(victim.name);
+  const missing = canBuild(victim.guest);
   if (missing !== undefined) return missing;
   try {
-    await guest(victim.name);
+    await guest(victim.guest);
   } catch (error) {
     if (process.env.CI || !(error instanceof EnvironmentError)) throw error;
     return error.message;
@@ -122,7 +144,7 @@ export async function expected(victim: Victim, folder: string): Promise<Seen> {
   const input = inputFile(victim, folder);
   const stdin = input === undefined ? 'ignore' : openSync(input, 'r');
   const stdout = openSync(file, 'w');
-  const child = spawn(process.execPath, [PLAIN, await guest(victim.name), home, ...victim.arguments], {
+  const child = spawn(process.execPath, [PLAIN, await guest(victim.guest), home, ...victim.arguments], {
     stdio: [stdin, stdout, 'pipe'],
   });
   closeSync(stdout);
@@ -136,6 +158,6 @@ export async function expected(victim: Victim, folder: string): Promise<Seen> {
   return {
     code,
     output: readFileSync(file),
-    files: new Map(victim.files.map((path) => [path, readFileSync(join(home, path))])),
+    files: new Map(victim.files.map((path) => [path, readFileSync(join(home, basename(path)))])),
   };
 }
