@@ -133,7 +133,7 @@ class Generator {
     if (kind < 18) return this.#shuffle();
     if (kind < 19) return this.#compare();
     if (kind < 21) return this.#jump();
-    if (kind < 22) return this.#safe();
+    if (kind < 22) return prng.chance(0.5) ? this.#safe() : this.#scenario();
     return this.#construct(depth + 1);
   }
 
@@ -272,6 +272,60 @@ class Generator {
     ];
   }
 
+  /** The usual ways to fool a one-pass analysis, in outline: an access, a change, and a way back or around. */
+  #scenario(): number[] {
+    const { prng } = this;
+    const e = this.#e();
+    const memory = this.#memory();
+    const guard = prng.chance(0.7) ? [...this.#exceeds(e, memory), ...IF, UNREACHABLE, END] : [];
+    const raw = [...(prng.chance(0.5) ? get(prng.pick(Y)) : [...get(prng.pick(X)), EXTEND_U]), ...set(e)];
+    const offset = (memory === 0 ? H : 0) + prng.below(this.#reached - 7);
+    const address = [...this.#base(memory), ...get(e), ADD];
+    const load = [...access(0x29, offset), ...get(SUM), ADD, ...set(SUM)];
+    const some = (): number[] => (prng.chance(0.3) && this.#left > 0 ? this.#piece(4) : []);
+    const maybe = [...get(prng.pick(X)), ...i32(1), 0x71, ...IF];
+    const call_ = [...call(this.#imports), ...this.#fresh()];
+    switch (prng.below(6)) {
+      case 0: // set in the round before
+        return [...guard, ...LOOP, ...some(), ...address, ...load, ...some(), ...raw, ...this.#back(), END];
+      case 1: // set on one way
+        return [...guard, ...maybe, ...raw, ...some(), END, ...address, ...load];
+      case 2: // checked on one way
+        return [...raw, ...maybe, ...guard, ...some(), END, ...address, ...load];
+      case 3: // moved in the round before, with the address on the stack
+        return [
+          ...guard,
+          ...address,
+          ...LOOP,
+          ...maybe,
+          ...call_,
+          ...this.#again(1),
+          END,
+          ...some(),
+          END,
+          ...load,
+        ];
+      case 4: // moved on one way
+        return [...guard, ...address, ...maybe, ...call_, END, ...load];
+      default: // moved in the round before, with the address in a local
+        return [
+          ...[...guard, ...address, ...set(P[0]!), ...LOOP, ...get(P[0]!), ...load, ...call_],
+          ...[...this.#again(0), END],
+        ];
+    }
+  }
+
+  /** Every base read again. */
+  #fresh(): number[] {
+    const second = [...global(baseGlobal(this.#hdr, 1)), ...set(BASES[1]!)];
+    return [...global(this.#hdr), ...tee(BASES[0]!), ...set(SECOND_BASE), ...second];
+  }
+
+  /** Back to a loop while there are rounds left. */
+  #again(label: number): number[] {
+    return [...get(ROUNDS), ...i32(1), 0x6b, ...tee(ROUNDS), ...i32(0), 0x4a, ...brIf(label)];
+  }
+
   #mark(): number[] {
     const { prng } = this;
     const memory = this.#memory();
@@ -334,16 +388,7 @@ class Generator {
 
   /** Back to the innermost loop; most often with all bases read again, for else the verifier refuses it. */
   #back(): number[] {
-    const bases = this.prng.chance(0.75)
-      ? [
-          ...global(this.#hdr),
-          ...tee(BASES[0]!),
-          ...set(SECOND_BASE),
-          ...global(baseGlobal(this.#hdr, 1)),
-          ...set(BASES[1]!),
-        ]
-      : [];
-    return [...bases, ...get(ROUNDS), ...i32(1), 0x6b, ...tee(ROUNDS), ...i32(0), 0x4a, ...brIf(0)];
+    return [...(this.prng.chance(0.75) ? this.#fresh() : []), ...this.#again(0)];
   }
 
   /** A block around a try_table that catches everything there, or at some label further out. */
