@@ -113,6 +113,8 @@ export function perdureEngine(unwind: boolean): Engine {
       powers,
       personality: linker,
       stress: unwind,
+      // Unwound at every call, runaway recursion fills this frame by frame.
+      frameStackBytes: 4 << 20,
     });
   };
   reset();

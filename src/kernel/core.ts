@@ -4,6 +4,7 @@
  */
 import { FLAG_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
+import { FRAME_STACK_MAX_BYTES } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
 import { type Domain, END } from './domain.ts';
@@ -23,6 +24,8 @@ export class Core {
   /** The tag by which running code unwinds, and the one exception of it that system calls throw. */
   readonly unwindTag = new WebAssembly.Tag({ parameters: [] });
   readonly unwind = new WebAssembly.Exception(this.unwindTag, []);
+  /** Most bytes of saved call stack of a domain while it runs. */
+  frameStackMax = FRAME_STACK_MAX_BYTES;
   current: Domain | null = null;
   /** The current system call waits: the domain becomes blocked when it has unwound. */
   blocked = false;

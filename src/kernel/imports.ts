@@ -159,7 +159,7 @@ export class Imports {
       },
       stack: safely((): void => {
         const domain = core.caller();
-        if (domain.ending === null && growStack(domain)) return;
+        if (domain.ending === null && growStack(domain, core.frameStackMax)) return;
         // The domain ends: its frames are of no use, so the rest of the unwinding may overwrite them.
         const unwinding = domain.ending !== null;
         domain.ending ??= { end: END.trap, code: 0, reason: STACK_EXHAUSTED };

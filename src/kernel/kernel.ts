@@ -44,6 +44,8 @@ export interface KernelOptions {
   personality: Personality;
   /** Unwind at every safepoint: for tests of suspend and resume. */
   stress?: boolean;
+  /** Most bytes of saved call stack of a domain while it runs; FRAME_STACK_MAX_BYTES where it is not given. */
+  frameStackBytes?: number;
   /** A domain has ended; its status can still be asked. */
   onEnd?: (id: number) => void;
 }
@@ -79,6 +81,7 @@ export class Kernel {
     this.space = space;
     this.#stress = options.stress === true;
     this.core = new Core(space, options.powers, options.personality);
+    if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     this.#imports = new Imports(this.core);
     this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
     this.#runner = new Runner(this.core, this.#imports, this.#stress);

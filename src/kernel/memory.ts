@@ -172,10 +172,10 @@ function moveMemory(domain: Domain, memory: number, frames: number): void {
  * More room for saved frames: at least twice what there was. False when it has the most it may have, or there is no
  * room.
  */
-export function growStack(domain: Domain): boolean {
+export function growStack(domain: Domain, most = FRAME_STACK_MAX_BYTES): boolean {
   const { space, at } = domain;
   const size = domain.stackLimit - domain.stackBase;
-  const wanted = Math.min(Math.max(2 * size, FRAME_STACK_FIRST_BYTES), FRAME_STACK_MAX_BYTES) / FRAME_BYTES;
+  const wanted = Math.min(Math.max(2 * size, FRAME_STACK_FIRST_BYTES), most) / FRAME_BYTES;
   const frames = Math.ceil(wanted);
   if (frames * FRAME_BYTES <= size) return false;
   if (domain.hasOwnStack) {
