@@ -3,10 +3,13 @@
  *
  *   node bench/taxes-child.ts '{"program":"x.wasm","args":["x","10"],"runs":9,"warm":3,"variants":["plain","both"]}'
  *
+ * V8 is set as Perdure sets it, for all variants alike: plain V8 gains by it too.
+ *
  * Variants take turns, so that whatever else the machine does falls on all of them alike; the first turns are not
  * counted: they pay for V8's compilers. What variants print must be the same.
  */
 import { readFileSync } from 'node:fs';
+import { tuneEngine } from '../src/drivers/engine.ts';
 import { makeVariant, type Variant, type VariantName } from './variants.ts';
 
 export interface ChildTask {
@@ -26,6 +29,7 @@ export interface ChildResult {
 }
 
 async function measure(task: ChildTask): Promise<ChildResult> {
+  tuneEngine();
   const program = readFileSync(task.program);
   const result = { ms: {}, bytes: {}, failed: {} } as {
     ms: Partial<Record<VariantName, number[]>>;

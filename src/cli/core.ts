@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { EnvironmentError } from '../base/errors.ts';
+import { tuneEngine } from '../drivers/engine.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
 import type { CarriedAbout } from './carry.ts';
 import { CoreClients } from './clients.ts';
@@ -17,6 +18,7 @@ import type { DirGrant, RunRequest } from './types.ts';
 /** At the end, output that its reader does not take is given up on after this long; it stays in the space. */
 const FLUSH_MS = 2000;
 
+tuneEngine();
 const port = parentPort!;
 const start = workerData as CoreStart;
 
