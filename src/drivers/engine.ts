@@ -4,7 +4,7 @@
  *
  * V8 decides what to inline by the size of a function's bytes and of its graph. Safepoints make both larger with code
  * that hardly ever runs, so with V8's own limits small hot functions stop being inlined: recursive Fibonacci from C
- * took 2.4 times as long, and 1.1 to 1.3 times with these (RATIONALE.md, "V8 is told to inline more").
+ * took 2.4 times as long, and 1.1 to 1.3 times with these (RATIONALE.md#v8-is-told-to-inline-more).
  */
 import { setFlagsFromString } from 'node:v8';
 
