@@ -71,7 +71,9 @@ export class PageTable {
       previous = page;
     }
     for (const page of freed) assert(page < SPACE_MAX_PAGES, 'a freed page lies in the space');
-    const hashes = changes.hashes ?? this.#hashAll(data, pages.length);
+    const hashes = changes.hashes
+      ? this.#settled(changes.hashes, pages, data)
+      : this.#hashAll(data, pages.length);
     const plan = new Plan(this.sum, data);
     for (let i = 0; i < pages.length; i++) {
       const page = pages[i]!;
@@ -104,6 +106,18 @@ export class PageTable {
     this.#sum.add(page, low, high);
     this.#end = Math.max(this.#end, page + 1);
     return true;
+  }
+
+  /**
+   * The first page holds the safepoint word, which other threads write at any time: also between the hashing of the
+   * page in the space and its copying. So its hash is that of the copy, which is what is stored.
+   */
+  #settled(given: Uint32Array, pages: Uint32Array, data: Uint8Array): Uint32Array {
+    if (pages[0] !== 0) return given;
+    const hashes = given.slice();
+    this.#hasher.hash(data, 0);
+    hashes.set(this.#hasher.out.subarray(0, 2));
+    return hashes;
   }
 
   #hashAll(data: Uint8Array, count: number): Uint32Array {

@@ -70,6 +70,31 @@ test('what was committed is there after closing and opening, from shared memory 
   await again.close();
 });
 
+test('a first page in which the safepoint word changed after it was hashed is stored as it was copied', async () => {
+  const folder = fresh();
+  const store = await openStore(folder, { ...real, create: true });
+  const hasher = new PageHasher(store.manifest.hashKey);
+  const pages = new Uint32Array([0, 5]);
+  for (let seq = 1; seq <= 3; seq++) {
+    const data = new Uint8Array(2 * 4096).fill(seq);
+    const hashes = new Uint32Array(4);
+    for (let i = 0; i < 2; i++) {
+      hasher.hash(data, i * 4096);
+      hashes.set(hasher.out.subarray(0, 2), i * 2);
+    }
+    data[64] = 99; // another thread raised the word
+    await store.commit({ seq, meta, pages, data, freed: none, hashes });
+  }
+  await store.close();
+  const again = await openStore(folder, { ...real, create: false });
+  const found = Array.from(again.loadCheckpoint()!.pages, ({ page, bytes }) => [page, bytes[0], bytes[64]]);
+  assert.deepEqual(found, [
+    [0, 3, 99],
+    [5, 3, 3],
+  ]);
+  await again.close();
+});
+
 test('pages that did not change cost no write, also right after opening', async () => {
   const folder = fresh();
   const data = new Uint8Array(3 * 4096).fill(5);
