@@ -53,7 +53,7 @@ export class FlatBody {
   /** Blocks: the last site inside, the first site inside (the loop's own included); 0 and 0 for none. */
   firstSite: Int32Array = new Int32Array(256);
   lastSite: Int32Array = new Int32Array(256);
-  /** Loops: some branch goes back. All blocks: a catch clause goes there. Bits TARGETED, CAUGHT; calls: IN_LOOP. */
+  /** Loops: some branch goes back. Others: a catch clause goes to their end. Bits TARGETED, CAUGHT; calls: IN_LOOP. */
   flags: Uint8Array = new Uint8Array(256);
   /** br_table targets (default last), try_table clauses, select types: by entry. */
   readonly targets: Map<number, Int32Array> = new Map();
@@ -166,7 +166,7 @@ export class FlatBody {
 
   #catch(clause: CatchClause): ResolvedCatch {
     const target = this.#target(clause.label);
-    if (target >= 0) this.flags[target]! |= CAUGHT;
+    if (target >= 0 && this.op[target] !== OP.loop) this.flags[target]! |= CAUGHT;
     return { kind: clause.kind, tag: clause.tag, target };
   }
 

@@ -1,50 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { wat } from '../wasm/wat.testing.ts';
-import { TestHost, type Value } from './host.testing.ts';
-
-type Call = readonly [name: string, ...args: Value[]];
-
-/** Runs calls on plain V8, rewritten, and rewritten with an unwind at every safepoint; all must agree. */
-async function same(
-  text: string,
-  calls: readonly Call[],
-  imports: () => Record<string, Record<string, unknown>> = () => ({}),
-) {
-  const bytes = await wat(text);
-  const plain = new WebAssembly.Instance(
-    new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>),
-    imports() as WebAssembly.Imports,
-  );
-  const quick = new TestHost(bytes, imports());
-  const always = new TestHost(bytes, imports());
-  always.always = true;
-  for (const [name, ...args] of calls) {
-    const expected = outcome(() => (plain.exports[name] as (...a: Value[]) => Value | Value[])(...args));
-    assert.deepEqual(
-      outcome(() => quick.call(name, ...args)),
-      expected,
-      `${name}(${args}) rewritten`,
-    );
-    assert.deepEqual(
-      outcome(() => always.call(name, ...args)),
-      expected,
-      `${name}(${args}) unwound everywhere`,
-    );
-  }
-  return { quick, always };
-}
-
-function outcome(run: () => Value | Value[] | undefined): unknown {
-  try {
-    const result = run();
-    return result === undefined ? [] : Array.isArray(result) ? result : [result];
-  } catch (error) {
-    if (error instanceof WebAssembly.RuntimeError) return 'trap';
-    if (error instanceof WebAssembly.Exception) return 'exception';
-    throw error;
-  }
-}
+import { type Call, same } from './same.testing.ts';
 
 test('calls, loops and operands across calls give what plain V8 gives', async () => {
   const { always } = await same(

@@ -8,7 +8,9 @@ import { OP } from '../wasm/opcodes.ts';
 import { blockFuncType, EMPTY_BLOCK, I32 } from '../wasm/types.ts';
 import { CAUGHT, type ResolvedCatch } from './body.ts';
 import { poll } from './calls.ts';
+import { blockTypeOf } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
+import { emitReload } from './memory.ts';
 import { openLoopPoints, openPoints } from './points.ts';
 import type { Control, FunctionState } from './state.ts';
 
@@ -24,8 +26,8 @@ export function openBlock(f: FunctionState, i: number, op: number): void {
   }
   const height = e.height - type.params.length;
   if (holdsSites) spillOutside(f, op, height);
-  const control: Control = { entry: i, op, label: 0, height, type, points: [], passed: 0 };
-  control.label = op === OP.try_table ? openTry(f, i) : e.open(op, body.a[i]!);
+  const control: Control = { entry: i, op, label: 0, height, type, points: [], passed: 0, detours: [] };
+  control.label = op === OP.try_table ? openTry(f, control) : e.open(op, body.a[i]!);
   f.enter(control);
   e.facts.open(op === OP.loop);
   e.origins.fill(-1, op === OP.loop ? 0 : height);
@@ -89,30 +91,63 @@ function loopHead(f: FunctionState, control: Control, i: number): void {
   if (params.length > 0) e.unstash(control.height);
 }
 
-/** try_table: the unwind exception passes it by, whatever it catches. Gives the label. */
-function openTry(f: FunctionState, i: number): number {
+/**
+ * try_table: the unwind exception passes it by, whatever it catches. Gives the label.
+ *
+ * A clause that names a loop goes a way round: to a block of ours about the try_table, behind which base and limit are
+ * read again before the loop is entered. A loop's head may rely on them, and whoever threw may have moved the domain.
+ */
+function openTry(f: FunctionState, control: Control): number {
   const { e } = f;
   const { w } = e;
-  const clauses = f.body.catches.get(i)!;
+  const clauses = f.body.catches.get(control.entry)!;
+  openDetours(f, control, clauses);
   const ours = e.plan.options.suspend && clauses.some((c) => c.kind >= CATCH_ALL);
   w.u8(OP.try_table);
-  w.s33(f.body.a[i]!);
+  w.s33(f.body.a[control.entry]!);
   w.u32(clauses.length + (ours ? 1 : 0));
   if (ours) {
     w.u8(CATCH);
     w.u32(0);
     w.u32(e.depth - f.unwind);
   }
-  for (const clause of clauses) emitClause(f, clause);
+  for (const clause of clauses) emitClause(f, control, clause);
   return ++e.depth;
 }
 
-function emitClause(f: FunctionState, { kind, tag, target }: ResolvedCatch): void {
+/** Opens a block for each loop that a clause names, within one that the try_table's own results leave by. */
+function openDetours(f: FunctionState, control: Control, clauses: readonly ResolvedCatch[]): void {
+  const { e, body } = f;
+  const loops = new Set(clauses.map((c) => c.target).filter((t) => t >= 0 && body.op[t] === OP.loop));
+  if (loops.size === 0) return;
+  const { params } = control.type;
+  e.open(OP.block, blockTypeOf(e, control.type));
+  control.detours = [...loops].map((loop) => {
+    const results = blockFuncType(e.plan.types, body.a[loop]!)!.params;
+    return { loop, label: e.open(OP.block, blockTypeOf(e, { params, results })) };
+  });
+}
+
+/** Behind the try_table's end: the blocks of `openDetours` end, the one opened last first. */
+function closeDetours(f: FunctionState, { detours }: Control): void {
+  const { e } = f;
+  if (detours.length === 0) return;
+  e.branch(OP.br, detours[0]!.label - 1);
+  for (const { loop } of detours.toReversed()) {
+    e.close();
+    emitReload(e, f.body.memories);
+    e.branch(OP.br, f.labelOf(loop));
+  }
+  e.close();
+}
+
+function emitClause(f: FunctionState, control: Control, { kind, tag, target }: ResolvedCatch): void {
   const { w, depth } = f.e;
   assert(kind <= CATCH_ALL_REF, 'the decoder knows four kinds');
   w.u8(kind);
   if (kind <= CATCH_REF) w.u32(tag + 1); // behind the unwind tag
-  w.u32(depth - f.labelOf(target));
+  const detour = control.detours.find((d) => d.loop === target);
+  w.u32(depth - (detour?.label ?? f.labelOf(target)));
 }
 
 export function elseArm(f: FunctionState, i: number): void {
@@ -131,6 +166,7 @@ export function endBlock(f: FunctionState, i: number): void {
   e.truncate(control.height);
   if (control.entry < 0) return; // the body's: its label is the caller's to close
   e.close();
+  closeDetours(f, control);
   e.facts.close();
   e.push(...control.type.results);
   if ((f.body.flags[control.entry]! & CAUGHT) !== 0) f.reload(i);

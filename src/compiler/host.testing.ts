@@ -1,7 +1,8 @@
 /**
  * The least that can run a rewritten module: one domain at a fixed base, no kernel. For the compiler's own tests, so
  * that they fail for the compiler's faults only. With `always` every safepoint unwinds: the whole stack is saved,
- * then resumed frame by frame.
+ * then resumed frame by frame. The domain moves at every unwind and whenever a memory grows, and what it leaves behind
+ * is overwritten, so that an address kept for too long is noticed.
  */
 import {
   KIND_BEFORE,
@@ -15,6 +16,8 @@ import {
 import {
   CONTROL,
   FLAG_ADDRESS,
+  MARKS_ADDRESS,
+  MARKS_BYTES,
   RESULTS_OFFSET,
   RESUME_MODE_OFFSET,
   RESUME_RESULTS,
@@ -24,14 +27,18 @@ import {
 import type { ProgramInfo } from '../abi/program.ts';
 import { EXPORT } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
+import { PAGE_BYTES } from '../base/limits.ts';
 import { type Compiled, compile, FULL } from './compile.ts';
 import { programInfo } from './info.ts';
 
-const BASE = 16 << 20;
+/** Where the domain lies; it goes to and fro. */
+const BASES = [16 << 20, 256 << 20] as const;
 const STACK = 8 << 20;
 const STACK_BYTES = 8 << 20;
 /** Distance between the extents of two memories. */
-const APART = 64 << 20;
+const APART = 48 << 20;
+/** Pages that a memory may have. */
+const MAX_PAGES = 512;
 
 type Imports = Record<string, Record<string, unknown>>;
 export type Value = number | bigint;
@@ -43,15 +50,19 @@ export class TestHost {
   readonly view: DataView;
   readonly exports: Record<string, unknown>;
   /** Unwind at every safepoint. */
-  always = false;
+  always: boolean;
   /** How many times the stack was saved. */
   unwinds = 0;
+  /** How many times the domain moved. */
+  moves = 0;
   readonly #unwind = new WebAssembly.Tag({ parameters: [] });
   #pending: unknown;
   #max: number[] = [];
   readonly #imported = new Set<string>();
+  #base: number = BASES[0];
 
-  constructor(program: Uint8Array, imports: Imports = {}) {
+  constructor(program: Uint8Array, imports: Imports = {}, always = false) {
+    this.always = always;
     this.compiled = compile(program, FULL);
     this.info = programInfo(program, this.compiled.bytes);
     this.space = new WebAssembly.Memory({
@@ -67,22 +78,80 @@ export class TestHost {
       perdure: this.#system(),
     } as WebAssembly.Imports);
     this.exports = instance.exports as Record<string, unknown>;
+    this.#max = this.compiled.evidence.memories.map(({ max }) =>
+      max < 0 ? MAX_PAGES : Math.min(MAX_PAGES, max),
+    );
+    this.compiled.evidence.memories.forEach((memory, i) => {
+      this.#limit(i).value = BigInt(memory.min * 65536);
+    });
     this.#place();
+    this.#stack();
     (this.exports[EXPORT.init] as () => void)();
     if (this.info.startFunction >= 0) this.run(this.info.startFunction, []);
   }
 
+  #limit(memory: number): WebAssembly.Global {
+    return this.exports[EXPORT.limit + memory] as WebAssembly.Global;
+  }
+  #size(memory: number): number {
+    return Number(this.#limit(memory).value);
+  }
+
+  /** Tells the code where everything lies. */
   #place(): void {
-    const { evidence } = this.compiled;
-    (this.exports[EXPORT.hdr] as WebAssembly.Global).value = BigInt(BASE);
-    evidence.memories.forEach((memory, i) => {
-      if (i > 0) (this.exports[EXPORT.base + i] as WebAssembly.Global).value = BigInt(BASE + i * APART);
-      (this.exports[EXPORT.limit + i] as WebAssembly.Global).value = BigInt(memory.min * 65536);
-      this.#max.push(memory.max < 0 ? 512 : Math.min(512, memory.max));
+    (this.exports[EXPORT.hdr] as WebAssembly.Global).value = BigInt(this.#base);
+    this.compiled.evidence.memories.forEach((_, i) => {
+      if (i > 0) (this.exports[EXPORT.base + i] as WebAssembly.Global).value = BigInt(this.#base + i * APART);
     });
-    this.view.setBigUint64(BASE + CONTROL.stackPointer, BigInt(STACK), true);
-    this.view.setBigUint64(BASE + CONTROL.stackBase, BigInt(STACK), true);
-    this.view.setBigUint64(BASE + CONTROL.stackLimit, BigInt(STACK + STACK_BYTES), true);
+  }
+
+  #stack(): void {
+    this.view.setBigUint64(this.#base + CONTROL.stackPointer, BigInt(STACK), true);
+    this.view.setBigUint64(this.#base + CONTROL.stackBase, BigInt(STACK), true);
+    this.view.setBigUint64(this.#base + CONTROL.stackLimit, BigInt(STACK + STACK_BYTES), true);
+  }
+
+  #move(): void {
+    const from = this.#base;
+    const to = BASES[0] + BASES[1] - from;
+    const bytes = new Uint8Array(this.space.buffer);
+    const { controlBytes, memories } = this.compiled.evidence;
+    for (let i = 0; i < Math.max(1, memories.length); i++) {
+      const at = from + i * APART;
+      const size = (i === 0 ? controlBytes : 0) + (i < memories.length ? this.#size(i) : 0);
+      bytes.copyWithin(to + i * APART, at, at + size);
+      bytes.fill(0xa5, at, at + size);
+    }
+    this.#base = to;
+    this.moves++;
+    this.#place();
+  }
+
+  /** The bytes of one of the program's memories, as they are now. */
+  memory(index: number): Uint8Array {
+    const at = this.#memoryAt(index);
+    return new Uint8Array(this.space.buffer).slice(at, at + this.#size(index));
+  }
+  #memoryAt(index: number): number {
+    return this.#base + (index === 0 ? this.compiled.evidence.controlBytes : index * APART);
+  }
+
+  clearMarks(): void {
+    new Uint8Array(this.space.buffer, MARKS_ADDRESS, MARKS_BYTES).fill(0);
+  }
+  /** Pages of a memory that differ from what they were, but neither they nor a neighbour are marked. */
+  unmarked(index: number, before: Uint8Array): number[] {
+    const marks = new Uint8Array(this.space.buffer, MARKS_ADDRESS, MARKS_BYTES);
+    const now = this.memory(index);
+    const first = this.#memoryAt(index) / PAGE_BYTES;
+    const pages: number[] = [];
+    for (let page = 0; page * PAGE_BYTES < before.length; page++) {
+      const [from, to] = [page * PAGE_BYTES, (page + 1) * PAGE_BYTES];
+      if (Buffer.compare(now.subarray(from, to), before.subarray(from, to)) === 0) continue;
+      const at = first + page;
+      if (!marks[at - 1] && !marks[at] && !marks[at + 1]) pages.push(page);
+    }
+    return pages;
   }
 
   #system(): Record<string, unknown> {
@@ -90,9 +159,12 @@ export class TestHost {
       space: this.space,
       unwind: this.#unwind,
       grow: (memory: number, delta: bigint): bigint => {
-        const limit = this.exports[EXPORT.limit + memory] as WebAssembly.Global;
+        const limit = this.#limit(memory);
         const pages = limit.value >> 16n;
+        this.#move();
         if (delta < 0n || pages + delta > BigInt(this.#max[memory]!)) return -1n;
+        const at = this.#memoryAt(memory) + this.#size(memory);
+        new Uint8Array(this.space.buffer).fill(0, at, at + (Number(delta) << 16));
         limit.value = (pages + delta) << 16n;
         return pages;
       },
@@ -102,7 +174,10 @@ export class TestHost {
       stack: () => {
         throw new Error('the test stack is full');
       },
-      wait: () => 2,
+      wait: (): number => {
+        this.#restart('wait');
+        return 2; // in time nobody comes
+      },
       notify: () => 0,
       ref_index: (ref: unknown): number => {
         if (ref === null) return -1;
@@ -128,16 +203,18 @@ export class TestHost {
           item instanceof WebAssembly.Table
             ? item
             : (...args: unknown[]): unknown => {
-                const key = `${module}.${name}`;
-                if (this.always && !this.#imported.delete(key)) {
-                  this.#imported.add(key);
-                  throw new WebAssembly.Exception(this.#unwind, []);
-                }
+                this.#restart(`${module}.${name}`);
                 return item(...args);
               };
       }
     }
     return wrapped;
+  }
+
+  #restart(key: string): void {
+    if (!this.always || this.#imported.delete(key)) return;
+    this.#imported.add(key);
+    throw new WebAssembly.Exception(this.#unwind, []);
   }
 
   /** Calls an exported function of numbers. */
@@ -168,10 +245,10 @@ export class TestHost {
   }
 
   get #sp(): number {
-    return Number(this.view.getBigUint64(BASE + CONTROL.stackPointer, true));
+    return Number(this.view.getBigUint64(this.#base + CONTROL.stackPointer, true));
   }
   set #sp(value: number) {
-    this.view.setBigUint64(BASE + CONTROL.stackPointer, BigInt(value), true);
+    this.view.setBigUint64(this.#base + CONTROL.stackPointer, BigInt(value), true);
   }
 
   #pushRaw(word: bigint): void {
@@ -190,7 +267,7 @@ export class TestHost {
   }
   #results(index: number): Value[] {
     return this.info.functionShape(index).results.map((type, i) => {
-      const at = BASE + RESULTS_OFFSET + i * 16;
+      const at = this.#base + RESULTS_OFFSET + i * 16;
       if (type === 0x7e) return this.view.getBigInt64(at, true);
       if (type === 0x7d) return this.view.getFloat32(at, true);
       if (type === 0x7c) return this.view.getFloat64(at, true);
@@ -208,8 +285,8 @@ export class TestHost {
       assert(layout, `a frame stands at no safepoint: ${JSON.stringify(trailer)}`);
       assert(layout.operands.length === trailer.operands, 'the operands are those of the place');
       this.#sp -= TRAILER_BYTES + trailer.maskWords * 8;
-      view.setUint32(BASE + RESUME_SITE_OFFSET, layout.site, true);
-      view.setUint32(BASE + RESUME_MODE_OFFSET, mode, true);
+      view.setUint32(this.#base + RESUME_SITE_OFFSET, layout.site, true);
+      view.setUint32(this.#base + RESUME_MODE_OFFSET, mode, true);
       view.setUint32(FLAG_ADDRESS, this.always ? 1 : 0, true);
       const resume = (this.exports[EXPORT.resume] as WebAssembly.Table).get(
         trailer.functionIndex,
@@ -219,10 +296,14 @@ export class TestHost {
       try {
         resume();
       } catch (error) {
-        if (!(error instanceof WebAssembly.Exception)) throw error;
+        if (!(error instanceof WebAssembly.Exception)) {
+          this.#sp = STACK; // a trap ends it all
+          throw error;
+        }
         if (error.is(this.#unwind)) {
           this.unwinds++;
           assert(reverseFrames(new Uint8Array(this.space.buffer), low, this.#sp), 'frames are whole');
+          this.#move();
           continue;
         }
         this.#pending = error;

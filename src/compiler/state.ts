@@ -24,6 +24,8 @@ export interface Control {
   /** Resume version: entries of its current sequence that are points, and how many are passed. */
   points: number[];
   passed: number;
+  /** try_table: blocks of ours through which its clauses go to loops, the outermost first. */
+  detours: { loop: number; label: number }[];
 }
 
 export interface FunctionInput {
