@@ -3,7 +3,7 @@
  * folder. Each runs for a second or two, so that a kill can hit it anywhere, and each is deterministic, so that what it
  * leaves behind can be compared byte for byte.
  *
- *   for (const victim of VICTIMS) { const missing = await unavailable(victim); ... }
+ *   for (const victim of VICTIMS) { const missing = await unavailable(victim.guest); ... }
  *
  * `expected(victim, input, folder)` is what the program does when nothing of this project has a hand in it: the same
  * bytes on plain V8 with Node's own WASI. Never take a run of ours for the standard that ours is held against.
@@ -116,11 +116,11 @@ export const VICTIMS: readonly Victim[] = [
 ];
 
 /** Nothing where the program can be had here, else why not. Where CI is set, what cannot be had is an error. */
-export async function unavailable(victim: Victim): Promise<string | undefined> {
-  const missing = canBuild(victim.guest);
+export async function unavailable(name: string): Promise<string | undefined> {
+  const missing = canBuild(name);
   if (missing !== undefined) return missing;
   try {
-    await guest(victim.guest);
+    await guest(name);
   } catch (error) {
     if (process.env.CI || !(error instanceof EnvironmentError)) throw error;
     return error.message;
@@ -139,14 +139,24 @@ export function inputFile(victim: Victim, folder: string): string | undefined {
 /** What an undisturbed run on plain V8 leaves behind. */
 export async function expected(victim: Victim, folder: string): Promise<Seen> {
   const home = join(folder, `${victim.name}-plain`);
-  mkdirSync(home, { recursive: true });
-  const file = join(folder, `${victim.name}-plain.out`);
   const input = inputFile(victim, folder);
+  const { code, output } = await runPlain(await guest(victim.guest), victim.arguments, home, input);
+  const files = victim.files.map((path) => [path, readFileSync(join(home, basename(path)))] as const);
+  return { code, output, files: new Map(files) };
+}
+
+/** Runs a program on plain V8; `home`, which is made, is its `/`. The input is a file, or empty. */
+export async function runPlain(
+  program: string,
+  args: readonly string[],
+  home: string,
+  input?: string,
+): Promise<{ code: number; output: Buffer }> {
+  mkdirSync(home, { recursive: true });
+  const file = `${home}.out`;
   const stdin = input === undefined ? 'ignore' : openSync(input, 'r');
   const stdout = openSync(file, 'w');
-  const child = spawn(process.execPath, [PLAIN, await guest(victim.guest), home, ...victim.arguments], {
-    stdio: [stdin, stdout, 'pipe'],
-  });
+  const child = spawn(process.execPath, [PLAIN, program, home, ...args], { stdio: [stdin, stdout, 'pipe'] });
   closeSync(stdout);
   if (stdin !== 'ignore') closeSync(stdin);
   let said = '';
@@ -154,10 +164,6 @@ export async function expected(victim: Victim, folder: string): Promise<Seen> {
     said += text;
   });
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  if (code === null || code > 3) throw new Error(`${victim.name} on plain V8 ended with ${code}: ${said}`);
-  return {
-    code,
-    output: readFileSync(file),
-    files: new Map(victim.files.map((path) => [path, readFileSync(join(home, basename(path)))])),
-  };
+  if (code === null || code > 3) throw new Error(`${program} on plain V8 ended with ${code}: ${said}`);
+  return { code, output: readFileSync(file) };
 }

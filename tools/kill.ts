@@ -70,7 +70,7 @@ async function main(): Promise<void> {
   const total: Tally = { lives: 0, failed: 0, unborn: 0, kills: { starting: 0, running: 0, writing: 0 } };
   try {
     for (const victim of wanted) {
-      const missing = await unavailable(victim);
+      const missing = await unavailable(victim.guest);
       if (missing !== undefined) {
         process.stdout.write(`${victim.name.padEnd(9)} skipped: ${missing}\n`);
         continue;
