@@ -53,7 +53,7 @@ export class FlatBody {
   /** Blocks: the last site inside, the first site inside (the loop's own included); 0 and 0 for none. */
   firstSite: Int32Array = new Int32Array(256);
   lastSite: Int32Array = new Int32Array(256);
-  /** Loops: some branch goes back. Others: a catch clause goes to their end. Bits TARGETED, CAUGHT; calls: IN_LOOP. */
+  /** Loops: some branch goes back. Others: a catch clause goes to their end. Bits TARGETED, CAUGHT; calls and ends: IN_LOOP. */
   flags: Uint8Array = new Uint8Array(256);
   /** br_table targets (default last), try_table clauses, select types: by entry. */
   readonly targets: Map<number, Int32Array> = new Map();
@@ -204,6 +204,7 @@ export class FlatBody {
       } else if (op === OP.end && this.match[i]! >= 0) {
         const opened = this.match[i]!;
         if (this.op[opened] === OP.loop) loops--;
+        if (loops > 0) this.flags[i]! |= IN_LOOP;
         this.lastSite[opened] = sites;
         if (this.firstSite[opened]! > sites) this.firstSite[opened] = this.lastSite[opened] = 0;
       } else {

@@ -137,7 +137,7 @@ export class TestHost {
   }
 
   clearMarks(): void {
-    new Uint8Array(this.space.buffer, MARKS_ADDRESS, MARKS_BYTES).fill(0);
+    new Uint8Array(this.space.buffer, MARKS_ADDRESS, this.space.buffer.byteLength / PAGE_BYTES).fill(0);
   }
   /** Pages of a memory that differ from what they were, but neither they nor a neighbour are marked. */
   unmarked(index: number, before: Uint8Array): number[] {

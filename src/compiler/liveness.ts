@@ -103,10 +103,15 @@ export class Liveness {
 
   /** What every call does; `#live` is what is live behind it. */
   #call(body: FlatBody, i: number): void {
-    this.reload[i] = (body.flags[i]! & IN_LOOP) !== 0 ? body.memories : this.#roles(this.#live);
+    this.reload[i] = this.#behind(body, i);
     const caught = this.#catches.at(-1);
     if (caught !== undefined) this.#union(caught);
     this.#killRoles();
+  }
+
+  /** Memories to read again behind entry i: in a loop all, for its head may have been entered with all fresh. */
+  #behind(body: FlatBody, i: number): number {
+    return (body.flags[i]! & IN_LOOP) !== 0 ? body.memories : this.#roles(this.#live);
   }
 
   #killRoles(): void {
@@ -188,7 +193,7 @@ export class Liveness {
     if (entry < 0) return;
     if ((body.flags[entry]! & CAUGHT) !== 0) {
       // Control may come from a throwing call: base and limit are read again behind the end.
-      this.reload[i] = this.#roles(this.#live);
+      this.reload[i] = this.#behind(body, i);
       this.#killRoles();
     }
     const loop = body.op[entry] === OP.loop;

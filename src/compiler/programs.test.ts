@@ -54,6 +54,23 @@ test('a catch clause may name a loop, which finds its base and limit fresh', asy
   assert.ok(always.unwinds > 20);
 });
 
+test('a loop entered with fresh bases that only catches gives them back fresh', async () => {
+  await same(
+    `(module
+      (import "m" "id" (func $id (param i32) (result i32)))
+      (memory (export "mem") 1) (tag $e)
+      (func $t (param i32) (if (call $id (local.get 0)) (then (throw $e))))
+      (func (export "f") (param i32) (result i32)
+        (i32.store (i32.const 0) (i32.const 1))
+        (loop $l
+          (block $c (try_table (catch_all $c) (call $t (local.get 0))))
+          (br_if $l (local.tee 0 (i32.shr_u (local.get 0) (i32.const 1)))))
+        (local.get 0)))`,
+    [['f', 9]],
+    id,
+  );
+});
+
 test('memories with 64-bit addresses trap at both ends of the number line', async () => {
   const calls: Call[] = [];
   for (const at of [0n, 65528n, 65529n, 65536n, -1n, -8n, 1n << 40n, (1n << 63n) - 1n, -(1n << 63n)]) {
