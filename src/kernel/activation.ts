@@ -30,6 +30,7 @@ import {
   type RawValue,
   readFrame,
   readFrameValues,
+  trimFrame,
   V128,
 } from './frames.ts';
 import type { Instance } from './instance.ts';
@@ -136,8 +137,9 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   const base = domain.stackBase;
   const end = domain.stackPointer;
   if (end === base) return domain.pending === null ? { kind: 'returned' } : uncaught(domain);
-  const frame = readFrame(space, info, base, end);
-  if (frame === null) return damaged(domain);
+  const found = readFrame(space, info, base, end);
+  if (found === null) return damaged(domain);
+  const frame = found.extra.length === 0 ? found : trimFrame(space, info, base, found);
   const offset = frame.start - base;
   const throwing = domain.pending !== null;
   try {

@@ -15,6 +15,7 @@ import {
   trailerPlace,
   trailerShape,
 } from '../abi/frame.ts';
+import { assert } from '../base/assert.ts';
 import { MODULE_MAX_BYTES } from '../base/limits.ts';
 import type { Space } from '../space/index.ts';
 import type { FrameLayout, ProgramInfo, ValueType } from './program.ts';
@@ -42,6 +43,8 @@ export interface FrameHead {
   masks: number;
   trailer: FrameTrailer;
   layout: FrameLayout;
+  /** Locals among the values that this compiler's code does not expect, ascending: see `trimFrame`. */
+  extra: readonly number[];
 }
 
 /** What the kernel remembers of a program's frames. */
@@ -107,9 +110,10 @@ export function readFrame(space: Space, info: ProgramInfo, base: number, end: nu
   if (layout === null || layout.operands.length !== trailer.operands) return null;
   if (trailer.maskWords !== maskWordsFor(layout.locals.length)) return null;
   const masks = end - TRAILER_BYTES - 8 * trailer.maskWords;
-  // The code that resumes expects exactly the locals that live there, so the masks must name these and no others.
+  // The code that resumes needs the locals that live there. More may have been kept, by another compiler.
   let slots = 0;
   let next = 0;
+  const extra: number[] = [];
   const { exceptionSlots } = shapes(info);
   for (let word = 0; word < trailer.maskWords * 2; word++) {
     let want = 0;
@@ -118,10 +122,59 @@ export function readFrame(space: Space, info: ProgramInfo, base: number, end: nu
       want |= 1 << (local & 31);
       slots += slotsOf(layout.locals[local] as ValueType, exceptionSlots);
     }
-    if (view.getInt32(masks + 4 * word, true) !== want) return null;
+    const mask = view.getInt32(masks + 4 * word, true);
+    if ((mask & want) !== want) return null;
+    for (let rest = mask & ~want; rest !== 0; rest &= rest - 1) {
+      const local = 32 * word + 31 - Math.clz32(rest & -rest);
+      if (local >= layout.locals.length) return null;
+      slots += slotsOf(layout.locals[local] as ValueType, exceptionSlots);
+      extra.push(local);
+    }
   }
   for (const type of layout.operands) slots += slotsOf(type, exceptionSlots);
-  return slots === trailer.slots ? { start, masks, trailer, layout } : null;
+  return slots === trailer.slots ? { start, masks, trailer, layout, extra } : null;
+}
+
+/**
+ * Drops from the innermost frame the locals that this compiler's code does not expect, so that it can be resumed.
+ * Gives the frame as it is now; the stack ends where its trailer does.
+ */
+export function trimFrame(space: Space, info: ProgramInfo, base: number, frame: FrameHead): FrameHead {
+  const { exceptionSlots } = shapes(info);
+  const { layout, trailer } = frame;
+  const drop = new Set(frame.extra);
+  const kept: Uint8Array[] = [];
+  let at = frame.start;
+  const take = (type: ValueType, keep: boolean): void => {
+    const bytes = 8 * slotsOf(type, exceptionSlots);
+    if (keep) kept.push(space.readBytes(at, bytes));
+    at += bytes;
+  };
+  for (const local of savedLocals(frame)) take(layout.locals[local] as ValueType, !drop.has(local));
+  for (const type of layout.operands) take(type, true);
+  const slots = kept.reduce((sum, bytes) => sum + bytes.length / 8, 0);
+  const rest = new Uint8Array(8 * trailer.maskWords + TRAILER_BYTES);
+  const view = new DataView(rest.buffer);
+  for (const local of layout.live) {
+    const byte = local >> 3;
+    rest[byte] = (rest[byte] as number) | (1 << (local & 7));
+  }
+  const { functionIndex, instructionOffset, kind, operands, maskWords } = trailer;
+  view.setBigUint64(8 * maskWords, trailerPlace(functionIndex, instructionOffset), true);
+  view.setBigUint64(8 * maskWords + 8, trailerShape(kind, operands, maskWords, slots), true);
+  at = frame.start;
+  for (const bytes of [...kept, rest]) {
+    space.writeBytes(at, bytes);
+    at += bytes.length;
+  }
+  const trimmed = readFrame(space, info, base, at);
+  assert(trimmed !== null && trimmed.extra.length === 0, 'a trimmed frame is what the code expects');
+  return trimmed;
+}
+
+/** The locals among a frame's values, ascending. */
+function savedLocals({ layout, extra }: FrameHead): readonly number[] {
+  return extra.length === 0 ? layout.live : [...layout.live, ...extra].sort((a, b) => a - b);
 }
 
 /** Values of a frame that was read from the same place. A local that is dead there is null. */
@@ -142,7 +195,7 @@ export function readFrameValues(
     return { type, low, high };
   };
   const locals: (RawValue | null)[] = layout.locals.map(() => null);
-  for (const local of layout.live) locals[local] = next(layout.locals[local] as ValueType);
+  for (const local of savedLocals(frame)) locals[local] = next(layout.locals[local] as ValueType);
   return { locals, operands: layout.operands.map(next) };
 }
 
