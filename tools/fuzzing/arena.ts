@@ -27,13 +27,15 @@ import { argument, hostile } from './arguments.ts';
 /** Frames of the spaces here: few, so that they are quickly compared; modules are patched to be content with them. */
 const SPACE_FRAMES = 256;
 const SPACE_BYTES = SPACE_FRAMES * FRAME_BYTES;
-const STACK_BYTES = FRAME_BYTES;
+const STACK_BYTES = 4 * PAGE_BYTES;
 /** Between any two things of the domain lies at least this much that is not its own. */
 const GAP = 4 * FRAME_BYTES;
 const FIRST = 0x600000 + 2 * FRAME_BYTES;
 /** All calls of a module, in one space: about how many, and how long they may take. */
 const CALLS = 48;
 const RUN_MS = 400;
+/** A domain moves no more often than this: each time costs a millisecond. */
+const MOVES_MAX = 80;
 /** What a domain's memories begin with. */
 const CONTENTS = Uint8Array.from({ length: 80 * FRAME_BYTES }, (_, i) => (i * 31) & 0xff);
 /** In the import of the space: memory, flags, least (1024) and greatest frames; and with SPACE_FRAMES as the least. */
@@ -127,6 +129,7 @@ class Domain {
   log: string[] = [];
   moving = false;
   #next: number;
+  #moves = 0;
 
   constructor(space: Space, evidence: Evidence, seed: number) {
     this.space = space;
@@ -183,6 +186,7 @@ class Domain {
 
   /** Moves the domain elsewhere, perhaps with more memory; what it leaves becomes canaries again. */
   move(): void {
+    if (this.#moves++ >= MOVES_MAX) return;
     this.moving = true; // until the end: whoever stops us in between leaves neither place whole
     const { bytes, canary, view } = this.space;
     const old = this.extents;
@@ -197,8 +201,8 @@ class Domain {
     }
     this.#place();
     this.extents.forEach(({ start, size }, i) => {
-      bytes.fill(0, start, start + size);
       bytes.set(saved[i]!, start);
+      bytes.fill(0, start + saved[i]!.length, start + size);
     });
     // The control page's unused part is no canary any more for the words that moved with it: make it so again.
     const hdr = this.extents[0]!.start;

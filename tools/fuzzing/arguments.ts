@@ -16,6 +16,7 @@ export function hostile(prng: Prng, limits: readonly number[], controlBytes: num
   const edge = limit - BigInt(prng.pick([1, 4, 8, 9, 16, 64])) + BigInt(prng.below(3)) - 1n;
   return prng.pick([
     ...[edge, edge, edge, limit + near, near, near],
+    ...[-1n - BigInt(prng.below(8)), -1n - BigInt(prng.below(64))],
     BigInt(prng.below(65536)),
     0x80000000n + near,
     0xffffffffn + near,

@@ -86,7 +86,7 @@ function partsWith(code: number[]): ModuleParts {
   return {
     memories: [
       { is64: false, min: 1, max: -1 },
-      { is64: true, min: 2, max: -1 },
+      { is64: true, min: 1, max: -1 },
     ],
     imports: [
       { params: [], results: [] },
