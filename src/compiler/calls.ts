@@ -60,9 +60,8 @@ function guarded(f: FunctionState, i: number, kind: number, { args, results, mak
 /** Resume version: a call that was under way when the frame was saved, or is made for the first time. */
 function resumedCall(f: FunctionState, i: number, callee: Callee): void {
   const { e } = f;
-  // The arguments are on the stack: take them off, they are wanted in one arm only.
+  // The arguments are in their slots only: they are wanted in one arm.
   const first = e.height - callee.args;
-  e.stash(first);
   f.seeking();
   const { types, spilled, origins } = e;
   e.open(OP.if, blockTypeOf(e, { params: [], results: callee.results }));
@@ -103,6 +102,12 @@ function calleeType(f: FunctionState, i: number): { type: FuncType; args: number
   const direct = op === OP.call || op === OP.return_call;
   const type = direct ? plan.functionType(f.body.a[i]!) : plan.types[f.body.a[i]!]!;
   return { type, args: type.params.length + (direct ? 0 : 1) };
+}
+
+/** How many operands of entry i are in their slots, and not on the real stack, when a resumed call begins. */
+export function operandsInSlots(f: FunctionState, i: number): number {
+  const op = f.body.op[i]!;
+  return op === OP.call || op === OP.call_indirect ? calleeType(f, i).args : 0;
 }
 
 function emitCallOp(f: FunctionState, op: number, i: number): void {

@@ -62,7 +62,7 @@ export class Emitter {
     this.types = [];
     this.spilled = [];
     this.origins = [];
-    this.facts.reset();
+    this.facts.reset(this.plan.memories.length);
     this.#localTypes = [...locals];
     this.#parameters = parameters;
     this.#slots.clear();
@@ -222,8 +222,10 @@ export class Emitter {
     let lowest = floor;
     while (lowest < count && this.spilled[lowest]) lowest++;
     if (lowest >= count) return;
-    this.stash(lowest);
-    this.unstash(lowest);
+    this.stash(lowest + 1);
+    emitIndex(this.w, OP.local_tee, this.slot(lowest, this.types[lowest]!));
+    this.spilled[lowest] = true;
+    this.unstash(lowest + 1);
   }
 
   /** An i32 or i64 access of the system to the space, at hdr plus a constant. `hdr` is on the stack already. */

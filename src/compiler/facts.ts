@@ -11,6 +11,7 @@
  * Why: RATIONALE.md#checks-that-are-known-to-hold-are-left-out
  */
 import { MARK_SLOP_BYTES } from '../abi/layout.ts';
+import { assert } from '../base/assert.ts';
 
 const MEMORIES = 16;
 
@@ -31,9 +32,13 @@ export class Facts {
   /** By local and memory: distance from the address, in whole pages and bytes, of the page that is marked. */
   #marked = new Map<number, number>();
   #safepoints = 0;
+  #memories = MEMORIES;
   readonly #open: Snapshot[] = [];
 
-  reset(): void {
+  /** A function begins, of a program with this many memories. */
+  reset(memories: number): void {
+    assert(memories <= MEMORIES, 'keys have room for each memory');
+    this.#memories = memories;
     this.#checked.clear();
     this.#marked.clear();
     this.#open.length = 0;
@@ -79,7 +84,8 @@ export class Facts {
   /** A local gets another value. */
   assign(local: number): void {
     this.#open.at(-1)?.assigned.add(local);
-    for (let m = 0; m < MEMORIES; m++) {
+    if (this.#checked.size === 0 && this.#marked.size === 0) return;
+    for (let m = 0; m < this.#memories; m++) {
       this.#checked.delete(local * MEMORIES + m);
       this.#marked.delete(local * MEMORIES + m);
     }

@@ -133,7 +133,7 @@ export class FunctionCompiler {
     for (let i = 0; i < body.count; i++) {
       if (f.resume) {
         const { control } = f;
-        if (control.points[control.passed] === i) closePoint(f, control);
+        if (control.points[control.passed] === i) closePoint(f, control, i);
       }
       e.note(body.start[i]!);
       const op = body.op[i]!;

@@ -7,6 +7,7 @@
 import { OP } from '../wasm/opcodes.ts';
 import { EMPTY_BLOCK } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
+import { operandsInSlots } from './calls.ts';
 import { emitRestore } from './frames.ts';
 import type { Control, FunctionState } from './state.ts';
 
@@ -75,13 +76,16 @@ export function openLoopPoints(f: FunctionState, control: Control, loop: number,
   e.close();
 }
 
-/** Ends the label of the next point: both ways meet here, with all operands in their slots. */
-export function closePoint(f: FunctionState, control: Control): void {
+/**
+ * Ends the label of the next point, entry i: both ways meet here, with all operands in their slots. A call's own stay
+ * there; it takes them where it needs them.
+ */
+export function closePoint(f: FunctionState, control: Control, i: number): void {
   const { e } = f;
   e.stash(control.height);
   e.close();
   control.passed++;
-  e.unstash(control.height);
+  e.unstash(control.height, e.height - operandsInSlots(f, i));
   e.facts.forget(); // whoever was sought comes in here knowing nothing
   e.origins.fill(-1);
 }
