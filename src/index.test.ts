@@ -131,6 +131,7 @@ test('errors say what kind they are', async (t) => {
   await assert.rejects(space.import(new Uint8Array(100)), MalformedError);
   const domain = await space.spawn(queens, { name: 'q', arguments: ['q', '16'] });
   await assert.rejects(space.spawn(queens, { name: 'q' }), { code: 'name-taken' });
+  await assert.rejects(space.spawn(queens, { name: 'a b' }), { code: 'usage' });
   await assert.rejects(domain.remove(), { code: 'running' });
   assert.throws(() => domain.write(Uint8Array.of(1)), EnvironmentError);
   const ended = domain.ended();

@@ -144,6 +144,7 @@ export class Host implements SpaceApi {
     step: (text: string) => void,
     foreground = false,
   ): Promise<DomainSummary> {
+    checkName(request.name);
     const installed = await this.install(program, step);
     // What the program writes may come before we hear that it runs.
     step('');
