@@ -51,6 +51,8 @@ interface Ended {
   readonly code: number | null;
   readonly killed: boolean;
   readonly said: string;
+  /** `perdure up` that found nothing to go on with. */
+  readonly idle: boolean;
 }
 
 class Trial {
@@ -150,7 +152,8 @@ class Trial {
     closeSync(stdout);
     const killed = signal === 'SIGKILL' && moment !== undefined;
     if (killed) this.kills[moment]++;
-    return { code, killed, said: signal === 'SIGABRT' ? `${said}\n(it hung)` : said };
+    const idle = args[0] === 'up' && !/going on with/.test(said);
+    return { code, killed, idle, said: signal === 'SIGABRT' ? `${said}\n(it hung)` : said };
   }
 
   #arm(
@@ -193,11 +196,11 @@ class Trial {
     return `output differs ${difference(found, wanted)}`;
   }
 
-  #checkEnd({ code, said }: Ended): string | undefined {
+  #checkEnd({ code, said, idle }: Ended): string | undefined {
     const wanted = this.#expected.code;
     // The end itself may have become durable just before the last kill; then there was nothing left to do.
-    if (code === wanted || (code === 0 && !/going on with/.test(said))) return undefined;
-    return `exit code ${code}, not ${wanted}; it said: ${said.trim()}`;
+    if (code === (idle ? 0 : wanted)) return undefined;
+    return `exit code ${code}, not ${idle ? 0 : wanted}; it said: ${said.trim()}`;
   }
 
   /** When all is over: the program's end, its output, its files. */

@@ -88,7 +88,7 @@ const INPUT_LINES = 60_000;
 const inputText = (): string =>
   Array.from({ length: INPUT_LINES }, (_, i) => `${i} ${WORDS[i % WORDS.length]!.repeat(i % 7)}\n`).join('');
 
-const speaks = (file: string): string[] => ['-t', speech(140), '-o', file];
+const speaks = (file: string): string[] => ['-t', speech(100), '-o', file];
 
 export const VICTIMS: readonly Victim[] = [
   { name: 'flite', guest: 'flite', arguments: speaks('/speech.wav'), files: ['/speech.wav'] },
