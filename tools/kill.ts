@@ -1,5 +1,5 @@
 /**
- * `npm run kill [-- --kills N] [--seed S] [--program NAME] [--keep FOLDER]`: the long kill test. Programs live in
+ * `npm run kill [-- --kills N] [--seed S] [--program NAME] [--lives N] [--keep FOLDER]`: the long kill test. Programs live in
  * processes that are killed with SIGKILL at random moments and resumed, until so many kills have met a living process;
  * whatever is seen from outside is compared with an undisturbed run on plain V8. One line a program; exit code 1 and
  * the life's folder under FOLDER where something differed. Each life has a seed of its own, which is printed where it
