@@ -275,7 +275,8 @@ export class Generator {
     const some = (): number[] => (prng.chance(0.3) && this.#left > 0 ? this.#piece(4) : []);
     const maybe = [...get(prng.pick(X)), ...i32(1), 0x71, ...IF];
     const call_ = [...call(this.#imports), ...this.#fresh()];
-    switch (prng.below(6)) {
+    const earlier = [...get(ROUNDS), ...i32(2), 0x4a, ...IF]; // in all rounds but the last
+    switch (prng.below(7)) {
       case 0: // set in the round before
         return [...guard, ...LOOP, ...some(), ...address, ...load, ...some(), ...raw, ...this.#back(), END];
       case 1: // set on one way
@@ -287,9 +288,11 @@ export class Generator {
           ...guard,
           ...address,
           ...LOOP,
-          ...maybe,
+          ...earlier,
           ...call_,
           ...this.#again(1),
+          ...get(SUM),
+          RETURN,
           END,
           ...some(),
           END,
@@ -297,6 +300,8 @@ export class Generator {
         ];
       case 4: // moved on one way
         return [...guard, ...address, ...maybe, ...call_, END, ...load];
+      case 5: // moved in the round before, and the base not read again
+        return [...LOOP, ...guard, ...address, ...load, ...call(this.#imports), ...this.#again(0), END];
       default: // moved in the round before, with the address in a local
         return [
           ...[...guard, ...address, ...set(P[0]!), ...LOOP, ...get(P[0]!), ...load, ...call_],
