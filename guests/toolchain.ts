@@ -5,7 +5,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { EnvironmentError } from '../src/base/errors.ts';
 
@@ -39,6 +39,16 @@ export function missingClang(): string | undefined {
   if (!existsSync('/usr/lib/wasm32-wasi/libc.a')) return `wasi-libc is not installed (${wants})`;
   if (spawnSync('wasm-ld', ['--version']).status !== 0) return `lld is not installed (${wants})`;
   return undefined;
+}
+
+/**
+ * The environment without the tools of node_modules. Under npm they are on the PATH, and clang, when it finds Binaryen's
+ * wasm-opt there, lets it finish the program: other code than elsewhere, and the names are gone.
+ */
+function withoutNpm(): NodeJS.ProcessEnv {
+  const { PATH = '' } = process.env;
+  const path = PATH.split(delimiter).filter((folder) => !folder.includes('node_modules'));
+  return { ...process.env, PATH: path.join(delimiter) };
 }
 
 /** Writes so that no other process ever sees half a file. */
@@ -86,7 +96,7 @@ export function keyOf(words: readonly string[], files: readonly string[]): strin
 /** Runs clang; its messages become the error. `args` are after the flags of all C guests. */
 export async function clang(args: readonly string[], cwd: string = here): Promise<void> {
   try {
-    await promisify(execFile)('clang', [...C_FLAGS, ...args], { cwd, maxBuffer: 1 << 26 });
+    await promisify(execFile)('clang', [...C_FLAGS, ...args], { cwd, maxBuffer: 1 << 26, env: withoutNpm() });
   } catch (error) {
     const text = (error as { stderr?: string }).stderr ?? String(error);
     throw new EnvironmentError('E_GUEST', `clang failed:\n${text}`, 'is this clang 14 or later?');
