@@ -36,7 +36,7 @@ export interface Seen {
 }
 
 /** Where programs see the folder of the host that is granted to them. */
-export const HOST_GRANT = '/work';
+export const HOST_GRANT = '/data';
 const PLAIN = join(import.meta.dirname, 'kill-plain.ts');
 
 const WORDS =
@@ -95,17 +95,17 @@ export const VICTIMS: readonly Victim[] = [
   {
     name: 'flite-host',
     guest: 'flite',
-    arguments: speaks('/work/speech.wav'),
-    files: ['/work/speech.wav'],
+    arguments: speaks('/data/speech.wav'),
+    files: ['/data/speech.wav'],
     host: true,
   },
   { name: 'sqlite', guest: 'sqlite3', arguments: ['/parts.db'], input: SQL, files: ['/parts.db'] },
   {
     name: 'sqlite-host',
     guest: 'sqlite3',
-    arguments: ['/work/parts.db'],
+    arguments: ['/data/parts.db'],
     input: SQL,
-    files: ['/work/parts.db'],
+    files: ['/data/parts.db'],
     host: true,
   },
   { name: 'deep', guest: 'deep', arguments: ['10000', '300000'], files: [] },

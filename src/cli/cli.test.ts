@@ -257,10 +257,10 @@ test('granted folders are seen, read only where asked for; without a grant files
   const tool = new Tool(t);
   const files = await guest('files');
   mkdirSync(join(tool.folder, 'shared'));
-  const granted = await tool.run('run', '--dir', 'shared::/work', files, '/work', '4');
+  const granted = await tool.run('run', '--dir', 'shared::/data', files, '/data', '4');
   assert.equal(granted.code, 0, granted.stdout + granted.stderr);
   assert(readdirSync(join(tool.folder, 'shared')).length > 0);
-  const readOnly = await tool.run('run', '--dir', 'shared::/work:ro', files, '/work', '4');
+  const readOnly = await tool.run('run', '--dir', 'shared::/data:ro', files, '/data', '4');
   assert.equal(readOnly.code, 1);
   assert.match(readOnly.stdout, /FAILED/);
   const nowhere = await tool.run('run', '--dir', 'nowhere::/d', files);

@@ -107,7 +107,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     completes: 'wasm',
     examples: [
       ['perdure run hello.wasm', 'run it; its exit code is ours'],
-      ['perdure run --dir .::/work sort.wasm /work/big.txt', 'grant the current folder as /work'],
+      ['perdure run --dir .::/data sort.wasm /data/big.txt', 'grant the current folder as /data'],
       ['perdure run --memory 256M --cpu 10s untrusted.wasm', 'with limits'],
       ['perdure run --detach --name db server.wasm', 'in the background; see `perdure attach db`'],
     ],
