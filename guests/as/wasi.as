@@ -1,16 +1,16 @@
 // What an AssemblyScript program needs of WASI to print lines and to read its arguments. Buffers are static: the
 // programs use the stub runtime, which never frees.
 
-// @ts-ignore: decorator
+// @ts-ignore: a decorator of AssemblyScript, which TypeScript does not know
 @external("wasi_snapshot_preview1", "fd_write")
 declare function fd_write(fd: i32, vectors: usize, count: i32, written: usize): i32;
-// @ts-ignore: decorator
+// @ts-ignore: a decorator of AssemblyScript, which TypeScript does not know
 @external("wasi_snapshot_preview1", "args_sizes_get")
 declare function args_sizes_get(count: usize, bytes: usize): i32;
-// @ts-ignore: decorator
+// @ts-ignore: a decorator of AssemblyScript, which TypeScript does not know
 @external("wasi_snapshot_preview1", "args_get")
 declare function args_get(pointers: usize, bytes: usize): i32;
-// @ts-ignore: decorator
+// @ts-ignore: a decorator of AssemblyScript, which TypeScript does not know
 @external("wasi_snapshot_preview1", "proc_exit")
 declare function proc_exit(status: i32): void;
 
