@@ -27,7 +27,8 @@ export interface SystemImport {
 /**
  * Functions of the kernel, by index. All are total: they assume nothing about their arguments.
  *
- * - `grow(memory, delta)`: memory.grow; previous size in pages, or -1. May move the domain and change base and limit.
+ * - `grow(memory, delta)`: memory.grow; previous size in pages, or -1; the limit may have grown. Unwinds where the memory must
+ *   be moved first, then the call is made again.
  * - `rethrow()`: throws the pending exception of the callee of a resumed site.
  * - `stack()`: makes room on the frame stack, or ends the program by wasm's stack exhaustion.
  * - `wait(memory, address, expected, timeout, width)`: memory.atomic.wait32 (width 4) or wait64 (width 8).

@@ -11,7 +11,7 @@ import { OP } from '../wasm/opcodes.ts';
 import { EMPTY_BLOCK, type FuncType, I32, I64, type ValueType } from '../wasm/types.ts';
 import { blockTypeOf } from './emitter.ts';
 import { emitLoadResults, emitPoll, emitSave, type FrameShape } from './frames.ts';
-import { emitAtomicAddress } from './memory.ts';
+import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
 import type { FunctionState } from './state.ts';
 
 /** Asks whether to unwind; then saves the frame of this shape and leaves. */
@@ -191,6 +191,20 @@ export function wait(f: FunctionState, i: number, op: number): void {
   else make();
   e.pop(3);
   e.push(I32);
+  f.reload(i);
+}
+
+/** memory.grow: the kernel's; begun again when the memory had to be moved for it, for which the code must be gone. */
+export function grow(f: FunctionState, i: number): void {
+  const { e, body } = f;
+  const memory = body.a[i]!;
+  const result = addressType(e, memory);
+  const make = (): void => emitGrow(e, memory);
+  if (f.resume) f.found();
+  if (body.site[i]! > 0) guarded(f, i, KIND_BEFORE, { args: 1, results: [result], make });
+  else make();
+  e.pop();
+  e.push(result);
   f.reload(i);
 }
 

@@ -95,7 +95,7 @@ export class Program {
     const parts = plan.resumeStart + resumeCount(this);
     const exceptions = parts + 3 + (plan.usesRefs ? 1 : 0);
     this.helpers = { functionOf: parts + 3, saveExn: exceptions, loadExn: exceptions + 1 };
-    this.body = new FlatBody(bytes);
+    this.body = new FlatBody(bytes, options.isolate);
     this.emitter = new Emitter(plan);
     this.#compiler = new FunctionCompiler(this.emitter, this.body, this.#liveness, this.helpers);
   }
@@ -126,7 +126,7 @@ export class Program {
 function resumeCount(program: Program): number {
   const { plan, module, bytes } = program;
   if (!plan.options.suspend) return 0;
-  const body = new FlatBody(bytes);
+  const body = new FlatBody(bytes, plan.options.isolate);
   for (let i = 0; i < plan.importedFunctions; i++) plan.resumed.push(i);
   module.codes.forEach((code, i) => {
     const index = plan.importedFunctions + i;

@@ -21,21 +21,21 @@ import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { EMPTY_BLOCK, I32 } from '../wasm/types.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
-import { call, closeTails, notify, openTails, poll, returnCall, wait } from './calls.ts';
+import { call, closeTails, grow, notify, openTails, poll, returnCall, wait } from './calls.ts';
 import { branch, branchTable, elseArm, endBlock, openBlock, returns } from './control.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import { emitStoreResults, type FrameShape, type Helpers } from './frames.ts';
 import type { Liveness } from './liveness.ts';
 import { emitReload } from './memory.ts';
-import { access, fixed, type Handler, PLAIN } from './plain.ts';
+import { access, copy, fixed, type Handler, PLAIN } from './plain.ts';
 import { closePoint, openPoints, restoreFrames } from './points.ts';
 import { type Control, type FunctionInput, FunctionState } from './state.ts';
 
-/** The kernel's part in atomics is only there where memory is the space. */
+/** The kernel's part in atomics and growth is only there where memory is the space. */
 const isolated =
-  (handler: Handler): Handler =>
+  (handler: Handler, otherwise: Handler): Handler =>
   (f, i, op) =>
-    f.e.plan.options.isolate ? handler(f, i, op) : access(f, i, op);
+    f.e.plan.options.isolate ? handler(f, i, op) : otherwise(f, i, op);
 
 /** By opcode. */
 const HANDLERS: readonly Handler[] = handlers();
@@ -53,10 +53,11 @@ function handlers(): Handler[] {
   list[OP.call_indirect] = call;
   list[OP.return_call] = returnCall;
   list[OP.return_call_indirect] = returnCall;
-  list[OP.memory_atomic_wait32] = isolated(wait);
-  list[OP.memory_atomic_wait64] = isolated(wait);
-  list[OP.memory_atomic_notify] = isolated(notify);
   for (const [op, handler] of PLAIN) list[op] = handler;
+  list[OP.memory_atomic_wait32] = isolated(wait, access);
+  list[OP.memory_atomic_wait64] = isolated(wait, access);
+  list[OP.memory_atomic_notify] = isolated(notify, access);
+  list[OP.memory_grow] = isolated(grow, copy);
   return list;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The least that can run a rewritten module: one domain at a fixed base, no kernel. For the compiler's own tests, so
  * that they fail for the compiler's faults only. With `always` every safepoint unwinds: the whole stack is saved,
- * then resumed frame by frame. The domain moves at every unwind and whenever a memory grows, and what it leaves behind
+ * then resumed frame by frame. The domain moves at every unwind, which every growth of a memory is, and what it leaves behind
  * is overwritten, so that an address kept for too long is noticed.
  */
 import {
@@ -159,9 +159,9 @@ export class TestHost {
       space: this.space,
       unwind: this.#unwind,
       grow: (memory: number, delta: bigint): bigint => {
+        this.#restart('grow', true);
         const limit = this.#limit(memory);
         const pages = limit.value >> 16n;
-        this.#move();
         if (delta < 0n || pages + delta > BigInt(this.#max[memory]!)) return -1n;
         const at = this.#memoryAt(memory) + this.#size(memory);
         new Uint8Array(this.space.buffer).fill(0, at, at + (Number(delta) << 16));
@@ -211,8 +211,8 @@ export class TestHost {
     return wrapped;
   }
 
-  #restart(key: string): void {
-    if (!this.always || this.#imported.delete(key)) return;
+  #restart(key: string, each = this.always): void {
+    if (!each || this.#imported.delete(key)) return;
     this.#imported.add(key);
     throw new WebAssembly.Exception(this.#unwind, []);
   }

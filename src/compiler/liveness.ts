@@ -172,7 +172,12 @@ export class Liveness {
       case OP.memory_size:
         this.#useRole(body.a[i]!);
         return false;
-      case OP.memory_grow:
+      case OP.memory_grow: {
+        this.#call(body, i);
+        const site = body.site[i]!;
+        if (site > 0) this.#sites[site] = this.#live.slice();
+        return false;
+      }
       case OP.memory_fill:
       case OP.memory_copy:
       case OP.memory_init:

@@ -7,7 +7,7 @@ import { OP } from '../wasm/opcodes.ts';
 import { OP_POPS, OP_PUSHES } from '../wasm/optable.ts';
 import { FUNCREF, I32, I64, type ValueType } from '../wasm/types.ts';
 import { emitSetFlag } from './frames.ts';
-import { addressType, emitAccess, emitGrow, emitSize } from './memory.ts';
+import { addressType, emitAccess, emitSize } from './memory.ts';
 import type { FunctionState } from './state.ts';
 
 /** Writes entry `i`; `op` is its instruction. */
@@ -106,12 +106,6 @@ function memorySize(f: FunctionState, i: number): void {
   e.push(addressType(e, memory));
 }
 
-function memoryGrow(f: FunctionState, i: number): void {
-  if (!f.e.plan.options.isolate) return copy(f, i);
-  emitGrow(f.e, f.body.a[i]!);
-  f.reload(i);
-}
-
 /** data.drop, elem.drop: also noted in the state zone, for the next instance. */
 function drops(flags: (f: FunctionState) => number): Handler {
   return (f, i) => {
@@ -150,7 +144,7 @@ export const PLAIN: readonly (readonly [op: number, handler: Handler])[] = [
   [OP.throw, throws],
   [OP.throw_ref, copied(1)],
   [OP.memory_size, memorySize],
-  [OP.memory_grow, memoryGrow],
+  [OP.memory_grow, copy],
   [OP.memory_fill, bulk('fill', (a) => [a, 0])],
   [OP.memory_copy, bulk('copy', (a, b) => [a, b])],
   [OP.memory_init, bulk('init', (a, b) => [b, a])],

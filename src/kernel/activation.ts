@@ -34,7 +34,7 @@ import {
   V128,
 } from './frames.ts';
 import type { Instance } from './instance.ts';
-import { growStack } from './memory.ts';
+import { growByMoving, growStack } from './memory.ts';
 import { fromReference, isReference, toReference } from './references.ts';
 import { describeTrap, savedLines, TRACE_LINES, type TrapReport } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
@@ -142,6 +142,7 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   const frame = found.extra.length === 0 ? found : trimFrame(space, info, base, found);
   const offset = frame.start - base;
   const throwing = domain.pending !== null;
+  domain.nativeFrames = true;
   try {
     if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
       const resume = instance.resumeFunction(frame.trailer.functionIndex);
@@ -156,8 +157,10 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
       domain.carriesReferences = false;
     }
   } catch (error) {
+    domain.nativeFrames = false;
     return thrown(core, domain, error, offset);
   }
+  domain.nativeFrames = false;
   if (domain.ending !== null) return ended(domain);
   // A frame that was resumed has taken its values off the stack, and nothing else.
   if (domain.stackPointer !== domain.stackBase + offset) return damaged(domain);
@@ -181,6 +184,10 @@ function thrown(core: Core, domain: Domain, error: unknown, offset: number): Sli
     if (from > to || !reverseFrames(space.u8, from, to)) return damaged(domain);
     space.mark(from, to - from);
     domain.pending = null;
+    if (domain.growth !== null) {
+      growByMoving(domain);
+      if (!core.flagRaised) return null; // the instruction is begun again
+    }
     return core.blocked ? { kind: 'blocked' } : { kind: 'paused' };
   }
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
@@ -255,6 +262,7 @@ function callQuick(core: Core, domain: Domain, instance: Instance, frame: FrameH
 /** Throws away the saved frames: for a resident domain whose call is over. */
 export function clearFrames(domain: Domain): void {
   domain.setStackPointer(domain.stackBase);
+  domain.growth = null;
   domain.clearScratch();
   R.entry.set(domain.space, domain.at, 0);
 }

@@ -107,6 +107,15 @@ export interface Extent {
   pages: number;
 }
 
+/** A memory.grow that cannot be done in place. */
+export interface Growth {
+  readonly memory: number;
+  /** Pages the memory is to have. */
+  readonly pages: number;
+  /** Moving was tried, and there is no room: the instruction, begun again, gives -1. */
+  refused: boolean;
+}
+
 export class Domain {
   readonly space: Space;
   /** Address of the record. */
@@ -118,6 +127,13 @@ export class Domain {
   instance: Instance | null = null;
   /** False once it was removed: its record may be another's now. */
   alive = true;
+  /**
+   * Its code is on the native stack, and may hold addresses: its region and memories stay where they are (limits may
+   * grow). Set by whoever calls into the instance.
+   */
+  nativeFrames = false;
+  /** The memory.grow that unwound, for its memory had to be moved to grow: see memory.ts. */
+  growth: Growth | null = null;
   /** In the ready queue. */
   queued = false;
   /** A wake came while it ran: its next block returns to the queue at once. */

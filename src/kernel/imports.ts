@@ -147,7 +147,10 @@ export class Imports {
       [UNWIND_IMPORT]: core.unwindTag,
       grow: safely((memory: number, delta: bigint): bigint => {
         const pages = BigInt.asUintN(64, delta);
-        return pages > 0xffffffffn ? -1n : BigInt(growMemory(core.caller(), memory >>> 0, Number(pages)));
+        if (pages > 0xffffffffn) return -1n;
+        const before = growMemory(core.caller(), memory >>> 0, Number(pages));
+        if (before === null) throw core.unwind; // begun again when the memory has been moved
+        return BigInt(before);
       }),
       rethrow: (): never => {
         const domain = core.caller();

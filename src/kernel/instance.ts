@@ -56,14 +56,23 @@ export class Instance {
     this.place(domain);
   }
 
-  /** Tells the code where its domain lies now and how large its memories are. */
+  /**
+   * Tells the code where its domain lies now and how large its memories are. Never while code of it is on the native
+   * stack: the verifier counts on it.
+   */
   place(domain: Domain): void {
+    assert(!domain.nativeFrames, 'a domain whose code runs stays where it is');
     this.#hdr.value = BigInt(domain.region);
     for (let i = 0; i < this.#limits.length; i++) {
       (this.#limits[i] as WebAssembly.Global).value = BigInt(domain.bytesOf(i));
       const base = this.#bases[i];
       if (base) base.value = BigInt(domain.addressOf(i));
     }
+  }
+
+  /** Tells the code the size of a memory that has grown where it is. */
+  resize(domain: Domain, memory: number): void {
+    (this.#limits[memory] as WebAssembly.Global).value = BigInt(domain.bytesOf(memory));
   }
 
   init(): void {

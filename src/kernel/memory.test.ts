@@ -160,7 +160,54 @@ test('domains grow among each other, moving where they must, and never see what 
   for (const id of sizes.keys()) assert.equal(system.space.frames.ownedBy(OWNER.domain | id).length, 0);
 });
 
+const GROWING = `(module
+  (import "env" "log" (func $log (param i32)))
+  (import "env" "wait" (func $wait (param i32) (result i32)))
+  (memory $a 1) (memory $b 0)
+  (func $deep (param $n i32) (result i32)
+    (i32.store offset=100 (i32.shl (local.get $n) (i32.const 2)) (local.get $n))
+    (if (result i32) (local.get $n)
+      (then (i32.add (call $deep (i32.sub (local.get $n) (i32.const 1)))
+        (i32.load offset=100 (i32.shl (local.get $n) (i32.const 2)))))
+      (else
+        (i32.add (i32.mul (i32.const 1000000) (memory.grow $a (i32.const 7)))
+          (i32.mul (i32.const 100000) (memory.grow $b (i32.const 3)))))))
+  (func (export "run") (call $log (call $deep (i32.const 50)))
+    (call $log (memory.size $a)) (call $log (memory.size $b))
+    (drop (call $wait (i32.const 0)))))`;
+
 for (const stress of [false, true]) {
+  const how = stress ? ', unwound everywhere' : '';
+
+  test(`code that grows a memory deep in its calls is off the native stack when it moves${how}`, async () => {
+    const system = new TestSystem({ stress });
+    const id = system.add('a', await program(GROWING));
+    system.add('behind', await module); // so that memory 0 cannot grow where it is
+    const places = (): number[] => system.space.frames.ownedBy(OWNER.domain | id);
+    const before = places();
+    system.kernel.start(id, 'run');
+    system.runAll();
+    assert.deepEqual(system.values('a'), [1_000_000 + 1275, 8, 3]);
+    assert.deepEqual(
+      before.filter((frame) => places().includes(frame)),
+      [],
+      'it has moved',
+    );
+  });
+
+  test(`growth for which there is no room gives -1, once and for all${how}`, async () => {
+    const system = new TestSystem({ stress });
+    const id = system.add('a', await program(GROWING));
+    for (let frames = 16384; frames >= 1; frames >>= 1) {
+      try {
+        for (;;) system.space.frames.alloc(frames, OWNER.domain | 999);
+      } catch {}
+    }
+    system.kernel.start(id, 'run');
+    system.runAll();
+    assert.deepEqual(system.values('a'), [-1_000_000 - 100_000 + 1275, 1, 0]);
+  });
+
   test(`a domain with live frames is moved, killed, and goes on${stress ? ', unwound everywhere' : ''}`, async () => {
     const system = new TestSystem({ stress });
     const id = system.add('a', await module);

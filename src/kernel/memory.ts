@@ -1,7 +1,12 @@
 /**
- * Where a domain lies: its region, further memories and frame stack, how they grow and how they move. A domain may be
- * moved whenever none of its code runs, and by the calls it makes itself (grow, stack): its code reads base and limit
- * again after every call.
+ * Where a domain lies: its region, further memories and frame stack, how they grow and how they move.
+ *
+ * Region and memories move only while no code of the domain is on the native stack: its code may keep their addresses
+ * over everything it calls. A memory.grow that cannot be done in place therefore unwinds; `growByMoving` moves the memory
+ * when all is saved, and the instruction is begun again. The frame stack may move at any time: only the prelude knows
+ * its address, and reads it anew after it asked for room.
+ *
+ * Why: RATIONALE.md#base-and-limit-in-the-code
  */
 import { CONTROL } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
@@ -109,10 +114,13 @@ export function writeControl(domain: Domain): void {
 }
 
 /**
- * memory.grow: the size in pages before, or -1 where the program may not have more or there is no room. May move the
- * memory; the instance's globals follow.
+ * memory.grow: the size in pages before, or -1 where the program may not have more or there is no room. Null where the
+ * memory must be moved for it: the caller unwinds the domain's code, then `growByMoving` is called, and the instruction is
+ * begun again.
  */
-export function growMemory(domain: Domain, memory: number, delta: number): number {
+export function growMemory(domain: Domain, memory: number, delta: number): number | null {
+  const { growth } = domain;
+  domain.growth = null;
   if (memory >= domain.memoryCount) return -1; // only code that no compiler made asks this
   const extent = domain.extent(memory);
   const pages = extent.pages + delta;
@@ -122,37 +130,54 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
     return -1;
   }
   if (delta === 0) return extent.pages;
-  const needed = pages + (memory === 0 ? controlFrames(domain) : 0);
-  if (needed > extent.frames && !makeRoom(domain, memory, needed)) return -1;
+  if (!growInPlace(domain, memory, framesFor(domain, memory, pages))) {
+    if (growth?.refused && growth.memory === memory && growth.pages === pages) return -1;
+    domain.growth = { memory, pages, refused: false };
+    return null;
+  }
   domain.setExtent(memory, { ...domain.extent(memory), pages });
-  domain.instance?.place(domain);
+  domain.instance?.resize(domain, memory);
   return extent.pages;
 }
 
-function makeRoom(domain: Domain, memory: number, needed: number): boolean {
-  const { space } = domain;
+/** Frames of the extent of a memory with this many pages. */
+const framesFor = (domain: Domain, memory: number, pages: number): number =>
+  pages + (memory === 0 ? controlFrames(domain) : 0);
+
+function growInPlace(domain: Domain, memory: number, needed: number): boolean {
   const extent = domain.extent(memory);
-  if (extent.address !== 0 && space.frames.growInPlace(extent.address, extent.frames, needed)) {
-    domain.setExtent(memory, { ...extent, frames: needed });
-    return true;
+  if (needed <= extent.frames) return true;
+  if (extent.address === 0 || !domain.space.frames.growInPlace(extent.address, extent.frames, needed)) {
+    return false;
   }
+  domain.setExtent(memory, { ...extent, frames: needed });
+  return true;
+}
+
+/** Does what a memory.grow waits for that unwound, or notes that it cannot be done. */
+export function growByMoving(domain: Domain): void {
+  const { growth } = domain;
+  if (growth === null || growth.refused) return;
+  const needed = framesFor(domain, growth.memory, growth.pages);
   // Whoever had to move once will grow again: leave room, so that growing by pages does not copy for each.
   const roomy = needed + (needed >> 2);
   for (const frames of [roomy, needed]) {
     try {
-      moveMemory(domain, memory, frames);
-      return true;
+      moveMemory(domain, growth.memory, frames);
+      domain.growth = null;
+      return;
     } catch (error) {
       if (!(error instanceof SpaceFullError)) throw error;
     }
   }
-  return false;
+  growth.refused = true;
 }
 
 /** Moves one memory (memory 0 with its control area) to a new extent of at least its frames. */
 function moveMemory(domain: Domain, memory: number, frames: number): void {
   const { space } = domain;
   const extent = domain.extent(memory);
+  assert(!domain.nativeFrames, 'nothing moves that code on the native stack knows the address of');
   assert(frames >= extent.frames, 'a memory is moved to where it fits');
   const used = memory === 0 ? domain.stackPointer - domain.stackBase : 0;
   const to = space.frames.alloc(frames, ownerOf(domain));
@@ -232,7 +257,7 @@ export function trimStack(domain: Domain): void {
 
 /**
  * Moves what the domain has to lower places where there are any, so that free frames come together. Returns the frames
- * moved. It may be in any state but running.
+ * moved. None of its code is on the native stack.
  */
 export function compactDomain(domain: Domain): number {
   const { space, at } = domain;
@@ -252,7 +277,7 @@ export function compactDomain(domain: Domain): number {
 }
 
 /**
- * Moves everything the domain has to other frames. It may be in any state but running.
+ * Moves everything the domain has to other frames. None of its code is on the native stack.
  * @throws SpaceFullError with the domain whole, though parts may have moved.
  */
 export function relocateDomain(domain: Domain): void {

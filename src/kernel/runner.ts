@@ -151,9 +151,11 @@ export class Runner {
     const core = this.#core;
     assert(core.current === null, 'one domain runs at a time');
     core.current = domain;
+    domain.nativeFrames = true;
     try {
       body();
     } finally {
+      domain.nativeFrames = false;
       core.current = null;
     }
   }
