@@ -1,0 +1,150 @@
+/**
+ * The custom section `perdure.hints`: what the compiler tells the verifier about each function, so that one forward
+ * pass is enough. Nothing in it is believed: a hint that the code does not bear out is a refusal.
+ *
+ * The payload is a run of function entries in ascending order, all numbers unsigned LEB128 below 2^32:
+ *
+ *   function   index less the previous one's less 1 (the first: its index); roles: count, then (local, 2 × memory for
+ *              its base or 2 × memory + 1 for its limit) each; loops: count, then entries in ascending order
+ *   loop       its number among all `loop` instructions of the function's text, less the previous one's less 1; varying:
+ *              count, then each local, ascending, less the previous one's less 1; fuel: 0, or the local plus 1 and then
+ *              pointers: count, then (local, memory, step, reach) each
+ *
+ * Functions without hints and loops without hints have no entry. `LoopHint` says what an entry claims.
+ */
+import { MalformedError } from '../base/errors.ts';
+import { pushUnsigned } from '../base/leb.ts';
+
+export const HINTS_SECTION = 'perdure.hints';
+
+/** A local that only ever holds the base or the limit of a memory. */
+export interface RoleLocal {
+  readonly local: number;
+  readonly role: 'base' | 'limit';
+  readonly memory: number;
+}
+
+/** An i64 local that holds an absolute address and moves by at most `step` bytes a round. */
+export interface PointerHint {
+  readonly local: number;
+  readonly memory: number;
+  readonly step: number;
+  readonly reach: number;
+}
+
+/**
+ * One loop. Without an entry all locals may be set in it.
+ *
+ * `varying`: the only locals that are set anywhere in the loop. Behind its head all others are what they were before.
+ *
+ * `fuel` (-1 for none): an i32 local that counts the rounds left. At the loop's head, however it was reached, its value
+ * n is at least 1, and each pointer's value is base + r with r + step × (n - 1) + reach at most the limit of its memory,
+ * in whole numbers.
+ */
+export interface LoopHint {
+  readonly loop: number;
+  readonly varying: readonly number[];
+  readonly fuel: number;
+  readonly pointers: readonly PointerHint[];
+}
+
+export interface FunctionHints {
+  /** In the rewritten module's function index space. */
+  readonly index: number;
+  readonly roles: readonly RoleLocal[];
+  readonly loops: readonly LoopHint[];
+}
+
+/** `functions`: ascending by index; their loops by number, varying locals ascending. */
+export function encodeHints(functions: readonly FunctionHints[]): Uint8Array {
+  const out: number[] = [];
+  const number = (value: number): void => {
+    if (value < 128) out.push(value);
+    else pushUnsigned(out, value);
+  };
+  let previous = -1;
+  for (const { index, roles, loops } of functions) {
+    if (roles.length === 0 && loops.length === 0) continue;
+    number(index - previous - 1);
+    previous = index;
+    number(roles.length);
+    for (const { local, role, memory } of roles) {
+      number(local);
+      number(2 * memory + (role === 'limit' ? 1 : 0));
+    }
+    number(loops.length);
+    let last = -1;
+    for (const hint of loops) {
+      number(hint.loop - last - 1);
+      last = hint.loop;
+      encodeLoop(hint, number);
+    }
+  }
+  return Uint8Array.from(out);
+}
+
+function encodeLoop({ varying, fuel, pointers }: LoopHint, number: (value: number) => void): void {
+  number(varying.length);
+  let previous = -1;
+  for (const local of varying) {
+    number(local - previous - 1);
+    previous = local;
+  }
+  number(fuel + 1);
+  if (fuel < 0) return;
+  number(pointers.length);
+  for (const { local, memory, step, reach } of pointers)
+    for (const n of [local, memory, step, reach]) number(n);
+}
+
+/**
+ * Reads the section's payload at [start, end) of `bytes`.
+ * @throws MalformedError where it is not what `encodeHints` makes.
+ */
+export function decodeHints(bytes: Uint8Array, start: number, end: number): FunctionHints[] {
+  let pos = start;
+  const number = (): number => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      if (pos >= end) throw new MalformedError('hints end early', pos);
+      const byte = bytes[pos++]!;
+      value += (byte & 127) * scale;
+      if (value >= 2 ** 32) throw new MalformedError('hints: a number of 2^32 or more', pos);
+      if (byte < 128) return value;
+    }
+  };
+  // A count never exceeds the bytes that are left, so no list is larger than the section.
+  const list = <T>(read: () => T): T[] => {
+    const count = number();
+    if (count > end - pos) throw new MalformedError('hints: a list longer than the section', pos);
+    return Array.from({ length: count }, read);
+  };
+  const ascending = (): (() => number) => {
+    let last = -1;
+    return () => {
+      last += number() + 1;
+      return last;
+    };
+  };
+  const role = (): RoleLocal => {
+    const local = number();
+    const code = number();
+    return { local, role: code % 2 === 1 ? 'limit' : 'base', memory: Math.floor(code / 2) };
+  };
+  const pointer = (): PointerHint => ({ local: number(), memory: number(), step: number(), reach: number() });
+  const loop = (next: () => number): LoopHint => {
+    const at = next();
+    const varying = list(ascending());
+    const fuel = number() - 1;
+    return { loop: at, varying, fuel, pointers: fuel < 0 ? [] : list(pointer) };
+  };
+  const functions: FunctionHints[] = [];
+  const index = ascending();
+  while (pos < end) {
+    const at = index();
+    const roles = list(role);
+    const loops = ascending();
+    functions.push({ index: at, roles, loops: list(() => loop(loops)) });
+  }
+  return functions;
+}
