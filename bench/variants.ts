@@ -1,7 +1,7 @@
 /**
  * One program in the ways that the taxes compare, each ready to be run again and again. `plain` is the program as it
- * is on this V8. The others are our compiler's output, run from its quick entry with no kernel around it, so that what
- * is measured is the code; and Asyncify's.
+ * is on this V8; `alone` as it runs in a process of its own. All but `plain` and Asyncify's are our compiler's output,
+ * run from its quick entry with no kernel around it, so that what is measured is the code.
  *
  *   const variant = await makeVariant('both', bytes)
  *   const { ms, code, output } = variant.run(['program', '10'])       a fresh instance of the same machine code
@@ -10,12 +10,12 @@ import { FLAG_ADDRESS } from '../src/abi/layout.ts';
 import { EXPORT, GUEST_EXPORT } from '../src/abi/system.ts';
 import { EnvironmentError } from '../src/base/errors.ts';
 import { FRAME_BYTES } from '../src/base/limits.ts';
-import { compile } from '../src/compiler/index.ts';
+import { ALONE, compile } from '../src/compiler/index.ts';
 import { decodeModule, encodeModule } from '../src/wasm/module.ts';
 import { asyncified } from './asyncify.ts';
 import { BenchWasi } from './wasi.ts';
 
-export const VARIANTS = ['plain', 'isolation', 'suspend', 'both', 'asyncify'] as const;
+export const VARIANTS = ['plain', 'isolation', 'suspend', 'alone', 'both', 'asyncify'] as const;
 export type VariantName = (typeof VARIANTS)[number];
 
 export interface VariantRun {
@@ -111,6 +111,10 @@ function rewritten(name: VariantName, bytes: Uint8Array, options: NonNullable<Op
         const wanted = bytes + (delta << 16n);
         if (delta < 0n || wanted > BigInt(MOST_BYTES - evidence.controlBytes)) return -1n;
         limit!.value = wanted;
+        if (own !== undefined) {
+          own.grow(Number(delta));
+          return bytes >> 16n;
+        }
         used = Math.max(used, Number(wanted) + evidence.controlBytes);
         return bytes >> 16n;
       };
@@ -184,6 +188,8 @@ export async function makeVariant(name: VariantName, program: Uint8Array): Promi
       return rewritten(name, bytes, { isolate: true, suspend: false, track: false });
     case 'suspend':
       return rewritten(name, bytes, { isolate: false, suspend: true, track: false });
+    case 'alone':
+      return rewritten(name, bytes, ALONE);
     case 'both':
       return rewritten(name, bytes, { isolate: true, suspend: true, track: true });
     case 'asyncify':

@@ -63,6 +63,17 @@ export const RESULTS_OFFSET = STATE_OFFSET + 16;
 /** Bytes a result or a saved global takes. */
 export const VALUE_BYTES = 16;
 
+/**
+ * A program that is alone in its process keeps memories of its own, and a space of its own beside them for its frames,
+ * state zone and safepoint word. There the first frames hold page marks, for each memory from its address 0 on: half
+ * of them for addresses, the other half for what an access adds to them.
+ */
+export const OWN_MARKS_BYTES = 0x800000;
+/** Where the marks of one of the memories begin. */
+export function ownMarks(memory: number): number {
+  return FIRST_FREE_ADDRESS + memory * OWN_MARKS_BYTES;
+}
+
 assert(FLAG_ADDRESS % 4 === 0 && FLAG_ADDRESS < 4096, 'the safepoint word is aligned, in the first page');
 assert(MARKS_ADDRESS + MARKS_BYTES <= FRAME_TABLE_ADDRESS, 'marks end before the frame table');
 assert(

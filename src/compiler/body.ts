@@ -71,14 +71,11 @@ export class FlatBody {
     return this.sites > 0;
   }
 
-  readonly #isolate: boolean;
   readonly #cursor: InstructionCursor;
   readonly #open: number[] = [];
 
-  /** `isolate`: memory is the space, so waiting and growing are the kernel's to do. */
-  constructor(bytes: Uint8Array, isolate: boolean) {
+  constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    this.#isolate = isolate;
     this.#cursor = new InstructionCursor(bytes);
   }
 
@@ -188,7 +185,7 @@ export class FlatBody {
     for (let i = 0; i < this.count; i++) {
       const op = this.op[i]!;
       if (isCall(op)) this.calls = true;
-      else if (this.#isSite(op) || (op === OP.loop && (this.flags[i]! & TARGETED) !== 0)) others = true;
+      else if (isSiteOp(op) || (op === OP.loop && (this.flags[i]! & TARGETED) !== 0)) others = true;
     }
     const firstLoop = this.op[0] === OP.loop && (this.flags[0]! & TARGETED) !== 0;
     this.entryPoll = suspend && (this.calls || (entered && others)) && !firstLoop;
@@ -212,15 +209,10 @@ export class FlatBody {
         if (this.firstSite[opened]! > sites) this.firstSite[opened] = this.lastSite[opened] = 0;
       } else {
         if (loops > 0) this.flags[i]! |= IN_LOOP;
-        if (suspend && this.#isSite(op)) this.site[i] = ++sites;
+        if (suspend && isSiteOp(op)) this.site[i] = ++sites;
       }
     }
     this.sites = sites;
-  }
-
-  /** Instructions other than loops that are safepoints. */
-  #isSite(op: number): boolean {
-    return op === OP.call || op === OP.call_indirect || (this.#isolate && isKernels(op));
   }
 
   #grow(): void {
@@ -271,7 +263,15 @@ export function isCall(op: number): boolean {
   return op >= OP.call && op <= OP.return_call_indirect;
 }
 
-/** Instructions other than loops and calls that are safepoints: the kernel may have to unwind the code first. */
-function isKernels(op: number): boolean {
-  return op === OP.memory_atomic_wait32 || op === OP.memory_atomic_wait64 || op === OP.memory_grow;
+/**
+ * Instructions other than loops that are safepoints: calls, and what the kernel may have to unwind the code for first.
+ */
+function isSiteOp(op: number): boolean {
+  return (
+    op === OP.call ||
+    op === OP.call_indirect ||
+    op === OP.memory_atomic_wait32 ||
+    op === OP.memory_atomic_wait64 ||
+    op === OP.memory_grow
+  );
 }

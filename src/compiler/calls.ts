@@ -9,9 +9,11 @@ import { RESUME_MODE_OFFSET } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EMPTY_BLOCK, type FuncType, I32, I64, type ValueType } from '../wasm/types.ts';
-import { blockTypeOf } from './emitter.ts';
+import type { FlatBody } from './body.ts';
+import { blockTypeOf, type Emitter } from './emitter.ts';
 import { emitLoadResults, emitPoll, emitSave, type FrameShape } from './frames.ts';
 import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
+import { emitOwnAtomicAddress } from './own.ts';
 import type { FunctionState } from './state.ts';
 
 /** Asks whether to unwind; then saves the frame of this shape and leaves. */
@@ -165,6 +167,12 @@ export function closeTails(f: FunctionState): void {
   }
 }
 
+/** The memory's index and the checked or own address of a wait or notify, instead of the address on the stack. */
+function atomicAddress(e: Emitter, body: FlatBody, i: number): void {
+  if (e.plan.options.isolate) emitAtomicAddress(e, body, i);
+  else emitOwnAtomicAddress(e, body, i);
+}
+
 /** memory.atomic.wait: the kernel's, and a safepoint at which the instruction is begun again. */
 export function wait(f: FunctionState, i: number, op: number): void {
   const { e, body } = f;
@@ -175,7 +183,7 @@ export function wait(f: FunctionState, i: number, op: number): void {
     e.set(timeout);
     if (width === 4) e.op(OP.i64_extend_i32_u);
     e.set(expected);
-    emitAtomicAddress(e, body, i);
+    atomicAddress(e, body, i);
     if (!e.plan.memories[body.a[i]!]!.shared) {
       e.note(body.start[i]!, 'expected shared memory');
       e.op(OP.unreachable);
@@ -213,7 +221,7 @@ export function notify(f: FunctionState, i: number): void {
   const { e } = f;
   const count = e.scratch(I32, 9);
   e.set(count);
-  emitAtomicAddress(e, f.body, i);
+  atomicAddress(e, f.body, i);
   e.get(count);
   e.op(OP.call, SYSTEM.notify);
   e.pop(2);

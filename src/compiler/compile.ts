@@ -72,7 +72,10 @@ export interface Compiled {
   evidence: Evidence;
 }
 
+/** For a domain in the shared space. */
 export const FULL: CompileOptions = { isolate: true, suspend: true, track: true };
+/** For a program with a process, and memories, of its own. */
+export const ALONE: CompileOptions = { isolate: false, suspend: true, track: true };
 
 /** A program decoded and planned: what compiling it and explaining its frames have in common. */
 export class Program {
@@ -95,7 +98,7 @@ export class Program {
     const parts = plan.resumeStart + resumeCount(this);
     const exceptions = parts + 3 + (plan.usesRefs ? 1 : 0);
     this.helpers = { functionOf: parts + 3, saveExn: exceptions, loadExn: exceptions + 1 };
-    this.body = new FlatBody(bytes, options.isolate);
+    this.body = new FlatBody(bytes);
     this.emitter = new Emitter(plan);
     this.#compiler = new FunctionCompiler(this.emitter, this.body, this.#liveness, this.helpers);
   }
@@ -126,7 +129,7 @@ export class Program {
 function resumeCount(program: Program): number {
   const { plan, module, bytes } = program;
   if (!plan.options.suspend) return 0;
-  const body = new FlatBody(bytes, plan.options.isolate);
+  const body = new FlatBody(bytes);
   for (let i = 0; i < plan.importedFunctions; i++) plan.resumed.push(i);
   module.codes.forEach((code, i) => {
     const index = plan.importedFunctions + i;
@@ -265,11 +268,9 @@ function evidenceOf(program: Program, roles: RoleLocal[][]): Evidence {
   };
 }
 
-function assemble(program: Program, functions: { type: number; code: Code }[], evidence: Evidence): Module {
-  const { plan, module } = program;
-  const out = emptyModule();
-  const tagType = plan.typeIndex([], []);
-  out.imports = [
+/** What the kernel supplies. */
+function systemImports(plan: Plan, tagType: number): Import[] {
+  return [
     ...(plan.options.isolate ? [] : ownMemories(plan)),
     {
       module: SYSTEM_MODULE,
@@ -291,8 +292,14 @@ function assemble(program: Program, functions: { type: number; code: Code }[], e
       }),
     ),
     { module: SYSTEM_MODULE, name: UNWIND_IMPORT, kind: 'tag', tag: { type: tagType } },
-    ...module.imports.filter((item) => item.kind !== 'memory'),
   ];
+}
+
+function assemble(program: Program, functions: { type: number; code: Code }[], evidence: Evidence): Module {
+  const { plan, module } = program;
+  const out = emptyModule();
+  const tagType = plan.typeIndex([], []);
+  out.imports = [...systemImports(plan, tagType), ...module.imports.filter((item) => item.kind !== 'memory')];
   out.functions = functions.map((f) => f.type);
   out.codes = functions.map((f) => f.code);
   const functionCount = BigInt(plan.functionTypes.length);
@@ -314,9 +321,12 @@ function assemble(program: Program, functions: { type: number; code: Code }[], e
     ...module.elements.map((element) => remappedElement(plan, element)),
     ...systemElements(plan),
   ];
-  out.datas = plan.options.isolate
-    ? module.datas.map((data) => ({ ...data, mode: 'passive' as const, memory: 0, offset: undefined }))
-    : [...module.datas];
+  out.datas = module.datas.map((data) => ({
+    ...data,
+    mode: 'passive' as const,
+    memory: 0,
+    offset: undefined,
+  }));
   if (plan.options.suspend) {
     const ends = program.emitter.frameEnds.toBytes();
     out.datas.push({

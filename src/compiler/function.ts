@@ -27,15 +27,9 @@ import { blockTypeOf, type Emitter } from './emitter.ts';
 import { emitStoreResults, type FrameShape, type Helpers } from './frames.ts';
 import type { Liveness } from './liveness.ts';
 import { emitReload } from './memory.ts';
-import { access, copy, fixed, type Handler, PLAIN } from './plain.ts';
+import { access, fixed, type Handler, PLAIN } from './plain.ts';
 import { closePoint, openPoints, restoreFrames } from './points.ts';
 import { type Control, type FunctionInput, FunctionState } from './state.ts';
-
-/** The kernel's part in atomics and growth is only there where memory is the space. */
-const isolated =
-  (handler: Handler, otherwise: Handler): Handler =>
-  (f, i, op) =>
-    f.e.plan.options.isolate ? handler(f, i, op) : otherwise(f, i, op);
 
 /** By opcode. */
 const HANDLERS: readonly Handler[] = handlers();
@@ -54,10 +48,10 @@ function handlers(): Handler[] {
   list[OP.return_call] = returnCall;
   list[OP.return_call_indirect] = returnCall;
   for (const [op, handler] of PLAIN) list[op] = handler;
-  list[OP.memory_atomic_wait32] = isolated(wait, access);
-  list[OP.memory_atomic_wait64] = isolated(wait, access);
-  list[OP.memory_atomic_notify] = isolated(notify, access);
-  list[OP.memory_grow] = isolated(grow, copy);
+  list[OP.memory_atomic_wait32] = wait;
+  list[OP.memory_atomic_wait64] = wait;
+  list[OP.memory_atomic_notify] = notify;
+  list[OP.memory_grow] = grow;
   return list;
 }
 

@@ -18,6 +18,8 @@ import {
   FLAG_ADDRESS,
   MARKS_ADDRESS,
   MARKS_BYTES,
+  OWN_MARKS_BYTES,
+  ownMarks,
   RESULTS_OFFSET,
   RESUME_MODE_OFFSET,
   RESUME_RESULTS,
@@ -28,12 +30,12 @@ import type { ProgramInfo } from '../abi/program.ts';
 import { EXPORT } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
-import { type Compiled, compile, FULL } from './compile.ts';
+import { ALONE, type Compiled, compile, FULL } from './compile.ts';
 import { programInfo } from './info.ts';
 
-/** Where the domain lies; it goes to and fro. */
-const BASES = [16 << 20, 256 << 20] as const;
-const STACK = 8 << 20;
+/** Where the domain lies, behind the marks of memories of its own; it goes to and fro. */
+const BASES = [160 << 20, 320 << 20] as const;
+const STACK = 144 << 20;
 const STACK_BYTES = 8 << 20;
 /** Distance between the extents of two memories. */
 const APART = 48 << 20;
@@ -61,10 +63,16 @@ export class TestHost {
   readonly #imported = new Set<string>();
   #base: number = BASES[0];
 
-  constructor(program: Uint8Array, imports: Imports = {}, always = false) {
+  /** The program's memories where they are its own; see `alone`. */
+  readonly #own: WebAssembly.Memory[] | null;
+
+  /** @param alone compiled for a process of its own: with memories of its own */
+  constructor(program: Uint8Array, imports: Imports = {}, always = false, alone = false) {
     this.always = always;
-    this.compiled = compile(program, FULL);
-    this.info = programInfo(program, this.compiled.bytes);
+    const options = alone ? ALONE : FULL;
+    this.compiled = compile(program, options);
+    this.info = programInfo(program, this.compiled.bytes, options);
+    this.#own = alone ? this.compiled.evidence.memories.map(ownMemory) : null;
     this.space = new WebAssembly.Memory({
       address: 'i64',
       initial: 8192n,
@@ -116,9 +124,9 @@ export class TestHost {
     const to = BASES[0] + BASES[1] - from;
     const bytes = new Uint8Array(this.space.buffer);
     const { controlBytes, memories } = this.compiled.evidence;
-    for (let i = 0; i < Math.max(1, memories.length); i++) {
+    for (let i = 0; i < (this.#own ? 1 : Math.max(1, memories.length)); i++) {
       const at = from + i * APART;
-      const size = (i === 0 ? controlBytes : 0) + (i < memories.length ? this.#size(i) : 0);
+      const size = (i === 0 ? controlBytes : 0) + (i < memories.length && !this.#own ? this.#size(i) : 0);
       bytes.copyWithin(to + i * APART, at, at + size);
       bytes.fill(0xa5, at, at + size);
     }
@@ -129,6 +137,7 @@ export class TestHost {
 
   /** The bytes of one of the program's memories, as they are now. */
   memory(index: number): Uint8Array {
+    if (this.#own) return new Uint8Array(this.#own[index]!.buffer).slice();
     const at = this.#memoryAt(index);
     return new Uint8Array(this.space.buffer).slice(at, at + this.#size(index));
   }
@@ -138,12 +147,17 @@ export class TestHost {
 
   clearMarks(): void {
     new Uint8Array(this.space.buffer, MARKS_ADDRESS, this.space.buffer.byteLength / PAGE_BYTES).fill(0);
+    this.#own?.forEach((_, i) => {
+      new Uint8Array(this.space.buffer, ownMarks(i), OWN_MARKS_BYTES).fill(0);
+    });
   }
   /** Pages of a memory that differ from what they were, but neither they nor a neighbour are marked. */
   unmarked(index: number, before: Uint8Array): number[] {
-    const marks = new Uint8Array(this.space.buffer, MARKS_ADDRESS, MARKS_BYTES);
+    const marks = this.#own
+      ? new Uint8Array(this.space.buffer, ownMarks(index), OWN_MARKS_BYTES)
+      : new Uint8Array(this.space.buffer, MARKS_ADDRESS, MARKS_BYTES);
     const now = this.memory(index);
-    const first = this.#memoryAt(index) / PAGE_BYTES;
+    const first = this.#own ? 0 : this.#memoryAt(index) / PAGE_BYTES;
     const pages: number[] = [];
     for (let page = 0; page * PAGE_BYTES < before.length; page++) {
       const [from, to] = [page * PAGE_BYTES, (page + 1) * PAGE_BYTES];
@@ -156,6 +170,7 @@ export class TestHost {
 
   #system(): Record<string, unknown> {
     return {
+      ...Object.fromEntries((this.#own ?? []).map((memory, i) => [`memory${i}`, memory])),
       space: this.space,
       unwind: this.#unwind,
       grow: (memory: number, delta: bigint): bigint => {
@@ -163,6 +178,12 @@ export class TestHost {
         const limit = this.#limit(memory);
         const pages = limit.value >> 16n;
         if (delta < 0n || pages + delta > BigInt(this.#max[memory]!)) return -1n;
+        if (this.#own) {
+          const { is64 } = this.compiled.evidence.memories[memory]!;
+          this.#own[memory]!.grow((is64 ? delta : Number(delta)) as number);
+          limit.value = (pages + delta) << 16n;
+          return pages;
+        }
         const at = this.#memoryAt(memory) + this.#size(memory);
         new Uint8Array(this.space.buffer).fill(0, at, at + (Number(delta) << 16));
         limit.value = (pages + delta) << 16n;
@@ -174,11 +195,15 @@ export class TestHost {
       stack: () => {
         throw new Error('the test stack is full');
       },
-      wait: (): number => {
+      wait: (memory: number, address: bigint, _expected: bigint, _timeout: bigint, width: number): number => {
+        this.#atomic(memory, address, width);
         this.#restart('wait');
         return 2; // in time nobody comes
       },
-      notify: () => 0,
+      notify: (memory: number, address: bigint) => {
+        this.#atomic(memory, address, 4);
+        return 0;
+      },
       ref_index: (ref: unknown): number => {
         if (ref === null) return -1;
         const table = this.exports[EXPORT.refs] as WebAssembly.Table;
@@ -190,6 +215,11 @@ export class TestHost {
     };
   }
   readonly #externs: unknown[] = [];
+
+  #atomic(memory: number, address: bigint, width: number): void {
+    const inside = BigInt.asUintN(64, address) <= BigInt(this.#size(memory) - width);
+    if (!inside || address % BigInt(width) !== 0n) throw new WebAssembly.RuntimeError('a bad atomic');
+  }
 
   /** With `always`, an import's first call unwinds and only the second is made, as when a program has to wait. */
   #restarting(imports: Imports): Imports {
@@ -312,4 +342,14 @@ export class TestHost {
     }
     if (mode === RESUME_THROW) throw this.#pending;
   }
+}
+
+function ownMemory({ is64, shared, min, max }: Compiled['evidence']['memories'][number]): WebAssembly.Memory {
+  const number = (n: number): number | bigint => (is64 ? BigInt(n) : n);
+  return new WebAssembly.Memory({
+    ...(is64 ? { address: 'i64' } : {}),
+    initial: number(min),
+    ...(max < 0 ? {} : { maximum: number(max) }),
+    shared,
+  } as unknown as WebAssembly.MemoryDescriptor);
 }

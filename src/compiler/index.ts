@@ -1,6 +1,6 @@
 /** What others use of the compiler: `compile`, and `programInfo` for the kernel's questions. */
 
-export { type Compiled, compile, FULL } from './compile.ts';
+export { ALONE, type Compiled, compile, FULL } from './compile.ts';
 export { programInfo } from './info.ts';
 export type { CompileOptions } from './plan.ts';
 export { trapKind } from './traps.ts';

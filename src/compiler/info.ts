@@ -26,6 +26,7 @@ import { I32, type ValueType } from '../wasm/types.ts';
 import { FULL, Program } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
+import type { CompileOptions } from './plan.ts';
 import { trapKind } from './traps.ts';
 
 /** What is known of one function's frames. */
@@ -37,9 +38,14 @@ interface Known {
 /**
  * @param original the program as it was shipped
  * @param rewritten what `compile` made of it; needed for `describeTrap` and `placeOf` only
+ * @param options those it was made with
  */
-export function programInfo(original: Uint8Array, rewritten: Uint8Array | null): ProgramInfo {
-  return new Info(original, rewritten);
+export function programInfo(
+  original: Uint8Array,
+  rewritten: Uint8Array | null,
+  options: CompileOptions = FULL,
+): ProgramInfo {
+  return new Info(original, rewritten, options);
 }
 
 class Info implements ProgramInfo {
@@ -50,8 +56,8 @@ class Info implements ProgramInfo {
   /** First byte of each defined function's code in the rewritten module. */
   #starts: number[] | undefined;
 
-  constructor(original: Uint8Array, rewritten: Uint8Array | null) {
-    this.#program = new Program(original, FULL);
+  constructor(original: Uint8Array, rewritten: Uint8Array | null, options: CompileOptions) {
+    this.#program = new Program(original, options);
     this.#rewritten = rewritten;
   }
 

@@ -10,7 +10,7 @@ import { Liveness } from './liveness.ts';
 async function flat(func: string): Promise<FlatBody> {
   const bytes = await wat(`(module (import "m" "f" (func $f (param i32))) (memory 1) (tag $e) ${func})`);
   const code = decodeModule(bytes).codes[0]!;
-  const body = new FlatBody(bytes, true);
+  const body = new FlatBody(bytes);
   body.load(code.start, code.end, true, false);
   return body;
 }

@@ -76,7 +76,6 @@ export function emitEntry(e: Emitter, helpers: Helpers, index: number): void {
 /** init: the active data segments, in order. */
 export function emitInit(e: Emitter): void {
   e.begin([], 0);
-  if (!e.plan.options.isolate) return; // they are active there
   e.plan.module.datas.forEach((data, i) => {
     if (data.offset === undefined) return;
     const { source, start, end } = data.offset;
@@ -85,9 +84,18 @@ export function emitInit(e: Emitter): void {
     e.w.s32(0);
     e.w.u8(OP.i32_const);
     e.w.s32(data.end - data.start);
-    e.op(OP.call, e.plan.template('init', data.memory, i));
+    if (e.plan.options.isolate) e.op(OP.call, e.plan.template('init', data.memory, i));
+    else emitOwnInit(e, data.memory, i);
     emitDrop(e, 9, i);
   });
+}
+
+/** memory.init of a memory of the program's own. Whoever calls `init` takes all pages for changed. */
+function emitOwnInit(e: Emitter, memory: number, segment: number): void {
+  e.w.u8(0xfc);
+  e.w.u32(8);
+  e.w.u32(segment);
+  e.w.u32(memory);
 }
 
 /** save: the program's mutable globals into the state zone. */

@@ -4,10 +4,11 @@
  */
 import { assert } from '../base/assert.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { OP_POPS, OP_PUSHES } from '../wasm/optable.ts';
+import { OP_POPS, OP_PUSHES, OP_WRITES } from '../wasm/optable.ts';
 import { FUNCREF, I32, I64, type ValueType } from '../wasm/types.ts';
 import { emitSetFlag } from './frames.ts';
 import { addressType, emitAccess, emitSize } from './memory.ts';
+import { emitOwnMark, emitOwnRangeMark } from './own.ts';
 import type { FunctionState } from './state.ts';
 
 /** Writes entry `i`; `op` is its instruction. */
@@ -48,9 +49,14 @@ function bulk(
 ): Handler {
   return (f, i) => {
     const { e, body } = f;
+    const origin = body.start[i]!;
+    const [middle, count] = [e.types.at(-2)!, e.types.at(-1)!];
     e.pop(3);
-    if (!e.plan.options.isolate) return copy(f, i);
     const [to, from] = order(body.a[i]!, body.b[i]!);
+    if (!e.plan.options.isolate) {
+      if (e.plan.options.track) emitOwnRangeMark(e, to, middle, count, origin);
+      return copy(f, i);
+    }
     e.op(OP.call, e.plan.template(kind, to, from));
     f.reload(i);
   };
@@ -60,7 +66,12 @@ function bulk(
 export function access(f: FunctionState, i: number, op: number): void {
   const { e } = f;
   if (e.plan.options.isolate) emitAccess(e, f.body, i);
-  else copy(f, i);
+  else {
+    if (e.plan.options.track && OP_WRITES[op] === 1) {
+      emitOwnMark(e, f.body, i, e.origins[e.height - OP_POPS[op]!.length]!);
+    }
+    copy(f, i);
+  }
   e.pop(OP_POPS[op]!.length);
   for (const type of OP_PUSHES[op]!) e.push(type);
 }

@@ -31,7 +31,7 @@ import {
 import type { ScanFacts } from './scan.ts';
 
 export interface CompileOptions {
-  /** Rewrite memory accesses into the space. Off only to measure. */
+  /** Rewrite memory accesses into the space. Off for a program that has a process of its own. */
   isolate: boolean;
   /** Safepoints, unwinding, resume functions. Off only to measure. */
   suspend: boolean;

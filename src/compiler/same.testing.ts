@@ -1,6 +1,6 @@
 /**
- * Runs calls on plain V8, rewritten, and rewritten with an unwind at every safepoint; all must agree, and the verifier
- * must take what is run.
+ * Runs calls on plain V8, rewritten, and rewritten with an unwind at every safepoint, each of these in the shared space
+ * and with memories of its own; all must agree, and the verifier must take what runs in the space.
  */
 import assert from 'node:assert/strict';
 import { verify } from '../verifier/verify.ts';
@@ -26,10 +26,12 @@ export function sameBytes(bytes: Uint8Array, calls: readonly Call[], imports: Im
   const quick = new TestHost(bytes, imports());
   verify(quick.compiled.bytes);
   const always = new TestHost(bytes, imports(), true);
+  const alone = [false, true].map((unwinding) => new TestHost(bytes, imports(), unwinding, true));
   for (const [name, ...args] of calls) {
     const expected = outcome(() => (plain.exports[name] as (...a: Value[]) => Value | Value[])(...args));
-    for (const host of [quick, always]) {
-      const how = `${name}(${args}) ${host.always ? 'unwound everywhere' : 'rewritten'}`;
+    for (const host of [quick, always, ...alone]) {
+      const kind = host.compiled.evidence.isolate ? '' : ', alone';
+      const how = `${name}(${args}) ${host.always ? 'unwound everywhere' : 'rewritten'}${kind}`;
       const before = quick.compiled.evidence.memories.map((_, m) => host.memory(m));
       host.clearMarks();
       const { moves } = host;
@@ -39,7 +41,7 @@ export function sameBytes(bytes: Uint8Array, calls: readonly Call[], imports: Im
         how,
       );
       sameMemories(plain, host, how);
-      if (host.moves > moves) continue; // marks say where pages were when they were written
+      if (host.compiled.evidence.isolate && host.moves > moves) continue; // marks say where pages were when they were written
       before.forEach((was, m) => {
         assert.deepEqual(host.unmarked(m, was), [], `${how}: pages changed unmarked`);
       });
