@@ -51,21 +51,21 @@ export interface FrameTrailer {
 /** Largest count of operands, mask words or slots that a trailer can tell. */
 export const FRAME_COUNT_MAX = 65535;
 
-/** First word of the trailer as the compiler emits it: function index low, instruction offset high. */
-export function trailerPlace(functionIndex: number, instructionOffset: number): bigint {
-  return (BigInt(instructionOffset) << 32n) | BigInt(functionIndex);
-}
-
-/** Second word of the trailer as the compiler emits it. */
-export function trailerShape(kind: number, operands: number, maskWords: number, slots: number): bigint {
+/** Writes a trailer at byte `at` of `bytes`: what `readTrailer` reads. */
+export function writeTrailer(bytes: Uint8Array, at: number, trailer: Omit<FrameTrailer, 'version'>): void {
+  const { functionIndex, instructionOffset, kind, operands, maskWords, slots } = trailer;
   assert(Math.max(operands, maskWords, slots) <= FRAME_COUNT_MAX, 'the compiler refuses larger frames');
-  return (
-    (BigInt(slots) << 48n) |
-    (BigInt(maskWords) << 32n) |
-    (BigInt(operands) << 16n) |
-    (BigInt(kind) << 8n) |
-    BigInt(FRAME_VERSION)
-  );
+  for (let i = 0; i < 4; i++) {
+    bytes[at + i] = functionIndex >>> (8 * i);
+    bytes[at + 4 + i] = instructionOffset >>> (8 * i);
+  }
+  bytes[at + 8] = FRAME_VERSION;
+  bytes[at + 9] = kind;
+  for (let i = 0; i < 2; i++) {
+    bytes[at + 10 + i] = operands >>> (8 * i);
+    bytes[at + 12 + i] = maskWords >>> (8 * i);
+    bytes[at + 14 + i] = slots >>> (8 * i);
+  }
 }
 
 /** Reads the trailer that ends at byte `end` of `view`. The caller has checked that 16 bytes lie there. */

@@ -45,7 +45,7 @@ function guarded(f: FunctionState, i: number, kind: number, { args, results, mak
   const kept = kind === KIND_BEFORE ? e.height : e.height - args;
   e.spill(f.control.height, kept);
   const shape = f.shape(f.body.site[i]!, offset, kind, kept);
-  const params = e.types.slice(e.height - args);
+  const params = e.operands(e.height - args);
   const done = e.open(OP.block, blockTypeOf(e, { params, results }));
   e.open(OP.block, blockTypeOf(e, { params, results: [] }));
   e.openGuard(blockTypeOf(e, { params, results }));
@@ -65,7 +65,7 @@ function resumedCall(f: FunctionState, i: number, callee: Callee): void {
   // The arguments are in their slots only: they are wanted in one arm.
   const first = e.height - callee.args;
   f.seeking();
-  const { types, spilled, origins } = e;
+  const spilled = e.spilledNow();
   e.open(OP.if, blockTypeOf(e, { params: [], results: callee.results }));
   f.found();
   e.op(OP.global_get, e.plan.hdrGlobal);
@@ -76,14 +76,9 @@ function resumedCall(f: FunctionState, i: number, callee: Callee): void {
   e.close();
   emitLoadResults(e, callee.results);
   e.op(OP.else);
-  e.types = [...types];
-  e.spilled = [...spilled];
-  e.origins = [...origins];
   e.unstash(first);
   guarded(f, i, KIND_CALLING, callee);
-  e.types = types;
-  e.spilled = spilled;
-  e.origins = origins;
+  e.spilledAgain(spilled);
   e.close();
 }
 
@@ -93,7 +88,7 @@ function makeCall(f: FunctionState, i: number, callee: Callee): void {
   else if (f.resume) resumedCall(f, i, callee);
   else guarded(f, i, KIND_CALLING, callee);
   if (callee.args > 0) e.pop(callee.args);
-  e.push(...callee.results);
+  e.pushAll(callee.results);
   f.reload(i);
 }
 
@@ -136,7 +131,7 @@ export function returnCall(f: FunctionState, i: number, op: number): void {
   } else {
     // A real tail call cannot leave the results where the kernel looks for them; a call outside all of the
     // program's try_tables, whose unwinding nobody records, means the same.
-    const locals = e.types.slice(e.height - args).map((type) => e.newLocal(type));
+    const locals = e.operands(e.height - args).map((type) => e.newLocal(type));
     for (const local of locals.toReversed()) e.set(local);
     tail.locals = locals;
     e.branch(OP.br, tail.label);

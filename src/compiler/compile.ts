@@ -47,7 +47,7 @@ import {
 import { OP } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
 import { FlatBody } from './body.ts';
-import { Emitter } from './emitter.ts';
+import { type EmittedFunction, Emitter } from './emitter.ts';
 import type { Helpers } from './frames.ts';
 import { FunctionCompiler } from './function.ts';
 import { Liveness } from './liveness.ts';
@@ -147,9 +147,9 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
   const program = new Program(bytes, options);
   if (!WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) throw invalid(bytes);
   const { plan } = program;
-  const functions: { type: number; code: Code; roles: RoleLocal[] }[] = [];
-  const add = (type: number, { locals, code, roles }: ReturnType<Emitter['finish']>): void => {
-    functions.push({ type, code: { locals, source: code, start: 0, end: code.length }, roles });
+  const functions: (EmittedFunction & { type: number })[] = [];
+  const add = (type: number, { code, roles }: EmittedFunction): void => {
+    functions.push({ type, code, roles });
   };
   const addTemplate = (template: TemplateFunction): void => {
     const { body, params, results } = template;
@@ -177,7 +177,7 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
     add(plan.functionTypes[i]!, e.finish());
   }
   const resumeType = plan.typeIndex([], []);
-  const resumes: ReturnType<Emitter['finish']>[] = [];
+  const resumes: EmittedFunction[] = [];
   if (options.suspend) {
     for (let i = 0; i < plan.importedFunctions; i++) {
       emitWrapper(e, program.helpers, i, true);
@@ -210,7 +210,7 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
   return { bytes: encodeModule(assemble(program, functions, evidence)), evidence };
 }
 
-function addHelpers(program: Program, add: (type: number, f: ReturnType<Emitter['finish']>) => void): void {
+function addHelpers(program: Program, add: (type: number, f: EmittedFunction) => void): void {
   const { plan, emitter: e } = program;
   if (!plan.options.suspend) return;
   if (plan.usesRefs) {
@@ -240,7 +240,7 @@ function invalid(bytes: Uint8Array): MalformedError {
   return new MalformedError('V8 refuses the module', -1);
 }
 
-function evidenceOf(program: Program, roles: RoleLocal[][]): Evidence {
+function evidenceOf(program: Program, roles: (readonly RoleLocal[])[]): Evidence {
   const { plan } = program;
   const parts = plan.resumeStart + plan.resumed.length;
   return {

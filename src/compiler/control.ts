@@ -30,8 +30,8 @@ export function openBlock(f: FunctionState, i: number, op: number): void {
   control.label = op === OP.try_table ? openTry(f, control) : e.open(op, body.a[i]!);
   f.enter(control);
   e.facts.open(op === OP.loop);
-  e.origins.fill(-1, op === OP.loop ? 0 : height);
-  for (let h = height; h < e.height; h++) e.spilled[h] = false;
+  if (op === OP.loop) e.forgetOrigins();
+  e.enter(height);
   if (op === OP.loop && body.site[i]! > 0) loopHead(f, control, i);
   else if (seeks) {
     const elseAt = op === OP.if ? body.elseAt[i]! : -1;
@@ -155,7 +155,7 @@ export function elseArm(f: FunctionState, i: number): void {
   e.op(OP.else);
   e.facts.otherArm();
   e.truncate(control.height);
-  e.push(...control.type.params);
+  e.pushAll(control.type.params);
   const opened = body.match[i]!;
   if (f.resume && body.lastSite[opened]! > 0) openPoints(f, control, i + 1, body.match[opened]!);
 }
@@ -168,7 +168,7 @@ export function endBlock(f: FunctionState, i: number): void {
   e.close();
   closeDetours(f, control);
   e.facts.close();
-  e.push(...control.type.results);
+  e.pushAll(control.type.results);
   if ((f.body.flags[control.entry]! & CAUGHT) !== 0) f.reload(i);
 }
 

@@ -16,9 +16,9 @@ import { assert } from '../base/assert.ts';
 import { emitIndex } from '../wasm/emit.ts';
 import { CATCH } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
-import type { LocalRun } from '../wasm/sections/code.ts';
+import type { Code } from '../wasm/sections/code.ts';
 import { EMPTY_BLOCK, type FuncType, I64, type ValueType } from '../wasm/types.ts';
-import { Writer } from '../wasm/writer.ts';
+import { Arena, Writer } from '../wasm/writer.ts';
 import { Facts } from './facts.ts';
 import type { Plan } from './plan.ts';
 
@@ -31,6 +31,12 @@ export interface MapEntry {
   kind?: string;
 }
 
+/** A function as it goes into the output. */
+export interface EmittedFunction {
+  readonly code: Code;
+  readonly roles: readonly RoleLocal[];
+}
+
 export class Emitter {
   readonly plan: Plan;
   readonly w = new Writer(4096);
@@ -38,10 +44,21 @@ export class Emitter {
   readonly frameEnds = new Writer(4096);
   /** Labels open in the code. */
   depth = 0;
-  types: ValueType[] = [];
-  spilled: boolean[] = [];
-  /** For each operand: the local it is a copy of, as long as that has not been set since; else -1. */
-  origins: number[] = [];
+  /** How many operands there are. */
+  height = 0;
+  /** By height: their types. Only the first `height` count, here and below. */
+  types: Uint8Array = new Uint8Array(256);
+  spilled: Uint8Array = new Uint8Array(256);
+  /** The operands [from, to) are known to be spilled, so that a deep stack is not searched at each call. */
+  #spilledFrom = 0;
+  #spilledTo = 0;
+  /** For each operand: the local it was copied from, or -1, and the time. */
+  #origins: Int32Array = new Int32Array(256);
+  #copied: Uint32Array = new Uint32Array(256);
+  /** By local: when it was last set. Copies made before that, or before `#forgotten`, are copies no more. */
+  #assigned: Uint32Array = new Uint32Array(256);
+  #forgotten = 0;
+  #time = 0;
   readonly facts = new Facts();
   /** Filled only while a trap is being explained. */
   map: MapEntry[] | null = null;
@@ -50,6 +67,7 @@ export class Emitter {
   readonly #slots = new Map<number, number>();
   readonly #scratch = new Map<number, number>();
   readonly #roles: RoleLocal[] = [];
+  readonly #kept = new Arena();
 
   constructor(plan: Plan) {
     this.plan = plan;
@@ -59,9 +77,10 @@ export class Emitter {
   begin(locals: readonly ValueType[], parameters: number): void {
     this.w.clear();
     this.depth = 0;
-    this.types = [];
-    this.spilled = [];
-    this.origins = [];
+    this.height = 0;
+    this.#spilledTo = 0;
+    this.forgetOrigins();
+    if (this.#assigned.length < locals.length) this.#assigned = new Uint32Array(locals.length * 2);
     this.facts.reset(this.plan.memories.length);
     this.#localTypes = [...locals];
     this.#parameters = parameters;
@@ -70,17 +89,20 @@ export class Emitter {
     this.#roles.length = 0;
   }
 
-  /** The code entry: locals, and what was emitted, closed by `end`. */
-  finish(): { locals: LocalRun[]; code: Uint8Array; roles: RoleLocal[] } {
+  /** The function: locals, and what was emitted, closed by `end`. */
+  finish(): EmittedFunction {
     assert(this.depth === 0, 'all labels are closed');
     this.w.u8(OP.end);
     const locals: { count: number; type: ValueType }[] = [];
-    for (const type of this.#localTypes.slice(this.#parameters)) {
-      const last = locals.at(-1);
-      if (last?.type === type) last.count++;
-      else locals.push({ count: 1, type });
+    const types = this.#localTypes;
+    for (let i = this.#parameters; i < types.length; ) {
+      const from = i;
+      const type = types[i]!;
+      while (i < types.length && types[i] === type) i++;
+      locals.push({ count: i - from, type });
     }
-    return { locals, code: this.w.toBytes(), roles: [...this.#roles] };
+    const code = { locals, ...this.#kept.keep(this.w.bytes, this.w.length) };
+    return { code, roles: [...this.#roles] };
   }
 
   newLocal(type: ValueType): number {
@@ -112,8 +134,10 @@ export class Emitter {
 
   /** The local that holds base or limit of a memory. */
   role(role: 'base' | 'limit', memory: number): number {
-    const known = this.#roles.find((r) => r.role === role && r.memory === memory);
-    if (known) return known.local;
+    for (let i = 0; i < this.#roles.length; i++) {
+      const known = this.#roles[i]!;
+      if (known.memory === memory && known.role === role) return known.local;
+    }
     const local = this.newLocal(I64);
     this.#roles.push({ local, role, memory });
     return local;
@@ -160,49 +184,72 @@ export class Emitter {
     emitIndex(this.w, op, this.depth - label);
   }
 
-  push(...types: readonly ValueType[]): void {
-    for (const type of types) {
-      this.types.push(type);
-      this.spilled.push(false);
-      this.origins.push(-1);
-    }
+  push(type: ValueType): void {
+    const h = this.height++;
+    if (h === this.types.length) this.#grow();
+    this.types[h] = type;
+    this.spilled[h] = 0;
+    if (h < this.#spilledTo) this.#spilledTo = h;
+    this.#origins[h] = -1;
+  }
+  pushAll(types: readonly ValueType[]): void {
+    for (let i = 0; i < types.length; i++) this.push(types[i]!);
   }
   pop(count = 1): ValueType {
-    assert(this.types.length >= count, 'the program was validated');
-    let type: ValueType = 0;
-    for (let i = 0; i < count; i++) {
-      type = this.types.pop()!;
-      this.spilled.pop();
-      this.origins.pop();
-    }
-    return type;
+    assert(this.height >= count, 'the program was validated');
+    this.height -= count;
+    return this.types[this.height]!;
   }
   /** Operands above a height are gone. */
   truncate(height: number): void {
-    this.types.length = height;
-    this.spilled.length = height;
-    this.origins.length = height;
+    if (height < this.height) this.height = height;
+  }
+  /** The types of the operands [from, to). */
+  operands(from: number, to: number = this.height): ValueType[] {
+    return Array.from(this.types.subarray(from, to));
   }
 
-  /** The operand on top is a copy of `local`, which operands before it may be no longer when it was just set. */
+  #grow(): void {
+    const size = this.types.length * 2;
+    this.types = larger(this.types, new Uint8Array(size));
+    this.spilled = larger(this.spilled, new Uint8Array(size));
+    this.#origins = larger(this.#origins, new Int32Array(size));
+    this.#copied = larger(this.#copied, new Uint32Array(size));
+  }
+
+  /** The operand on top is a copy of `local`; -1 for of none. */
   copies(local: number): void {
-    this.origins[this.origins.length - 1] = local;
+    this.#origins[this.height - 1] = local;
+    this.#copied[this.height - 1] = ++this.#time;
+  }
+  /** The local that the operand at a height is a copy of, where that has not been set since; else -1. */
+  originAt(height: number): number {
+    const local = this.#origins[height]!;
+    if (local < 0) return -1;
+    const copied = this.#copied[height]!;
+    return copied > this.#assigned[local]! && copied > this.#forgotten ? local : -1;
+  }
+  /** No operand is a copy of a local any more. */
+  forgetOrigins(): void {
+    this.#forgotten = ++this.#time;
+  }
+  /** The operands from `floor` up become those of a construct: neither copies nor in their slots. */
+  enter(floor: number): void {
+    this.#origins.fill(-1, floor, this.height);
+    this.spilled.fill(0, floor, this.height);
+    this.#spilledTo = Math.min(this.#spilledTo, floor);
   }
   /** A local gets another value. */
   assign(local: number): void {
-    for (let h = this.origins.length - 1; h >= 0; h--) if (this.origins[h] === local) this.origins[h] = -1;
+    this.#assigned[local] = ++this.#time;
     this.facts.assign(local);
-  }
-
-  get height(): number {
-    return this.types.length;
   }
 
   /** Takes the operands from `floor` up off the real stack into their slots; they stay operands. */
   stash(floor: number): void {
     for (let h = this.height - 1; h >= floor; h--) {
       this.set(this.slot(h, this.types[h]!));
-      this.spilled[h] = true;
+      this.spilled[h] = 1;
     }
   }
 
@@ -211,21 +258,39 @@ export class Emitter {
     for (let h = from; h < to; h++) this.get(this.slot(h, this.types[h]!));
   }
 
+  /** The lowest operand of [floor, count) that is not in its slot; `count` where all are. */
+  #unspilled(floor: number, count: number): number {
+    const goesOn = floor >= this.#spilledFrom && floor < this.#spilledTo;
+    let lowest = goesOn ? Math.min(this.#spilledTo, count) : floor;
+    while (lowest < count && this.spilled[lowest] === 1) lowest++;
+    if (!goesOn) this.#spilledFrom = floor;
+    if (!goesOn || lowest > this.#spilledTo) this.#spilledTo = lowest;
+    return lowest;
+  }
+
   /** The operands [floor, count) are all in their slots. */
   isSpilled(floor: number, count: number): boolean {
-    while (floor < count && this.spilled[floor]) floor++;
-    return floor >= count;
+    return this.#unspilled(floor, count) >= count;
   }
 
   /** Sees to it that the operands [floor, count) are in their slots too, while all stay on the real stack. */
   spill(floor: number, count: number): void {
-    let lowest = floor;
-    while (lowest < count && this.spilled[lowest]) lowest++;
+    const lowest = this.#unspilled(floor, count);
     if (lowest >= count) return;
     this.stash(lowest + 1);
     emitIndex(this.w, OP.local_tee, this.slot(lowest, this.types[lowest]!));
-    this.spilled[lowest] = true;
+    this.spilled[lowest] = 1;
     this.unstash(lowest + 1);
+  }
+
+  /** What was spilled, for `spilledAgain`. */
+  spilledNow(): Uint8Array {
+    return this.spilled.slice(0, this.height);
+  }
+  /** The same operands are spilled as were at `spilledNow`. */
+  spilledAgain(then: Uint8Array): void {
+    this.spilled.set(then);
+    this.#spilledTo = 0;
   }
 
   /** An i32 or i64 access of the system to the space, at hdr plus a constant. `hdr` is on the stack already. */
@@ -250,6 +315,11 @@ export class Emitter {
     if (this.map)
       this.map.push(kind === undefined ? { at: this.w.length, origin } : { at: this.w.length, origin, kind });
   }
+}
+
+function larger<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from);
+  return to;
 }
 
 /** A block type as an s33, from the output's types. */

@@ -4,7 +4,7 @@
  * Why: RATIONALE.md#unwinding-by-exception
  */
 
-import { FRAME_COUNT_MAX, maskWordsFor, trailerPlace, trailerShape } from '../abi/frame.ts';
+import { FRAME_COUNT_MAX, maskWordsFor, TRAILER_BYTES, writeTrailer } from '../abi/frame.ts';
 import { FLAG_ADDRESS, RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
 import { unreachable } from '../base/assert.ts';
@@ -107,65 +107,59 @@ export function emitSave(
   shape: FrameShape,
   localTypes: readonly ValueType[],
 ): void {
-  const values = [
-    ...shape.locals.map((local) => ({ local, type: localTypes[local]! })),
-    ...shape.operands.map((type, h) => ({ local: e.slot(h, type), type })),
-  ];
-  for (let i = 0; i < values.length; ) i += emitPushRun(e, helpers, values, i);
+  const { locals, operands } = shape;
+  const count = locals.length + operands.length;
+  const typeOf = (i: number): ValueType =>
+    i < locals.length ? localTypes[locals[i]!]! : operands[i - locals.length]!;
+  for (let i = 0; i < count; ) {
+    let run = 0;
+    while (run < 4 && i + run < count && typeOf(i + run) === I32) run++;
+    const pushed = run === 4 ? 4 : run >= 2 ? 2 : 1; // where a push for several of them exists
+    for (const next = i + pushed; i < next; i++) {
+      const slot = i - locals.length;
+      e.get(slot < 0 ? locals[i]! : e.slot(slot, operands[slot]!));
+    }
+    if (pushed === 1) emitPush(e, helpers, typeOf(i - 1));
+    else e.op(OP.call, e.plan.prelude(pushed === 4 ? 'push_i32_x4' : 'push_i32_x2'));
+  }
   emitFrameEnd(e, shape, localTypes);
-}
-
-/** Pushes the next value, or the next few where a push for several of them exists. Gives how many. */
-function emitPushRun(
-  e: Emitter,
-  helpers: Helpers,
-  values: readonly { local: number; type: ValueType }[],
-  from: number,
-): number {
-  let run = 0;
-  while (run < 4 && values[from + run]?.type === I32) run++;
-  const count = run === 4 ? 4 : run >= 2 ? 2 : 1;
-  for (let i = 0; i < count; i++) e.get(values[from + i]!.local);
-  if (count === 1) emitPush(e, helpers, values[from]!.type);
-  else e.op(OP.call, e.plan.prelude(count === 4 ? 'push_i32_x4' : 'push_i32_x2'));
-  return count;
 }
 
 /** Masks and trailer: constants, copied from the segment that holds those of all frames. */
 function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: readonly ValueType[]): void {
-  const words = new BigUint64Array(maskWordsFor(localTypes.length) + 2);
-  const masks = words.length - 2;
-  for (const local of shape.locals) words[local >>> 6]! |= 1n << BigInt(local & 63);
-  const slots = slotsOf(e, [...shape.locals.map((local) => localTypes[local]!), ...shape.operands]);
-  if (Math.max(slots, shape.operands.length) > FRAME_COUNT_MAX) {
+  const { locals, operands } = shape;
+  const masks = maskWordsFor(localTypes.length);
+  let slots = 0;
+  for (let i = 0; i < locals.length; i++) slots += slotsOf(e, localTypes[locals[i]!]!);
+  for (let i = 0; i < operands.length; i++) slots += slotsOf(e, operands[i]!);
+  if (Math.max(slots, operands.length) > FRAME_COUNT_MAX) {
     throw new UnsupportedError(
       `function ${shape.functionIndex} keeps too many values alive at once`,
       shape.offset,
     );
   }
-  words[masks] = trailerPlace(shape.functionIndex, shape.offset);
-  words[masks + 1] = trailerShape(shape.kind, shape.operands.length, masks, slots);
-  const bytes = new Uint8Array(words.buffer);
-  const at = e.frameEnds.length;
-  e.frameEnds.raw(bytes);
+  const { frameEnds: ends } = e;
+  const at = ends.length;
+  const bytes = ends.zeros(masks * 8 + TRAILER_BYTES);
+  for (let i = 0; i < locals.length; i++) bytes[at + (locals[i]! >>> 3)]! |= 1 << (locals[i]! & 7);
+  const { functionIndex, offset, kind } = shape;
+  const counts = { operands: operands.length, maskWords: masks, slots };
+  writeTrailer(bytes, at + masks * 8, { functionIndex, instructionOffset: offset, kind, ...counts });
   // Of fixed width, so that the code of a function does not depend on what was compiled before it.
   e.w.u8(OP.i32_const);
-  for (const shift of [0, 7, 14]) e.w.u8(((at >>> shift) & 0x7f) | 0x80);
+  for (let shift = 0; shift < 21; shift += 7) e.w.u8(((at >>> shift) & 0x7f) | 0x80);
   e.w.u8((at >>> 21) & 0x3f);
-  if (at >= FRAME_ENDS_MAX) throw new UnsupportedError('the module has too many safepoints', shape.offset);
-  e.w.u8(OP.i32_const);
-  e.w.s32(bytes.length);
-  e.op(OP.call, e.plan.template('frame', 0, e.plan.module.datas.length));
+  if (at >= FRAME_ENDS_MAX) throw new UnsupportedError('the module has too many safepoints', offset);
+  e.i32(masks * 8 + TRAILER_BYTES);
+  e.op(OP.call, e.plan.frameTemplate);
 }
 
 /** What four bytes of signed LEB128 can tell. */
 const FRAME_ENDS_MAX = 1 << 27;
 
-/** Slots of 8 bytes that values of these types take in a frame. */
-function slotsOf(e: Emitter, types: readonly ValueType[]): number {
-  let slots = 0;
-  for (const type of types) slots += type === V128 ? 2 : type === EXNREF ? exnSlots(e) : 1;
-  return slots;
+/** Slots of 8 bytes that a value of this type takes in a frame. */
+function slotsOf(e: Emitter, type: ValueType): number {
+  return type === V128 ? 2 : type === EXNREF ? exnSlots(e) : 1;
 }
 
 /** Slots of an exnref: its tag, and room for the largest arguments. */

@@ -10,8 +10,7 @@ import {
   readTrailer,
   reverseFrames,
   TRAILER_BYTES,
-  trailerPlace,
-  trailerShape,
+  writeTrailer,
 } from '../abi/frame.ts';
 import {
   CONTROL,
@@ -270,8 +269,10 @@ export class TestHost {
     const words = new Array<bigint>(maskWordsFor(layout.locals.length)).fill(0n);
     for (const local of layout.live) words[local >>> 6]! |= 1n << BigInt(local & 63);
     for (const word of words) this.#pushRaw(word);
-    this.#pushRaw(trailerPlace(index, first));
-    this.#pushRaw(trailerShape(KIND_BEFORE, 0, words.length, layout.live.length));
+    const place = { functionIndex: index, instructionOffset: first, kind: KIND_BEFORE, operands: 0 };
+    const trailer = new Uint8Array(TRAILER_BYTES);
+    writeTrailer(trailer, 0, { ...place, maskWords: words.length, slots: layout.live.length });
+    for (const word of new BigUint64Array(trailer.buffer)) this.#pushRaw(word);
   }
 
   get #sp(): number {

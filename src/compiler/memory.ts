@@ -114,7 +114,7 @@ export function emitAccess(e: Emitter, body: FlatBody, i: number): void {
   const offset = body.offset[i]!;
   const pops = OP_POPS[op]!;
   const { w, plan } = e;
-  const origin = e.origins[e.height - pops.length]!;
+  const origin = e.originAt(e.height - pops.length);
   // The operands above the address wait in locals.
   const held: number[] = [];
   for (let p = pops.length - 1; p >= 1; p--) {

@@ -29,6 +29,7 @@ import {
 } from '../wasm/types.ts';
 
 import type { ScanFacts } from './scan.ts';
+import { TypeIndex } from './typeindex.ts';
 
 export interface CompileOptions {
   /** Rewrite memory accesses into the space. Off for a program that has a process of its own. */
@@ -44,7 +45,7 @@ export class Plan {
   readonly options: CompileOptions;
   /** The output's types: the program's first, unchanged. */
   readonly types: FuncType[];
-  readonly #typeIndex = new Map<string, number>();
+  readonly #typeIndex = new TypeIndex();
 
   // The program's index spaces, imports included.
   /** Type index of each function. */
@@ -60,11 +61,14 @@ export class Plan {
   readonly preludeStart: number;
   readonly templateStart: number;
   readonly wrapperStart: number;
+  /** The template that copies masks and trailers; -1 without `suspend`. */
+  readonly frameTemplate: number;
   readonly quickStart: number;
   readonly resumeStart: number;
   /** Function indices in the program that have a resume function, ascending; filled by the compiler. */
   readonly resumed: number[] = [];
   readonly templates: TemplateEvidence[] = [];
+  readonly #templateIndex = new Map<string, number>();
   readonly memoryEvidence: MemoryEvidence[] = [];
   /** Index of the memory that is the space. */
   readonly spaceMemory: number;
@@ -95,8 +99,7 @@ export class Plan {
     this.options = options;
     this.types = [...module.types];
     this.types.forEach((type, i) => {
-      const key = typeKey(type);
-      if (!this.#typeIndex.has(key)) this.#typeIndex.set(key, i);
+      this.#typeIndex.place(type.params, type.results, i);
     });
     this.#indexSpaces();
     this.importedFunctions = this.functionTypes.length - module.functions.length;
@@ -111,12 +114,16 @@ export class Plan {
     this.templates = facts.templates;
     // Masks and trailers of all frames lie in a data segment of ours, behind the program's.
     if (options.suspend) this.templates.push({ kind: 'frame', a: 0, b: module.datas.length });
+    this.templates.forEach((t, i) => {
+      this.#templateIndex.set(templateKey(t.kind, t.a, t.b), i);
+    });
     this.spaceMemory = options.isolate ? 0 : this.memories.length;
 
     const system = SYSTEM_IMPORTS.length;
     this.preludeStart = system + this.importedFunctions;
     this.templateStart = this.preludeStart + PRELUDE_ORDER.length;
     this.wrapperStart = this.templateStart + this.templates.length;
+    this.frameTemplate = options.suspend ? this.wrapperStart - 1 : -1;
     this.quickStart = this.wrapperStart + this.importedFunctions;
     this.resumeStart = this.quickStart + module.functions.length;
 
@@ -156,10 +163,11 @@ export class Plan {
       else if (item.kind === 'tag') this.tags.push(item.tag);
       else this.memories.push({ ...item.memory, imported: [item.module, item.name] });
     }
-    this.functionTypes.push(...module.functions);
-    this.globals.push(...module.globals);
-    this.tables.push(...module.tables);
-    this.tags.push(...module.tags);
+    // Not with a spread: a million arguments are too many.
+    for (const type of module.functions) this.functionTypes.push(type);
+    for (const global of module.globals) this.globals.push(global);
+    for (const table of module.tables) this.tables.push(table);
+    for (const tag of module.tags) this.tags.push(tag);
     for (const memory of module.memories) this.memories.push({ ...memory, imported: null });
     if (this.memories.length > MAX_MEMORIES) {
       throw new UnsupportedError(`${this.memories.length} memories; ${MAX_MEMORIES} is the most`, -1);
@@ -210,14 +218,8 @@ export class Plan {
 
   /** Index of a function type in the output, made where there is none. */
   typeIndex(params: readonly ValueType[], results: readonly ValueType[]): number {
-    const type = { params, results };
-    const key = typeKey(type);
-    let index = this.#typeIndex.get(key);
-    if (index === undefined) {
-      index = this.types.length;
-      this.types.push(type);
-      this.#typeIndex.set(key, index);
-    }
+    const index = this.#typeIndex.place(params, results, this.types.length);
+    if (index === this.types.length) this.types.push({ params, results });
     return index;
   }
 
@@ -233,12 +235,12 @@ export class Plan {
   }
 
   prelude(name: PreludeName): number {
-    return this.preludeStart + PRELUDE_ORDER.indexOf(name);
+    return this.preludeStart + PRELUDE_PLACE[name];
   }
 
   template(kind: TemplateEvidence['kind'], a: number, b: number): number {
-    const at = this.templates.findIndex((t) => t.kind === kind && t.a === a && t.b === b);
-    assert(at >= 0, 'the scan saw every bulk instruction');
+    const at = this.#templateIndex.get(templateKey(kind, a, b));
+    assert(at !== undefined, 'the scan saw every bulk instruction');
     return this.templateStart + at;
   }
 
@@ -258,9 +260,12 @@ export class Plan {
   }
 }
 
-function typeKey(type: FuncType): string {
-  return `${type.params.join(',')}>${type.results.join(',')}`;
-}
+const templateKey = (kind: TemplateEvidence['kind'], a: number, b: number): string => `${kind}:${a}:${b}`;
+
+const PRELUDE_PLACE = Object.fromEntries(PRELUDE_ORDER.map((name, i) => [name, i])) as Record<
+  PreludeName,
+  number
+>;
 
 /** True for types whose values mean nothing outside this instance and are saved as numbers. */
 export function isKeptAsIndex(type: ValueType): boolean {

@@ -87,7 +87,7 @@ export function closePoint(f: FunctionState, control: Control, i: number): void 
   control.passed++;
   e.unstash(control.height, e.height - operandsInSlots(f, i));
   e.facts.forget(); // whoever was sought comes in here knowing nothing
-  e.origins.fill(-1);
+  e.forgetOrigins();
 }
 
 /** At the function's start: by site, pops the frame's values into locals and slots. */

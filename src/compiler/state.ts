@@ -107,7 +107,7 @@ export class FunctionState {
       offset,
       kind,
       locals: this.liveness.at(site),
-      operands: this.e.types.slice(0, operands),
+      operands: this.e.operands(0, operands),
     };
     this.shapes[site] = shape;
     return shape;

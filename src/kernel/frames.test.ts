@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { frameBytes, readTrailer, TRAILER_BYTES, trailerPlace, trailerShape } from '../abi/frame.ts';
+import { frameBytes, readTrailer, TRAILER_BYTES, writeTrailer } from '../abi/frame.ts';
 import { program, TestSystem } from './kernel.testing.ts';
 
 /** Recursion in which one local is dead at the call: this compiler leaves it out of the frame, another may not. */
@@ -55,8 +55,8 @@ function rewrite(stack: Uint8Array, local: number, keep: boolean): Uint8Array {
     const to = new DataView(changed.buffer);
     const end = changed.length;
     to.setBigUint64(end - TRAILER_BYTES - 8, mask ^ (1n << BigInt(local)), true);
-    to.setBigUint64(end - 16, trailerPlace(functionIndex, instructionOffset), true);
-    to.setBigUint64(end - 8, trailerShape(kind, operands, maskWords, slots + (keep ? 1 : -1)), true);
+    const place = { functionIndex, instructionOffset, kind, operands, maskWords };
+    writeTrailer(changed, end - TRAILER_BYTES, { ...place, slots: slots + (keep ? 1 : -1) });
     out.push(changed);
   }
   const joined = new Uint8Array(out.reduce((sum, { length }) => sum + length, 0));

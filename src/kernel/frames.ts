@@ -12,8 +12,7 @@ import {
   maskWordsFor,
   readTrailer,
   TRAILER_BYTES,
-  trailerPlace,
-  trailerShape,
+  writeTrailer,
 } from '../abi/frame.ts';
 import { assert } from '../base/assert.ts';
 import { MODULE_MAX_BYTES } from '../base/limits.ts';
@@ -154,14 +153,11 @@ export function trimFrame(space: Space, info: ProgramInfo, base: number, frame: 
   for (const type of layout.operands) take(type, true);
   const slots = kept.reduce((sum, bytes) => sum + bytes.length / 8, 0);
   const rest = new Uint8Array(8 * trailer.maskWords + TRAILER_BYTES);
-  const view = new DataView(rest.buffer);
   for (const local of layout.live) {
     const byte = local >> 3;
     rest[byte] = (rest[byte] as number) | (1 << (local & 7));
   }
-  const { functionIndex, instructionOffset, kind, operands, maskWords } = trailer;
-  view.setBigUint64(8 * maskWords, trailerPlace(functionIndex, instructionOffset), true);
-  view.setBigUint64(8 * maskWords + 8, trailerShape(kind, operands, maskWords, slots), true);
+  writeTrailer(rest, 8 * trailer.maskWords, { ...trailer, slots });
   at = frame.start;
   for (const bytes of [...kept, rest]) {
     space.writeBytes(at, bytes);
@@ -238,7 +234,7 @@ export function entryFrame(
     bytes[byte] = (bytes[byte] as number) | (1 << (local & 7));
     at = end;
   }
-  view.setBigUint64(bytes.length - 16, trailerPlace(functionIndex, offset), true);
-  view.setBigUint64(bytes.length - 8, trailerShape(KIND_BEFORE, 0, maskWords, slots), true);
+  const place = { functionIndex, instructionOffset: offset, kind: KIND_BEFORE, operands: 0 };
+  writeTrailer(bytes, bytes.length - TRAILER_BYTES, { ...place, maskWords, slots });
   return bytes;
 }

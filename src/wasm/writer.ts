@@ -7,10 +7,12 @@
  * LEB128). Never keep `subarray()` across a later write: growing replaces the buffer.
  */
 import { assert } from '../base/assert.ts';
+import type { ByteRange } from './types.ts';
 
 const UTF8 = new TextEncoder();
 const SCRATCH = new DataView(new ArrayBuffer(8));
 const SIZE_BYTES = 5;
+const ARENA_BYTES = 1 << 18;
 
 export class Writer {
   /** The buffer; only the first `length` bytes are written. Replaced when it grows. */
@@ -154,6 +156,14 @@ export class Writer {
     this.length += count;
   }
 
+  /** Writes `count` zeros and gives the buffer, for them to be changed before the next write. */
+  zeros(count: number): Uint8Array<ArrayBuffer> {
+    this.reserve(count);
+    this.bytes.fill(0, this.length, this.length + count);
+    this.length += count;
+    return this.bytes;
+  }
+
   /** A vector of bytes: its length, then the bytes. */
   vec(source: Uint8Array): void {
     this.u32(source.length);
@@ -214,5 +224,23 @@ export class Writer {
   /** Forgets all that was written and keeps the buffer. */
   clear(): void {
     this.length = 0;
+  }
+}
+
+/** Bytes that are kept, in few large buffers: an array of its own for each function of a module costs more than its bytes. */
+export class Arena {
+  #buffer = new Uint8Array(0);
+  #used = 0;
+
+  /** A copy of the first `length` bytes of `source`. */
+  keep(source: Uint8Array, length: number): ByteRange {
+    if (this.#used + length > this.#buffer.length) {
+      this.#buffer = new Uint8Array(Math.max(ARENA_BYTES, length));
+      this.#used = 0;
+    }
+    const start = this.#used;
+    this.#used += length;
+    this.#buffer.set(source.subarray(0, length), start);
+    return { source: this.#buffer, start, end: this.#used };
   }
 }
