@@ -68,7 +68,7 @@ export function access(f: FunctionState, i: number, op: number): void {
   if (e.plan.options.isolate) emitAccess(e, f.body, i);
   else {
     if (e.plan.options.track && OP_WRITES[op] === 1) {
-      emitOwnMark(e, f.body, i, e.origins[e.height - OP_POPS[op]!.length]!);
+      emitOwnMark(e, f.body, i, e.originAt(e.height - OP_POPS[op]!.length));
     }
     copy(f, i);
   }
