@@ -50,7 +50,7 @@ function bulk(
   return (f, i) => {
     const { e, body } = f;
     const origin = body.start[i]!;
-    const [middle, count] = [e.types.at(-2)!, e.types.at(-1)!];
+    const [middle, count] = e.operands(e.height - 2) as [ValueType, ValueType];
     e.pop(3);
     const [to, from] = order(body.a[i]!, body.b[i]!);
     if (!e.plan.options.isolate) {
