@@ -54,7 +54,8 @@ declare namespace WebAssembly {
 
   class Table {
     constructor(descriptor: TableDescriptor, value?: unknown);
-    readonly length: number;
+    /** A bigint for a table with 64-bit addresses. */
+    readonly length: number | bigint;
     // biome-ignore lint/suspicious/noExplicitAny: a function or any reference
     get(index: number | bigint): any;
     set(index: number | bigint, value?: unknown): void;

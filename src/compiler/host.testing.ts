@@ -29,6 +29,7 @@ import type { ProgramInfo } from '../abi/program.ts';
 import { EXPORT } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
+import { isRefType } from '../wasm/types.ts';
 import { ALONE, type Compiled, compile, FULL } from './compile.ts';
 import { programInfo } from './info.ts';
 
@@ -264,8 +265,10 @@ export class TestHost {
     const layout = this.info.frameLayout(index, first, KIND_BEFORE);
     assert(layout, 'every function has an entry');
     const { params } = this.info.functionShape(index);
-    for (const local of layout.live)
-      this.#push(layout.locals[local]!, local < params.length ? args[local]! : 0);
+    for (const local of layout.live) {
+      const type = layout.locals[local]!;
+      this.#push(type, local < params.length ? args[local]! : isRefType(type) ? -1 : 0);
+    }
     const words = new Array<bigint>(maskWordsFor(layout.locals.length)).fill(0n);
     for (const local of layout.live) words[local >>> 6]! |= 1n << BigInt(local & 63);
     for (const word of words) this.#pushRaw(word);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RawValue } from './frames.ts';
 import { program, TestSystem } from './kernel.testing.ts';
-import type { Argument } from './values.ts';
+import { type Argument, toNumber } from './values.ts';
 
 const BOTH = [false, true];
 const label = (stress: boolean): string => (stress ? ', unwound at every safepoint' : '');
@@ -242,6 +242,20 @@ test('references go in and come out of calls', async () => {
     const f = call(p, 'function');
     assert.equal(typeof kernel.fromReference(p, f), 'function');
     assert.equal(call(p, 'called', f).low, 5n);
+  }
+});
+
+test('a local of reference type begins as null, however its function is entered', async () => {
+  const text = `(module (import "env" "pause" (func $pause)) (func $f) (elem declare func $f)
+    (func (export "f") (result f64) (local funcref externref)
+      (call $pause)
+      (f64.convert_i32_u (i32.add (ref.is_null (local.get 0)) (ref.is_null (local.get 1))))))`;
+  for (const stress of BOTH) {
+    const system = new TestSystem({ stress });
+    const id = system.add('a', await program(text), { resident: true, volatile: true });
+    const outcome = system.kernel.invoke(id, 'f');
+    assert.ok(outcome.kind === 'returned');
+    assert.equal(toNumber(outcome.results[0] as RawValue), 2);
   }
 });
 

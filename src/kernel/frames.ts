@@ -96,6 +96,12 @@ function layoutAt(
 const slotsOf = (type: ValueType, exceptionSlots: number): number =>
   type === V128 ? 2 : type === EXNREF ? exceptionSlots : 1;
 
+const ZERO = { low: 0n, high: 0n };
+const NULL = { low: 0xffffffffn, high: 0n };
+/** What a local begins with that is no parameter. */
+const initial = (type: ValueType): typeof ZERO =>
+  type === FUNCREF || type === EXTERNREF || type === EXNREF ? NULL : ZERO;
+
 /** The frame that ends at `end`, on a stack that begins at `base`; null where there is none that fits the program. */
 export function readFrame(space: Space, info: ProgramInfo, base: number, end: number): FrameHead | null {
   if (end - TRAILER_BYTES < base) return null;
@@ -226,7 +232,7 @@ export function entryFrame(
   let at = 0;
   for (const local of layout.live) {
     const type = layout.locals[local] as ValueType;
-    const { low, high } = args[local] ?? { low: 0n, high: 0n }; // other locals begin as zero
+    const { low, high } = args[local] ?? initial(type);
     const end = at + 8 * slotsOf(type, exceptionSlots);
     view.setBigUint64(type === EXNREF ? end - 8 : at, low, true);
     if (type === V128) view.setBigUint64(at + 8, high, true);

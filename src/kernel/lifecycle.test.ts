@@ -237,6 +237,36 @@ test('globals of every type, tables and dropped segments come back', async () =>
   assert.equal(system.kernel.status(id).reason, 'out of bounds memory access');
 });
 
+test('tables with 64-bit addresses come back', async () => {
+  const text = `(module
+    (import "env" "wait" (func $wait (param i32) (result i32)))
+    (import "env" "log" (func $log (param i32)))
+    (type $i (func (result i32)))
+    (table $t i64 2 10 funcref)
+    (elem declare func $two)
+    (func $two (result i32) (i32.const 2))
+    (func (export "_start")
+      (drop (table.grow $t (ref.func $two) (i64.const 3)))
+      (drop (call $wait (i32.const 0)))
+      (call $log (ref.is_null (table.get $t (i64.const 1))))
+      (table.set $t (i64.const 1) (table.get $t (i64.const 4)))
+      (call $log (ref.is_null (table.get $t (i64.const 1))))
+      (call $log (i32.wrap_i64 (table.size $t)))))`;
+  const system = new TestSystem();
+  const id = system.add('a', await program(text));
+  system.kernel.start(id, '_start');
+  system.runAll();
+  for (let i = 0; i < 2; i++) {
+    system.checkpoint();
+    system.crash();
+  }
+  system.personality.open = true;
+  system.kernel.wake(id);
+  system.runAll();
+  assert.equal(system.kernel.status(id).reason, '');
+  assert.deepEqual(system.values('a'), [1, 0, 5]);
+});
+
 test('a program that is missing at recovery is named', async () => {
   const system = new TestSystem();
   system.add('a', await module);

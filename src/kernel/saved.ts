@@ -15,6 +15,10 @@ export function markControl(domain: Domain): void {
   domain.space.mark(domain.region, usedControlBytes(domain.module));
 }
 
+/** An index or length as a table takes it: a bigint where the program declares its addresses 64 bits wide. */
+const address = (table: WebAssembly.Table, index: number): number | bigint =>
+  typeof table.length === 'bigint' ? BigInt(index) : index;
+
 /** Tables as one block: u32 tables; for each u32 index, u32 length, i32 function indices (-1: null). */
 export function readTables(instance: Instance, indices: readonly number[]): Int32Array<ArrayBuffer> {
   const words: number[] = [indices.length];
@@ -23,7 +27,7 @@ export function readTables(instance: Instance, indices: readonly number[]): Int3
     assert(table !== undefined, 'tables that change are exported');
     const length = Number(table.length);
     words.push(index, length);
-    for (let i = 0; i < length; i++) words.push(instance.refIndex(table.get(i)));
+    for (let i = 0; i < length; i++) words.push(instance.refIndex(table.get(address(table, i))));
   }
   return Int32Array.from(words);
 }
@@ -40,8 +44,8 @@ export function writeTables(instance: Instance, words: Int32Array): boolean {
     const have = Number(table.length);
     if (length < have) return false; // tables never shrink
     try {
-      if (length > have) table.grow(length - have);
-      for (let i = 0; i < length; i++) table.set(i, instance.refOf(words[at + i] as number));
+      if (length > have) table.grow(address(table, length - have));
+      for (let i = 0; i < length; i++) table.set(address(table, i), instance.refOf(words[at + i] as number));
     } catch {
       return false; // longer than its declaration allows
     }

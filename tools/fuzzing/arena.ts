@@ -298,8 +298,9 @@ export class Arena {
     add(EXPORT.save);
     add(EXPORT.restore);
     const resume = instance.exports[EXPORT.resume] as WebAssembly.Table;
-    for (let i = 0; i < Math.min(resume.length * 4, 12); i++) {
-      const found = resume.get(prng.below(resume.length)) as WebAssembly.Func | null;
+    const resumed = Number(resume.length);
+    for (let i = 0; i < Math.min(resumed * 4, 12); i++) {
+      const found = resume.get(prng.below(resumed)) as WebAssembly.Func | null;
       if (found) calls.push(['resume', found]);
     }
     const ended = this.#guard(() => {
