@@ -73,8 +73,29 @@ test('a loop entered with fresh bases that only catches gives them back fresh', 
 
 test('memories with 64-bit addresses trap at both ends of the number line', async () => {
   const calls: Call[] = [];
-  for (const at of [0n, 65528n, 65529n, 65536n, -1n, -8n, 1n << 40n, (1n << 63n) - 1n, -(1n << 63n)]) {
-    calls.push(['store', at, 77n], ['load', at], ['near', at], ['huge', at], ['fill', at, 3n], ['add', at]);
+  for (const at of [
+    0n,
+    65508n,
+    65520n,
+    65528n,
+    65529n,
+    65536n,
+    -1n,
+    -8n,
+    -12n,
+    1n << 40n,
+    (1n << 63n) - 1n,
+    -(1n << 63n),
+  ]) {
+    calls.push(
+      ['store', at, 77n],
+      ['load', at],
+      ['near', at],
+      ['huge', at],
+      ['fill', at, 3n],
+      ['add', at],
+      ['sum', at],
+    );
   }
   await same(
     `(module (memory (export "mem") i64 1 3)
@@ -82,6 +103,11 @@ test('memories with 64-bit addresses trap at both ends of the number line', asyn
       (func (export "near") (param i64) (result i32) (i32.load8_u offset=65535 (local.get 0)))
       (func (export "huge") (param i64) (result i32) (i32.load offset=0xffff_ffff_ffff_fff0 (local.get 0)))
       (func (export "store") (param i64 i64) (i64.store (local.get 0) (local.get 1)) (i64.store offset=8 (local.get 0) (local.get 1)))
+      (func (export "sum") (param i64) (result i64)
+        (i64.store8 offset=3 (i64.add (local.get 0) (i64.const 8)) (i64.const 9))
+        (local.set 0 (i64.add (local.get 0) (i64.const 12)))
+        (if (i64.lt_u (local.get 0) (i64.const 65000)) (then (i64.store (local.get 0) (i64.const 1))))
+        (i64.add (i64.load (local.get 0)) (i64.load offset=8 (local.get 0))))
       (func (export "add") (param i64) (result i64) (i64.atomic.rmw.add (local.get 0) (i64.const 5)))
       (func (export "fill") (param i64 i64) (memory.fill (local.get 0) (i32.const 9) (local.get 1)))
       (func (export "grow") (param i64) (result i64) (memory.grow (local.get 0)))

@@ -93,6 +93,28 @@ test('the check must end in a trap, ask the right thing, and be asked of the rig
   refuses(/no check covers/, [...reload, ...BLOCK, ...extend, ...exceeds(8), ...brIf(0), END, ...use]);
 });
 
+test('a sum of a 64-bit near address that may have wrapped is a value of its own', () => {
+  const sum = [...get(Y!), ...i64(8), ADD];
+  const both = [...exceeds(8, E, L1), ...get(E!), ...get(L1!), GT_U, OR, ...trap];
+  const access_ = [...pointer(B1, E), ...load(0)];
+  accepts([...reload, ...sum, ...set(E!), ...both, ...access_]);
+  accepts([...reload, ...sum, ...tee(E!), DROP, ...both, ...access_]);
+  // What was learnt of the sum says nothing of its parts, nor the other way round.
+  refuses(/no check covers/, [...reload, ...sum, ...set(E!), ...both, ...pointer(B1, Y), ...load(0)]);
+  refuses(/no check covers/, [
+    ...reload,
+    ...sum,
+    ...set(E!),
+    ...both,
+    ...pointer(B1, Y),
+    ...i64(8),
+    ADD,
+    ...load(0),
+  ]);
+  const root = [...exceeds(8, Y, L1), ...get(Y!), ...get(L1!), GT_U, OR, ...trap];
+  refuses(/covers 8 bytes/, [...reload, ...root, ...sum, ...set(E!), ...access_]);
+});
+
 test('64-bit near addresses must be known not to wrap', () => {
   const p = [...pointer(B1, Y), ...load(0)];
   refuses(/no check covers/, [...reload, ...exceeds(8, Y, L1), ...trap, ...p]);

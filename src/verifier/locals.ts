@@ -2,7 +2,7 @@
  * The locals of one function as the verifier sees them, and how fresh what it knows of bases is.
  *
  * An ordinary local holds a value id with a stamp; ids whose stamp lies before `floor` or was made void by a join are
- * forgotten, and the next read gives the local a new id. A role local holds a base or a limit and nothing else ever:
+ * forgotten, and the next read gives the local a new id; so does what may be a sum that wrapped. A role local holds a base or a limit and nothing else ever:
  * a limit local needs no care (0, with which it starts, and every limit of the past are at most the limit of now), a
  * base local is only believed while its bit in `fresh` is set.
  *
@@ -76,7 +76,7 @@ export class Locals {
     }
     const stamp = this.#stamp[local]!;
     let id = this.#value[local]!;
-    if (id === NONE || stamp < this.floor || values.isVoid(stamp)) {
+    if (id === NONE || stamp < this.floor || values.isVoid(stamp) || values.mayWrap(id)) {
       id = values.fresh();
       this.#value[local] = id;
       this.#stamp[local] = at;

@@ -278,7 +278,7 @@ export class FunctionPass {
       case 0x22: {
         const local = this.#localIndex();
         const given = this.#control.pop();
-        const id = given === NONE ? this.#values.fresh() : given;
+        const id = given === NONE || this.#values.mayWrap(given) ? this.#values.fresh() : given;
         this.#localSet(local, id);
         return this.#control.push(id);
       }

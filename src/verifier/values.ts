@@ -178,6 +178,16 @@ export class Values {
     return this.#make(PAGE, this.root[x]!, this.base[x]!, this.constant[x]!, this.epoch[x]!);
   }
 
+  /**
+   * True for a root and a constant whose sum may have wrapped: nothing can be learnt of it under that root. Whoever
+   * keeps such a value in a local takes it for a new one.
+   */
+  mayWrap(id: number): boolean {
+    if (this.kind[id] !== VALUE || this.base[id] !== 0 || this.constant[id] === 0) return false;
+    const root = this.root[id]!;
+    return root !== ZERO && this.#narrow[root] === 0 && !this.#isBounded(root);
+  }
+
   /** From here on this condition is known to be zero. `stamp`: offset of the instruction that made it so. */
   isZero(condition: number, stamp: number): void {
     if (this.kind[condition] === EXCEEDS) this.#learn(condition, stamp);
