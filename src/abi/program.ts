@@ -50,7 +50,16 @@ export interface StateSlot {
   readonly offset: number;
 }
 
+/** Something the program imports; `kind` as the text format names it: func, table, memory, global, tag. */
+export interface ImportName {
+  readonly module: string;
+  readonly name: string;
+  readonly kind: string;
+}
+
 export interface ProgramInfo {
+  /** All its imports, in order. */
+  readonly imports: readonly ImportName[];
   /** Functions of the program, imported ones first. */
   readonly functionCount: number;
   readonly importedFunctionCount: number;

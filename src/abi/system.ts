@@ -9,6 +9,8 @@ import { RESULTS_OFFSET, VALUE_BYTES } from './layout.ts';
 export const SYSTEM_MODULE = 'perdure';
 /** The space itself: memory 0 of every rewritten module. */
 export const SPACE_IMPORT = 'space';
+/** Memories of a program that is alone in its process, followed by a number; they come before the space. */
+export const OWN_MEMORY_IMPORT = 'memory';
 /** The exception by which code unwinds; it carries nothing. Tag 0 of every rewritten module. */
 export const UNWIND_IMPORT = 'unwind';
 

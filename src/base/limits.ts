@@ -61,6 +61,12 @@ export const STORE_MAP_BYTES = 2 ** 36;
 /** Longest name of a section of an exported domain, and its largest piece with one checksum, in bytes. */
 export const ARCHIVE_NAME_MAX_BYTES = 250;
 export const ARCHIVE_PIECE_BYTES = 1 << 18;
+/** Between the kernel and a program's own process: longest message, largest tables, longest text, in bytes. */
+export const CHANNEL_MESSAGE_BYTES = 1 << 20;
+export const CHANNEL_TABLES_BYTES = 64 << 20;
+export const CHANNEL_TEXT_BYTES = 1 << 16;
+/** So often in a row a program's own process may be lost before the program has come to a call; then it ends. */
+export const PROCESS_DEATHS_MAX = 3;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 

@@ -51,6 +51,7 @@ import { type EmittedFunction, Emitter } from './emitter.ts';
 import type { Helpers } from './frames.ts';
 import { FunctionCompiler } from './function.ts';
 import { Liveness } from './liveness.ts';
+import { ownMemories } from './own.ts';
 import {
   emitEntry,
   emitFunctionOf,
@@ -344,16 +345,6 @@ function assemble(program: Program, functions: { type: number; code: Code }[], e
   const payload = encodeEvidence(evidence);
   out.customs = [{ name: EVIDENCE_SECTION, after: 0, source: payload, start: 0, end: payload.length }];
   return out;
-}
-
-/** Without isolation the program keeps its memories; they are imported, so that the space can come after them. */
-function ownMemories(plan: Plan): Import[] {
-  return plan.memories.map((memory, i) => ({
-    module: SYSTEM_MODULE,
-    name: `memory${i}`,
-    kind: 'memory',
-    memory: { min: memory.min, max: memory.max, is64: memory.is64, shared: memory.shared },
-  }));
 }
 
 function hiddenGlobals(plan: Plan): Global[] {

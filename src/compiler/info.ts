@@ -11,6 +11,7 @@ import { KIND_BEFORE } from '../abi/frame.ts';
 import type {
   FrameLayout,
   FunctionShape,
+  ImportName,
   ProgramInfo,
   ProgramPlace,
   StateSlot,
@@ -61,6 +62,9 @@ class Info implements ProgramInfo {
     this.#rewritten = rewritten;
   }
 
+  get imports(): readonly ImportName[] {
+    return this.#program.module.imports;
+  }
   get functionCount(): number {
     return this.#program.plan.functionTypes.length;
   }

@@ -8,14 +8,17 @@
  * Why: RATIONALE.md#a-program-in-a-process-of-its-own
  */
 import { OWN_MARKS_BYTES, ownMarks } from '../abi/layout.ts';
+import { OWN_MEMORY_IMPORT, SYSTEM_MODULE } from '../abi/system.ts';
 import { PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
 import { emitI64Const } from '../wasm/emit.ts';
+import type { Import } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ADDRESS, OP_ACCESS_BYTES, OP_POPS } from '../wasm/optable.ts';
 import { EMPTY_BLOCK, I64 } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
 import { addressType } from './memory.ts';
+import type { Plan } from './plan.ts';
 
 /** Number of the page of an address (in a local), as an i64 on the stack; always within the marks of its memory. */
 function emitPage(e: Emitter, memory: number, address: number): void {
@@ -168,4 +171,14 @@ export function emitOwnAtomicAddress(e: Emitter, body: FlatBody, i: number): voi
   }
   e.i32(memory);
   e.get(near);
+}
+
+/** The program's memories as imports, so that the space can come after them. */
+export function ownMemories(plan: Plan): Import[] {
+  return plan.memories.map((memory, i) => ({
+    module: SYSTEM_MODULE,
+    name: OWN_MEMORY_IMPORT + i,
+    kind: 'memory',
+    memory: { min: memory.min, max: memory.max, is64: memory.is64, shared: memory.shared },
+  }));
 }

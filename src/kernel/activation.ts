@@ -142,6 +142,7 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   const frame = found.extra.length === 0 ? found : trimFrame(space, info, base, found);
   const offset = frame.start - base;
   const throwing = domain.pending !== null;
+  domain.stackLow = Math.min(domain.stackLow, offset);
   domain.nativeFrames = true;
   try {
     if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
@@ -197,13 +198,14 @@ function thrown(core: Core, domain: Domain, error: unknown, offset: number): Sli
   throw error;
 }
 
-function ended(domain: Domain): SliceEnd {
+/** How the domain ends whose `ending` is set. */
+export function ended(domain: Domain): SliceEnd {
   const { end, code, reason } = domain.ending as { end: number; code: number; reason: string };
   domain.ending = null;
   const trace = end === END.trap ? savedLines(domain, TRACE_LINES).join('\n') : '';
   return { kind: 'ended', end, code, reason, trace };
 }
-function damaged(domain: Domain): SliceEnd {
+export function damaged(domain: Domain): SliceEnd {
   domain.ending = null;
   return { kind: 'ended', end: END.trap, code: 0, reason: DAMAGED, trace: '' };
 }

@@ -41,7 +41,9 @@ export class CoreCaller implements Caller {
     if (length < 0) length += 0x100000000;
     if (!(pointer >= 0 && length >= 0)) return -1;
     if (pointer + length > R.pages.get(this.space, domain.at) * FRAME_BYTES) return -1;
-    return R.region.get(this.space, domain.at) + domain.controlBytes + pointer;
+    const at = R.region.get(this.space, domain.at) + domain.controlBytes + pointer;
+    this.#core.touched?.note(at, length);
+    return at;
   }
   readBytes(pointer: number, length: number): Uint8Array<ArrayBuffer> | null {
     const at = this.range(pointer, length);

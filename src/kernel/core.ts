@@ -8,6 +8,7 @@ import { FRAME_STACK_MAX_BYTES } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
 import { type Domain, END } from './domain.ts';
+import type { Touched } from './touched.ts';
 
 /** What the kernel takes from its host. */
 export interface Powers {
@@ -27,6 +28,8 @@ export class Core {
   /** Most bytes of saved call stack of a domain while it runs. */
   frameStackMax = FRAME_STACK_MAX_BYTES;
   current: Domain | null = null;
+  /** Notes what the current system call writes, where somebody has to know. */
+  touched: Touched | null = null;
   /** The current system call waits: the domain becomes blocked when it has unwound. */
   blocked = false;
   /** Processor time of this thread when the current slice began, microseconds. */

@@ -9,7 +9,9 @@ import { assert } from '../base/assert.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES } from '../base/limits.ts';
 import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../space/index.ts';
 import { SCRATCH_WORDS } from './caller.ts';
+import type { Seat } from './enforced.ts';
 import type { Instance } from './instance.ts';
+import type { OwnMemory } from './own.ts';
 import type { LoadedModule } from './program.ts';
 import { innerStackOffset } from './zone.ts';
 
@@ -56,6 +58,8 @@ export const FLAG = {
   started: 32,
   /** It asked for memory past its limit and got none. */
   memoryRefused: 64,
+  /** Its code runs in a process of its own. */
+  enforced: 128,
 } as const;
 
 export const NO_DEADLINE = 0xffff_ffff_ffff_ffffn;
@@ -134,6 +138,12 @@ export class Domain {
   nativeFrames = false;
   /** The memory.grow that unwound, for its memory had to be moved to grow: see memory.ts. */
   growth: Growth | null = null;
+  /** Its memories, where they are not in the space: it is alone in this process (alone.ts). */
+  own: readonly OwnMemory[] | null = null;
+  /** The process in which its code runs, where that is not this one (enforced.ts). */
+  seat: Seat | null = null;
+  /** Bytes from the stack's base that saved frames have kept since somebody set this; for whoever copies what changed. */
+  stackLow = 0;
   /** In the ready queue. */
   queued = false;
   /** A wake came while it ran: its next block returns to the queue at once. */
@@ -303,6 +313,12 @@ export class Domain {
     return this.#externs[id] ?? null;
   }
   readonly #externs: unknown[] = [];
+
+  /** Ends the process its code runs in, if there is one: the space holds all that counts. */
+  leaveProcess(): void {
+    this.seat?.close();
+    this.seat = null;
+  }
 
   clearScratch(): void {
     if (R.scratchUsed.get(this.space, this.at) === 0) return;

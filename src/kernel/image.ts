@@ -17,7 +17,7 @@ import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from
 import { framesAreWhole } from './frames.ts';
 import { growStack, placeDomain } from './memory.ts';
 import type { LoadedModule, StateSlot } from './program.ts';
-import { markControl, savedTables } from './saved.ts';
+import { keepTables, markControl, savedTables } from './saved.ts';
 import { mostResults } from './zone.ts';
 
 const R = DomainRecord.fields;
@@ -199,11 +199,7 @@ function adoptState(domain: Domain, image: DomainImage): void {
   space.writeBytes(domain.region + RESULTS_OFFSET, image.results);
   demand(image.tables instanceof Int32Array, 'tables');
   if (image.tables.length > 0) {
-    const bytes = new Uint8Array(image.tables.buffer, image.tables.byteOffset, image.tables.byteLength);
-    const block = space.heap.alloc(8 + bytes.length);
-    R.tables.set(space, at, block);
-    space.setU32(block, bytes.length);
-    space.writeBytes(block + 8, bytes);
+    keepTables(space, domain, image.tables);
   }
   demand(isBytes(image.scratch) && image.scratch.length === 8 * SCRATCH_WORDS, 'the call in progress');
   R.scratch.set(space, at, image.scratch);

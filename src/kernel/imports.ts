@@ -6,7 +6,7 @@
  * it unwinds the domain (to wait, or to end it); never by any other exception, which a program's catch_all could
  * catch in the middle of something.
  */
-import { SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
+import { OWN_MEMORY_IMPORT, SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CoreCaller } from './call.ts';
 import type { Caller, ImportValue, SystemCall } from './caller.ts';
@@ -22,13 +22,18 @@ export class Imports {
   readonly #core: Core;
   readonly #caller: Caller;
   readonly #system: Record<string, WebAssembly.ExternValue>;
+  readonly #calls = new WeakMap<LoadedModule, readonly (SystemCall | undefined)[]>();
   readonly #strict = new WeakMap<LoadedModule, WebAssembly.Imports>();
   readonly #trapping = new WeakMap<LoadedModule, WebAssembly.Imports>();
 
-  constructor(core: Core) {
+  /** @param own memories of the one program there is, which are not in the space */
+  constructor(core: Core, own: readonly WebAssembly.Memory[] = []) {
     this.#core = core;
     this.#caller = new CoreCaller(core);
     this.#system = this.#systemFunctions();
+    own.forEach((memory, i) => {
+      this.#system[OWN_MEMORY_IMPORT + i] = memory;
+    });
   }
 
   /**
@@ -46,6 +51,29 @@ export class Imports {
     return imports;
   }
 
+  /**
+   * The personality's functions for the imports of a program whose code runs elsewhere, by index; undefined for those
+   * that nobody supplies, where that is allowed.
+   * @throws EnvironmentError naming all imports nobody supplies
+   */
+  calls(module: LoadedModule, trapUnknown: boolean): readonly (SystemCall | undefined)[] {
+    let calls = this.#calls.get(module);
+    if (calls === undefined) {
+      let index = 0;
+      calls = module.info.imports.map(({ module: from, name, kind }) =>
+        kind === 'func'
+          ? this.#core.personality.resolve(from, name, module.info.functionShape(index++))
+          : undefined,
+      );
+      this.#calls.set(module, calls);
+    }
+    const unknown = module.info.imports.filter(
+      ({ kind }, i) => calls[i] === undefined && (kind !== 'func' || !trapUnknown) && kind !== 'memory',
+    );
+    if (unknown.length > 0) refuseUnknown(unknown.map(showImport));
+    return calls.filter((_, i) => module.info.imports[i]?.kind === 'func');
+  }
+
   #build(module: LoadedModule, trapUnknown: boolean): WebAssembly.Imports {
     const imports: WebAssembly.Imports = { [SYSTEM_MODULE]: this.#system };
     const unknown: string[] = [];
@@ -56,20 +84,15 @@ export class Imports {
         kind === 'function'
           ? this.#function(module, functionIndex++, from, name, trapUnknown)
           : this.#core.personality.provide?.(from, name, kind);
-      if (value === undefined) unknown.push(`${from}.${name}${kind === 'function' ? '' : ` (${kind})`}`);
+      if (value === undefined)
+        unknown.push(showImport({ module: from, name, kind: kind === 'function' ? 'func' : kind }));
       else {
         // A null prototype, so that no name of an import finds something of ours.
         imports[from] ??= Object.create(null) as Record<string, WebAssembly.ExternValue>;
         imports[from][name] = value;
       }
     }
-    if (unknown.length > 0) {
-      throw new EnvironmentError(
-        'unknown-imports',
-        `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
-        'run it with --trap-unknown-imports if it can do without them',
-      );
-    }
+    if (unknown.length > 0) refuseUnknown(unknown);
     return imports;
   }
 
@@ -197,24 +220,25 @@ export class Imports {
     }
   }
 
-  /** Global address of an atomic access, or the trap wasm has for it. */
-  #atomic(memory: number, address: bigint, width: number): number {
+  /** Where an atomic access goes, or the trap wasm has for it. */
+  #atomic(memory: number, address: bigint, width: number): { view: DataView; at: number } {
     const domain = this.#core.caller();
     const bytes = memory < domain.memoryCount ? domain.bytesOf(memory) : 0;
     if (address > BigInt(bytes - width)) this.#core.trap('out of bounds memory access');
     if (Number(address) % width !== 0) this.#core.trap('unaligned atomic');
-    return domain.addressOf(memory) + Number(address);
+    const own = domain.own?.[memory]?.memory;
+    if (own !== undefined) return { view: new DataView(own.buffer), at: Number(address) };
+    return { view: this.#core.space.view, at: domain.addressOf(memory) + Number(address) };
   }
 
   #wait(memory: number, address: bigint, expected: bigint, timeout: bigint, width: number): number {
     const [core, caller] = [this.#core, this.#caller];
-    const at = this.#atomic(memory, address, width === 8 ? 8 : 4);
+    const { view, at } = this.#atomic(memory, address, width === 8 ? 8 : 4);
     const domain = core.caller();
     if (domain.module.evidence.memories[memory]?.shared !== true) core.trap('expected shared memory');
     // Called again after a wait: scratch 0 is 1, scratch 1 the deadline.
     const waiting = caller.getScratch(0) === 1n;
     if (!waiting) {
-      const view = core.space.view;
       const value = width === 8 ? view.getBigInt64(at, true) : BigInt(view.getInt32(at, true));
       const wanted = width === 8 ? BigInt.asIntN(64, expected) : BigInt.asIntN(32, expected);
       if (value !== wanted) return 1;
@@ -230,4 +254,15 @@ export class Imports {
     }
     return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
   }
+}
+
+const showImport = ({ module, name, kind }: { module: string; name: string; kind: string }): string =>
+  `${module}.${name}${kind === 'func' ? '' : ` (${kind})`}`;
+
+function refuseUnknown(unknown: readonly string[]): never {
+  throw new EnvironmentError(
+    'unknown-imports',
+    `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
+    'run it with --trap-unknown-imports if it can do without them',
+  );
 }

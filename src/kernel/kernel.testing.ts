@@ -4,7 +4,7 @@
  * are tested against each other.
  */
 import { createHash } from 'node:crypto';
-import { compile, FULL, programInfo } from '../compiler/index.ts';
+import { ALONE, compile, FULL, programInfo } from '../compiler/index.ts';
 import { type PageImage, Space } from '../space/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import type { Caller, Ending, Personality, SystemCall } from './caller.ts';
@@ -20,6 +20,19 @@ export function load(bytes: Uint8Array): LoadedModule {
     program: new WebAssembly.Module(compiled.bytes),
     evidence: compiled.evidence,
     info: programInfo(bytes, compiled.bytes),
+  };
+}
+/** The same, compiled for a process of its own. */
+export function loadAlone(bytes: Uint8Array): LoadedModule {
+  const { bytes: rewritten, evidence } = compile(bytes, ALONE);
+  return {
+    hash: createHash('sha256').update(bytes).digest('hex'),
+    get program(): WebAssembly.Module {
+      throw new Error('nothing of an enforced program is compiled here');
+    },
+    evidence,
+    info: programInfo(bytes, rewritten, ALONE),
+    alone: { original: bytes, rewritten },
   };
 }
 export const program = async (text: string): Promise<LoadedModule> => load(await wat(text));
@@ -101,6 +114,8 @@ export class TestPersonality implements Personality {
   }
 }
 
+const keyOf = (hash: string, alone: boolean): string => (alone ? `${hash} alone` : hash);
+
 /** A kernel, and everything to kill and recover it with. */
 export class TestSystem {
   readonly powers = new TestPowers();
@@ -123,7 +138,7 @@ export class TestSystem {
   }
 
   add(name: string, module: LoadedModule, more: object = {}): number {
-    this.modules.set(module.hash, module);
+    this.modules.set(keyOf(module.hash, module.alone !== undefined), module);
     return this.kernel.createDomain({ name, module, ...more });
   }
 
@@ -145,7 +160,9 @@ export class TestSystem {
     this.personality = new TestPersonality();
     this.personality.logs.push(...logs);
     this.personality.open = open;
-    this.kernel = Kernel.recover(Space.load(images), this.kernelOptions(), (hash) => this.modules.get(hash));
+    this.kernel = Kernel.recover(Space.load(images), this.kernelOptions(), (hash, alone) =>
+      this.modules.get(keyOf(hash, alone)),
+    );
   }
 
   /** Runs until nothing is ready. */

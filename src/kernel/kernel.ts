@@ -20,6 +20,8 @@ import type { Personality } from './caller.ts';
 import { Core, type Powers } from './core.ts';
 import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
 import { type Domain, DomainRecord, END, FLAG, STATE } from './domain.ts';
+import type { Enclosures } from './enclosure.ts';
+import { Enforcer } from './enforced.ts';
 import type { RawValue } from './frames.ts';
 import { headroom } from './headroom.ts';
 import { adoptImage, checkImage, type DomainImage, makeImage } from './image.ts';
@@ -46,6 +48,10 @@ export interface KernelOptions {
   stress?: boolean;
   /** Most bytes of saved call stack of a domain while it runs; FRAME_STACK_MAX_BYTES where it is not given. */
   frameStackBytes?: number;
+  /** Processes for programs that are to run in their own. */
+  enclosures?: Enclosures;
+  /** Something people should know, in one line. */
+  problem?: (text: string) => void;
   /** A domain has ended; its status can still be asked. */
   onEnd?: (id: number) => void;
 }
@@ -72,6 +78,7 @@ export class Kernel {
   readonly #imports: Imports;
   readonly #roster: Roster;
   readonly #runner: Runner;
+  readonly #enforcer: Enforcer;
   readonly #scheduler = new Scheduler();
   readonly #cutBuffers = new CutBuffers();
   readonly #stress: boolean;
@@ -84,7 +91,8 @@ export class Kernel {
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     this.#imports = new Imports(this.core);
     this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
-    this.#runner = new Runner(this.core, this.#imports, this.#stress);
+    this.#enforcer = new Enforcer(this.core, this.#imports, options.enclosures, options.problem);
+    this.#runner = new Runner(this.core, this.#imports, this.#stress, this.#enforcer);
   }
 
   /** The programs the domains of a space need: ask before `recover`. */
@@ -119,13 +127,14 @@ export class Kernel {
     const { module, personalityState = 0 } = options;
     let domain: Domain | null = null;
     try {
-      this.#imports.for(module, options.trapUnknownImports === true);
+      if (module.alone === undefined) this.#imports.for(module, options.trapUnknownImports === true);
       domain = this.#roster.add(options);
+      if (module.alone !== undefined) this.#enforcer.check(domain);
       placeDomain(
         domain,
         module.evidence.memories.map((memory) => memory.min),
       );
-      this.#runner.instance(domain);
+      if (module.alone === undefined) this.#runner.instance(domain);
       return domain.id;
     } catch (error) {
       if (domain !== null) this.#roster.drop(domain);
@@ -243,6 +252,7 @@ export class Kernel {
   stop(id: number): boolean {
     const domain = this.#roster.get(id);
     if (domain.state !== STATE.ready && domain.state !== STATE.blocked) return false;
+    domain.leaveProcess();
     domain.state = STATE.stopped;
     return true;
   }
@@ -315,6 +325,7 @@ export class Kernel {
   instance(id: number): Instance {
     const domain = this.#roster.get(id);
     assert(domain.state !== STATE.exited, 'a domain that ended has no instance');
+    assert(domain.module.alone === undefined, 'the code of an enforced domain is in another process');
     return this.#runner.instance(domain);
   }
 
@@ -360,7 +371,7 @@ export class Kernel {
    */
   importDomain(image: DomainImage, module: LoadedModule, name = image.name): number {
     checkImage(image, module);
-    this.#imports.for(module, image.trapUnknownImports === true);
+    if (module.alone === undefined) this.#imports.for(module, image.trapUnknownImports === true);
     const domain = this.#roster.add({
       name,
       module,
@@ -370,8 +381,9 @@ export class Kernel {
       resident: image.resident === true,
     });
     try {
+      if (module.alone !== undefined) this.#enforcer.check(domain);
       const ready = adoptImage(this.core, domain, image);
-      this.#runner.instance(domain);
+      if (module.alone === undefined) this.#runner.instance(domain);
       if (ready) this.#makeReady(domain);
       return domain.id;
     } catch (error) {

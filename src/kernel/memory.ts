@@ -85,6 +85,22 @@ export function placeDomain(domain: Domain, pages: readonly number[]): void {
   writeControl(domain);
 }
 
+/**
+ * Gives a domain whose memories are its own what it needs of a space: the control area. `pages[i]`: those that memory i
+ * has.
+ */
+export function placeAlone(domain: Domain, pages: readonly number[]): void {
+  const { space, at } = domain;
+  R.memories.set(space, at, pages.length);
+  if (pages.length > 1) R.more.set(space, at, space.heap.alloc(24 * (pages.length - 1)));
+  const frames = controlFrames(domain);
+  const address = space.frames.alloc(frames, ownerOf(domain));
+  domain.setExtent(0, { address, frames, pages: pages[0] ?? 0 });
+  for (let i = 1; i < pages.length; i++) domain.setExtent(i, { address: 0, frames: 0, pages: pages[i] ?? 0 });
+  domain.setStackPointer(domain.stackBase);
+  writeControl(domain);
+}
+
 /** Gives all extents back. */
 export function releaseExtents(domain: Domain): void {
   const { space, at } = domain;
@@ -130,7 +146,9 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
     return -1;
   }
   if (delta === 0) return extent.pages;
-  if (!growInPlace(domain, memory, framesFor(domain, memory, pages))) {
+  if (domain.own !== null) {
+    if (domain.own[memory]?.grow(delta) !== true) return -1;
+  } else if (!growInPlace(domain, memory, framesFor(domain, memory, pages))) {
     if (growth?.refused && growth.memory === memory && growth.pages === pages) return -1;
     domain.growth = { memory, pages, refused: false };
     return null;
@@ -138,6 +156,25 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
   domain.setExtent(memory, { ...domain.extent(memory), pages });
   domain.instance?.resize(domain, memory);
   return extent.pages;
+}
+
+/**
+ * Gives a memory of a domain none of whose code runs here as many pages as it has elsewhere. False where it may not have
+ * them, or there is no room.
+ */
+export function growTo(domain: Domain, memory: number, pages: number): boolean {
+  const delta = pages - domain.pagesOf(memory);
+  if (delta <= 0) return delta === 0;
+  const before = growMemory(domain, memory, delta);
+  if (before !== null) return before >= 0;
+  growByMoving(domain);
+  return (growMemory(domain, memory, delta) ?? -1) >= 0;
+}
+
+/** Most pages each memory may have: by its declaration, what addresses can reach, and the domain's limit. */
+export function mostPages(domain: Domain): number[] {
+  const limit = Math.floor(R.memoryLimit.get(domain.space, domain.at) / FRAME_BYTES);
+  return domain.module.evidence.memories.map((_, i) => Math.min(maxPages(domain, i), limit));
 }
 
 /** Frames of the extent of a memory with this many pages. */

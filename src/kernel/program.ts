@@ -15,4 +15,9 @@ export interface LoadedModule {
   readonly program: WebAssembly.Module;
   readonly evidence: Evidence;
   readonly info: ProgramInfo;
+  /**
+   * Where it was compiled for a process of its own (`evidence.isolate` is false): its bytes as they were shipped and as
+   * they were rewritten. `program` is then never asked for: nothing of it is compiled in this process.
+   */
+  readonly alone?: { readonly original: Uint8Array; readonly rewritten: Uint8Array };
 }

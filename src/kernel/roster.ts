@@ -64,11 +64,15 @@ export interface DomainStatus {
   cpuLimitMs: number;
   volatile: boolean;
   detached: boolean;
+  /** Its code runs in a process of its own. */
+  enforced: boolean;
   personalityState: number;
 }
 
-/** The program for a hash, or undefined where it is not at hand. */
-export type ModuleSource = (hash: string) => LoadedModule | undefined;
+/**
+ * The program for a hash, or undefined where it is not at hand. `alone`: compiled for a process of its own.
+ */
+export type ModuleSource = (hash: string, alone: boolean) => LoadedModule | undefined;
 
 export class Roster {
   readonly #core: Core;
@@ -128,7 +132,8 @@ export class Roster {
       (options.volatile ? FLAG.volatile : 0) |
         (options.detached ? FLAG.detached : 0) |
         (options.resident ? FLAG.resident : 0) |
-        (options.trapUnknownImports ? FLAG.trapUnknown : 0),
+        (options.trapUnknownImports ? FLAG.trapUnknown : 0) |
+        (options.module.alone === undefined ? 0 : FLAG.enforced),
     );
     R.name.set(space, at, name);
     R.nameBytes.set(space, at, name.length);
@@ -157,7 +162,8 @@ export class Roster {
     const space = this.#space;
     const needed = needsModule(space, at);
     const hash = hashOf(space, at);
-    const module = needed ? source(hash) : undefined;
+    const alone = (R.flags.get(space, at) & FLAG.enforced) !== 0;
+    const module = needed ? source(hash, alone) : undefined;
     // Domains that have ended or are to be dropped are told and cleaned up without their program.
     const domain = new Domain(space, at, module ?? ({ hash } as LoadedModule));
     if (needed && module === undefined) {
@@ -177,7 +183,7 @@ export class Roster {
     return {
       id: domain.id,
       name: domain.name,
-      state: STATE_NAMES[domain.state] as StateName,
+      state: STATE_NAMES[domain.seat?.computing === true ? STATE.running : domain.state] as StateName,
       end: END_NAMES[R.end.get(space, at)] as EndName,
       exitCode: R.exitCode.get(space, at),
       reason: domain.reason,
@@ -190,6 +196,7 @@ export class Roster {
       cpuLimitMs: R.cpuLimit.get(space, at) / 1000,
       volatile: domain.hasFlag(FLAG.volatile),
       detached: domain.hasFlag(FLAG.detached),
+      enforced: domain.hasFlag(FLAG.enforced),
       personalityState: R.personality.get(space, at),
     };
   }
@@ -225,6 +232,7 @@ export class Roster {
     const space = this.#space;
     const { at } = domain;
     domain.instance = null;
+    domain.leaveProcess();
     const state = R.personality.get(space, at);
     R.personality.set(space, at, 0);
     if (state !== 0) {

@@ -8,6 +8,7 @@ import type { Space } from '../space/index.ts';
 import { runActivation, type SliceEnd } from './activation.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, END, FLAG } from './domain.ts';
+import type { Enforcer } from './enforced.ts';
 import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
 import { trimStack } from './memory.ts';
@@ -31,14 +32,16 @@ export class Runner {
   readonly #space: Space;
   readonly #imports: Imports;
   readonly #stress: boolean;
+  readonly #enforcer: Enforcer | null;
   /** Domains that ran since the last cut: what their instances hold is not in the space yet. */
   readonly #ran = new Set<Domain>();
 
-  constructor(core: Core, imports: Imports, stress: boolean) {
+  constructor(core: Core, imports: Imports, stress: boolean, enforcer: Enforcer | null = null) {
     this.#core = core;
     this.#space = core.space;
     this.#imports = imports;
     this.#stress = stress;
+    this.#enforcer = enforcer;
   }
 
   /**
@@ -58,10 +61,13 @@ export class Runner {
     core.sliceStartMicros = before;
     let end: SliceEnd;
     try {
-      this.instance(domain);
       domain.wakePending = false;
-      this.#noteRan(domain);
-      end = runActivation(core, domain, this.#stress);
+      if (this.#enforcer !== null && domain.hasFlag(FLAG.enforced)) end = this.#enforcer.slice(domain);
+      else {
+        this.instance(domain);
+        this.#noteRan(domain);
+        end = runActivation(core, domain, this.#stress);
+      }
     } catch (error) {
       // No instance can be made of it any more: a damaged state, or imports that nobody supplies since an upgrade.
       if (!(error instanceof ProgramTrapError)) throw error;

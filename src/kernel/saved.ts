@@ -65,10 +65,16 @@ export function saveTables(space: Space, domain: Domain, instance: Instance): vo
     const have = space.u8.subarray(old + 8, old + 8 + bytes.length);
     if (bytes.every((byte, i) => have[i] === byte)) return;
   }
+  keepTables(space, domain, words);
+}
+
+/** Keeps tables as `readTables` gives them. */
+export function keepTables(space: Space, domain: Domain, words: Int32Array): void {
+  const old = R.tables.get(space, domain.at);
   // The length comes first, in 8 bytes.
-  const block = space.heap.alloc(8 + bytes.length);
-  space.setU32(block, bytes.length);
-  space.writeBytes(block + 8, bytes);
+  const block = space.heap.alloc(8 + words.byteLength);
+  space.setU32(block, words.byteLength);
+  space.writeBytes(block + 8, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
   R.tables.set(space, domain.at, block);
   if (old !== 0) space.heap.free(old);
 }

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Prng, seedFrom } from '../base/prng.ts';
+import { wat } from '../wasm/wat.testing.ts';
+import { LocalEnclosures } from './enforced.testing.ts';
+import { load, loadAlone, TestSystem } from './kernel.testing.ts';
+
+/** Deep calls, globals, memory that grows, a table that changes, and a call at every turn. */
+const TEXT = `(module
+  (import "env" "log" (func $log (param i32)))
+  (import "env" "log64" (func $log64 (param i64)))
+  (import "env" "wait" (func $wait (param i32) (result i32)))
+  (import "env" "fill" (func $fill (param i32 i32) (result i32)))
+  (memory (export "memory") 1 40) (memory $b 0 3)
+  (data (i32.const 70) "data that is there from the beginning")
+  (data $late "and some that comes late")
+  (global $turns (mut i32) (i32.const 0))
+  (global $sum (mut i64) (i64.const 0))
+  (type $f (func (result i32)))
+  (table $t 2 funcref) (elem (i32.const 0) $one $two)
+  (func $one (result i32) (i32.const 1))
+  (func $two (result i32) (i32.const 2))
+  (func $swap (local $x funcref)
+    (local.set $x (table.get $t (i32.const 0)))
+    (table.set $t (i32.const 0) (table.get $t (i32.const 1)))
+    (table.set $t (i32.const 1) (local.get $x)))
+  (func $hash (param $n i32) (result i64) (local $h i64) (local $at i32)
+    (local.set $h (i64.const 1469598103934665603))
+    (loop $l
+      (local.set $h (i64.mul (i64.xor (local.get $h) (i64.load8_u (local.get $at))) (i64.const 1099511628211)))
+      (local.set $at (i32.add (local.get $at) (i32.const 97)))
+      (br_if $l (i32.lt_u (local.get $at) (i32.shl (memory.size 0) (i32.const 16)))))
+    (local.get $h))
+  (func $deep (param $n i32) (result i32)
+    (i32.store (i32.add (i32.const 4096) (i32.mul (local.get $n) (i32.const 300))) (local.get $n))
+    (if (result i32) (local.get $n)
+      (then (i32.add (call $deep (i32.sub (local.get $n) (i32.const 1)))
+        (i32.load (i32.add (i32.const 4096) (i32.mul (local.get $n) (i32.const 300))))))
+      (else (call $log (i32.const -7)) (call $wait (i32.const 1)))))
+  (func (export "run")
+    (loop $l
+      (global.set $turns (i32.add (global.get $turns) (i32.const 1)))
+      (drop (call $fill (i32.mul (global.get $turns) (i32.const 1000)) (i32.const 900)))
+      (global.set $sum (i64.add (global.get $sum) (i64.extend_i32_u (call $deep (global.get $turns)))))
+      (call $swap)
+      (drop (memory.grow 0 (i32.const 1)))
+      (drop (memory.grow $b (i32.const 1)))
+      (if (memory.size $b) (then
+        (i32.store $b (i32.mul (global.get $turns) (i32.const 40)) (global.get $turns))
+        (memory.copy $b 0 (i32.const 3000) (i32.const 4000) (i32.const 5000))))
+      (if (i32.eq (global.get $turns) (i32.const 9)) (then
+        (memory.init $late (i32.const 200) (i32.const 0) (i32.const 24)) (data.drop $late)))
+      (memory.fill (i32.add (i32.const 20000) (global.get $turns)) (i32.const 3) (i32.const 5000))
+      (call $log (call_indirect $t (type $f) (i32.const 0)))
+      (call $log64 (i64.add (global.get $sum) (call $hash (i32.const 0))))
+      (br_if $l (i32.lt_u (global.get $turns) (i32.const 30))))
+    (call $log (memory.size 0)) (call $log (memory.size $b))))`;
+
+const bytes = await wat(TEXT);
+
+/** What the program says in the shared space. */
+const expected = await (async () => {
+  const system = new TestSystem();
+  system.personality.open = true;
+  system.kernel.start(system.add('a', load(bytes)), 'run');
+  system.runAll();
+  return system.values('a');
+})();
+
+function machine() {
+  const enclosures = new LocalEnclosures();
+  const problems: string[] = [];
+  const system = new TestSystem({ enclosures, problem: (text) => void problems.push(text) });
+  system.personality.open = true;
+  /** Runs to the end, or for so many turns. */
+  const run = (turns = Number.POSITIVE_INFINITY): void => {
+    for (let turn = 0; turn < turns; turn++) {
+      const { idle } = system.kernel.run();
+      const due = [...enclosures.due];
+      enclosures.due.clear();
+      for (const id of due) system.kernel.wake(id);
+      if (idle && due.length === 0) return;
+    }
+  };
+  return { enclosures, problems, system, run };
+}
+
+test('an enforced domain says what it says in the space, and little of its memory goes to and fro', () => {
+  const { enclosures, system, run } = machine();
+  const id = system.add('a', loadAlone(bytes));
+  system.kernel.start(id, 'run');
+  run();
+  assert.deepEqual(system.values('a'), expected);
+  assert.equal(system.kernel.status(id).end, 'exit');
+  assert.equal(enclosures.opened.length, 1);
+  const [only] = enclosures.opened;
+  assert.ok(
+    only!.orders > 100 && only!.moved < 3_000_000,
+    `${only!.orders} orders moved ${only!.moved} bytes`,
+  );
+});
+
+test('processes die, the kernel dies, code is stopped anywhere: nothing is lost or said twice', () => {
+  const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
+  console.log(`PERDURE_SEED=${seed}`);
+  const random = new Prng(seed);
+  const { enclosures, problems, system, run } = machine();
+  let dead = false; // never three times in a row: then the program would end
+  enclosures.dies = () => {
+    dead = !dead && random.below(9) === 0;
+    return dead;
+  };
+  enclosures.pauses = () => random.below(3) === 0;
+  const id = system.add('a', loadAlone(bytes));
+  system.kernel.start(id, 'run');
+  system.checkpoint();
+  let crashes = 0;
+  for (let round = 0; system.kernel.status(id).state !== 'exited' && round < 5000; round++) {
+    run(1 + random.below(40));
+    system.checkpoint();
+    if (random.below(3) === 0) {
+      system.crash();
+      crashes++;
+    }
+    if (random.below(4) === 0) system.kernel.relocate(id);
+  }
+  assert.deepEqual(system.values('a'), expected);
+  assert.ok(problems.length > 3 && crashes > 1, `${problems.length} deaths, ${crashes} crashes`);
+});
+
+test('a checkpoint of one kind goes on in the other', () => {
+  const { system, run } = machine();
+  const modules = [load(bytes), loadAlone(bytes)] as const;
+  let id = system.add('a', modules[1]);
+  system.kernel.start(id, 'run');
+  for (let journey = 0; journey < 12; journey++) {
+    // In the space it would run to its end: there it waits in its next call of `wait`.
+    system.personality.open = journey % 2 === 0;
+    run(system.personality.open ? 7 : 100);
+    system.personality.open = true;
+    const image = structuredClone(system.kernel.exportDomain(id));
+    system.kernel.remove(id);
+    id = system.kernel.importDomain(image, modules[journey % 2]!);
+    assert.equal(system.kernel.status(id).enforced, journey % 2 === 1);
+  }
+  run();
+  assert.deepEqual(system.values('a'), expected);
+});
+
+test('a program whose process dies again and again ends, with the reason', () => {
+  const { enclosures, problems, system, run } = machine();
+  const id = system.add('a', loadAlone(bytes));
+  enclosures.dies = () => true;
+  system.kernel.start(id, 'run');
+  run();
+  const { end, reason } = system.kernel.status(id);
+  assert.equal(end, 'trap');
+  assert.equal(reason, 'its process was ended (a test), 3 times in a row');
+  assert.equal(problems.length, 2);
+});
+
+test('a stopped domain has no process, and goes on in another', () => {
+  const { enclosures, system, run } = machine();
+  const id = system.add('a', loadAlone(bytes));
+  system.kernel.start(id, 'run');
+  run(20);
+  system.kernel.stop(id);
+  assert.ok(enclosures.opened.every(({ alive }) => !alive));
+  system.kernel.resume(id);
+  run();
+  assert.deepEqual(system.values('a'), expected);
+  assert.equal(enclosures.opened.length, 2);
+});
