@@ -1,77 +1,87 @@
 /**
- * `npm run fuzz [-- --seconds N] [--cases N] [--seed N] [--keep FOLDER] [--random]`: the verifier's fuzzer for as long as one likes. Mutants
- * of compiled programs and random modules are verified, and whatever is accepted is run among canaries. The seed is
- * printed; the same seed gives the same cases. With --random only random modules, up to the first finding. Exit code 1 and the module in FOLDER when something got through.
+ * `npm run fuzz [-- KIND…] [--seconds N] [--cases N] [--seed N] [--keep FOLDER]`: random attacks for as long as one likes.
+ * The kinds (all without any named, in turn) are those of `fuzzing/kinds.ts`. The seed is printed; case i of a kind has
+ * the seed plus i, so `KIND --seed N --cases 1` replays one. What is found is written to FOLDER, made smaller where that
+ * can be done, and makes the exit code 1.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { seedFrom } from '../src/base/prng.ts';
-import { compile } from '../src/compiler/index.ts';
-import { makeArena } from './fuzzing/guard.ts';
-import { programs } from './fuzzing/programs.ts';
-import { type Finding, noCounts, Target, tryGenerated, tryMutant } from './fuzzing/run.ts';
+import { guard } from './fuzzing/guard.ts';
+import { type Found, KINDS, type Kind, makeKind } from './fuzzing/kinds.ts';
 
-const BUILT = join(dirname(dirname(fileURLToPath(import.meta.url))), 'guests', 'built');
-/** Programs larger than this make slow mutants. */
-const SMALL = 100_000;
+/** How long one kind runs before it is the next one's turn, and how often a line is printed, in milliseconds. */
+const TURN_MS = 2000;
+const REPORT_MS = 30_000;
+/** So many findings are enough for one run. */
+const MOST = 10;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seconds: { type: 'string', default: '300' },
     cases: { type: 'string', default: 'Infinity' },
-    random: { type: 'boolean', default: false },
     seed: { type: 'string' },
     keep: { type: 'string', default: '.perdure/fuzz' },
   },
 });
 const seed = seedFrom(values.seed, Date.now());
-console.log(`verifier fuzz: PERDURE_SEED=${seed}, ${values.seconds} s`);
-
-const targets = values.random ? [] : [...(await programs()), ...guests()].map((made) => new Target(made));
-console.log(`mutants of ${targets.map(({ name }) => name).join(', ')}; random modules`);
-const arena = makeArena();
-const counts = noCounts();
-const probes = noCounts();
-const findings: Finding[] = [];
+const cases = Number(values.cases);
 const end = Date.now() + Number(values.seconds) * 1000;
-const most = values.random ? 1 : 10;
-for (let n = 0; n < Number(values.cases) && Date.now() < end && findings.length < most; n++) {
-  const one = (seed + n) >>> 0;
-  const found =
-    targets.length === 0 || n % 2 === 0
-      ? tryGenerated(arena, one, counts)
-      : tryMutant(targets[(n >>> 1) % targets.length]!, arena, one, counts);
-  if (n % 40 === 0 && !values.random) tryGenerated(arena, one, probes, true);
-  if (found) report(found);
-  if (n % 500 === 499) console.log(summary());
+const kinds: Kind[] = [];
+for (const name of positionals.length > 0 ? positionals : KINDS) {
+  const kind = await makeKind(name, guard);
+  if (kind === undefined) {
+    console.log(`fuzz: there is no kind "${name}"; there are: ${KINDS.join(', ')}`);
+    process.exit(2);
+  }
+  kinds.push(kind);
 }
-console.log(summary());
-process.exitCode = findings.length > 0 ? 1 : 0;
+console.log(`fuzz: --seed ${seed}, ${kinds.map(({ name }) => name).join(', ')}`);
 
-function guests(): { name: string; bytes: Uint8Array<ArrayBuffer> }[] {
-  if (!existsSync(BUILT)) return [];
-  return readdirSync(BUILT)
-    .filter((file) => file.endsWith('.wasm'))
-    .map((file) => ({ name: file, source: new Uint8Array(readFileSync(join(BUILT, file))) }))
-    .filter(({ source }) => source.length < SMALL)
-    .map(({ name, source }) => ({ name, bytes: compile(source).bytes }));
+let findings = 0;
+let reported = Date.now();
+const next = new Map(kinds.map((kind) => [kind, 0]));
+const open = (): boolean => Date.now() < end && findings < MOST;
+while (open() && kinds.some((kind) => next.get(kind)! < cases)) {
+  for (const kind of kinds) await turn(kind);
+  if (Date.now() - reported < REPORT_MS) continue;
+  report();
+  reported = Date.now();
+}
+report();
+process.exitCode = findings > 0 ? 1 : 0;
+
+async function turn(kind: Kind): Promise<void> {
+  const stop = Date.now() + TURN_MS;
+  let n = next.get(kind)!;
+  for (; n < cases && open() && Date.now() < stop; n++) {
+    const one = (seed + n) >>> 0;
+    let found: Found | null;
+    try {
+      found = await kind.run(one);
+    } catch (error) {
+      console.log(`${kind.name} --seed ${one} --cases 1 replays this:`);
+      throw error;
+    }
+    if (found !== null) keep(kind, one, found);
+  }
+  next.set(kind, n);
 }
 
-function report(found: Finding): void {
-  findings.push(found);
+function keep(kind: Kind, one: number, found: Found): void {
+  findings++;
   mkdirSync(values.keep, { recursive: true });
-  const file = join(values.keep, `${found.name}-${found.seed}.wasm`);
+  const file = join(values.keep, `${kind.name}-${one}.wasm`);
   writeFileSync(file, found.bytes);
-  console.log(`GOT THROUGH: ${found.problem}\n  ${found.name}, seed ${found.seed}: ${found.what}\n  ${file}`);
+  console.log(`FOUND by ${kind.name} --seed ${one} --cases 1: ${found.problem}\n  ${file}`);
+  if (found.reduced === undefined) return;
+  const smaller = join(values.keep, `${kind.name}-${one}.small.wasm`);
+  writeFileSync(smaller, found.reduced());
+  console.log(`  ${smaller}`);
 }
 
-function summary(): string {
-  const { mutants, refused, refusedValid, invalid, run, calls, traps, stopped } = counts;
-  return (
-    `${mutants} cases: ${refused} refused (${refusedValid} of them V8 would run), ${invalid} refused by V8 alone, ` +
-    `${run} run with ${calls} calls (${traps} traps, ${stopped} stopped); ${findings.length} got through. ` +
-    `Of ${probes.probed} refused and run all the same, ${probes.probedEscapes} escaped.`
-  );
+function report(): void {
+  for (const kind of kinds) console.log(`${kind.name}: ${next.get(kind)} cases; ${kind.summary()}`);
 }

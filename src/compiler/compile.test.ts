@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { UnsupportedError } from '../base/errors.ts';
+import { wat } from '../wasm/wat.testing.ts';
+import { compile } from './compile.ts';
 import { type Call, same } from './same.testing.ts';
 
 test('calls, loops and operands across calls give what plain V8 gives', async () => {
@@ -240,4 +243,25 @@ test('unreachable code, nested ifs and loops that are never left twice keep thei
     ],
     () => ({ m: { id: (x: number) => x } }),
   );
+});
+
+test('code that changes a table of exceptions is refused with its place: a checkpoint would lose them', async () => {
+  const text = (code: string): string =>
+    `(module (table $t 2 funcref) (table $e 2 exnref) (elem declare exnref (ref.null exn)) (func ${code}))`;
+  compile(
+    await wat(text('(drop (table.get $e (i32.const 0))) (table.set $t (i32.const 0) (ref.null func))')),
+  );
+  for (const code of [
+    '(table.set $e (i32.const 0) (ref.null exn))',
+    '(table.fill $e (i32.const 0) (ref.null exn) (i32.const 1))',
+    '(table.copy $e $e (i32.const 0) (i32.const 1) (i32.const 1))',
+    '(drop (table.grow $e (ref.null exn) (i32.const 1)))',
+    '(table.init $e 0 (i32.const 0) (i32.const 0) (i32.const 0))',
+  ]) {
+    const bytes = await wat(text(code));
+    assert.throws(
+      () => compile(bytes),
+      (error) => error instanceof UnsupportedError && /exnref/.test(error.message) && error.offset > 0,
+    );
+  }
 });

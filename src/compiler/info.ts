@@ -23,7 +23,7 @@ import { decodeModule } from '../wasm/module.ts';
 import { decodeNames, type Names } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
-import { I32, type ValueType } from '../wasm/types.ts';
+import { EXNREF, I32, type ValueType } from '../wasm/types.ts';
 import { FULL, Program } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
@@ -76,7 +76,8 @@ class Info implements ProgramInfo {
   }
   get mutableTables(): readonly number[] {
     const { plan } = this.#program;
-    return plan.tablesChange ? plan.tables.map((_, i) => i) : [];
+    if (!plan.tablesChange) return [];
+    return plan.tables.flatMap(({ element }, i) => (element === EXNREF ? [] : [i])); // those never change
   }
   get stateSlots(): readonly StateSlot[] {
     const { plan, module } = this.#program;

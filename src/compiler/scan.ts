@@ -5,10 +5,11 @@
  * Why: RATIONALE.md#tables-stay-v8s
  */
 import type { TemplateEvidence } from '../abi/evidence.ts';
+import { UnsupportedError } from '../base/errors.ts';
 import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';
 import type { Module } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { EXNREF, FUNCREF, type FuncType } from '../wasm/types.ts';
+import { EXNREF, FUNCREF, type FuncType, type TableType } from '../wasm/types.ts';
 
 export interface ScanFacts {
   templates: TemplateEvidence[];
@@ -36,6 +37,7 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
   let usesRefs = module.types.some(mentions) || globals.some((g) => g.type === FUNCREF && g.mutable);
   let usesExceptions = module.types.some((t) => t.params.includes(EXNREF) || t.results.includes(EXNREF));
   let tablesChange = false;
+  const tables = [...module.imports.flatMap((i) => (i.kind === 'table' ? [i.table] : [])), ...module.tables];
   const cursor = new InstructionCursor(bytes);
   for (const code of module.codes) {
     if (code.locals.some((run) => run.type === FUNCREF)) usesRefs = true;
@@ -55,9 +57,13 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
         case OP.table_set:
         case OP.table_fill:
         case OP.table_copy:
-        case OP.table_init:
         case OP.table_grow:
           tablesChange = true;
+          refuseExceptions(tables[cursor.imm0], cursor.offset);
+          break;
+        case OP.table_init:
+          tablesChange = true;
+          refuseExceptions(tables[cursor.imm1], cursor.offset);
           break;
         case OP.try_table:
           for (let i = 0; i < cursor.catchCount; i++) {
@@ -78,4 +84,10 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
   // A table that comes from outside may change behind the program's back.
   if (module.imports.some((i) => i.kind === 'table')) tablesChange = true;
   return { templates: [...templates.values()], usesRefs, usesExceptions, tablesChange };
+}
+
+/** Exceptions cannot be told apart from outside, so a checkpoint would lose them. */
+function refuseExceptions(table: TableType | undefined, offset: number): void {
+  if (table?.element === EXNREF)
+    throw new UnsupportedError('a table of type exnref that changes cannot be kept in a checkpoint', offset);
 }

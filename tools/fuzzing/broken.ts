@@ -88,7 +88,9 @@ function tryBroken(file: string, from: string, to: string): string | null {
     writeFileSync(path, text.replace(from, to));
     const args = [
       'tools/fuzz.ts',
-      '--random',
+      'random',
+      '--seconds',
+      '600',
       '--seed',
       '1',
       '--cases',
@@ -97,7 +99,7 @@ function tryBroken(file: string, from: string, to: string): string | null {
       join(folder, 'kept'),
     ];
     const run = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
-    const found = /GOT THROUGH: .*/.exec(run.stdout)?.[0];
+    const found = /FOUND by .*/.exec(run.stdout)?.[0];
     // A verifier broken so far that it fails by itself is noticed too.
     return (
       found ??

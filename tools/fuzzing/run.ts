@@ -39,7 +39,7 @@ export interface Finding {
   readonly name: string;
   readonly what: string;
   readonly problem: string;
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 export const noCounts = (): Counts => ({
