@@ -46,6 +46,12 @@ export const CUT_BUFFER_KEEP_BYTES = 256 << 20;
 
 /** Largest program accepted, in bytes. */
 export const MODULE_MAX_BYTES = 512 << 20;
+/** V8's largest function, in bytes, and most locals of one, parameters included. */
+export const FUNCTION_MAX_BYTES = 7_654_321;
+export const LOCALS_MAX = 50_000;
+/** Constructs open in one another, and operands on the stack, in one function: far more than any compiler makes. */
+export const NESTING_MAX = 100_000;
+export const OPERANDS_MAX = 1_000_000;
 /** Bytes a program may have written that have not got out yet; then its writes block. */
 export const OUTBOX_MAX_BYTES = 1 << 20;
 /** Bytes of standard input that wait in the space to be read; more stays with the host. */

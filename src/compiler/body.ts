@@ -8,18 +8,11 @@
  *
  * Why: RATIONALE.md#two-versions-of-each-function
  */
+import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
-import { BODY, type CatchClause, InstructionCursor } from '../wasm/instructions.ts';
+import { BODY, InstructionCursor } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
-import {
-  ACCESS_NONE,
-  IMM_BLOCK,
-  IMM_BR_TABLE,
-  IMM_SELECT,
-  IMM_TRY_TABLE,
-  OP_ACCESS,
-  OP_IMMEDIATE,
-} from '../wasm/optable.ts';
+import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import type { ValueType } from '../wasm/types.ts';
 
 /** The label of the function body itself: branching there returns. */
@@ -39,15 +32,18 @@ export class FlatBody {
   /** Byte range of the instruction in the module. */
   start: Uint32Array = new Uint32Array(256);
   end: Uint32Array = new Uint32Array(256);
-  /** imm0, imm1 of the cursor; for blocks: a is the block type; for br and br_if: a is the target's entry. */
+  /**
+   * imm0, imm1 of the cursor (imm1 of accesses, calls, and what the kernel carries out only); for blocks: a is the
+   * block type; for br and br_if: a is the target's entry.
+   */
   a: Int32Array = new Int32Array(256);
   b: Int32Array = new Int32Array(256);
-  /** memarg offset, as the cursor gives it. */
+  /** Accesses: memarg offset, as the cursor gives it. */
   offset: Float64Array = new Float64Array(256);
   /** Blocks: entry of the end. `else`, `end`: entry of what they belong to. */
-  match: Int32Array = new Int32Array(256);
+  match: Int32Array = new Int32Array(256).fill(-1);
   /** `if`: entry of its else, or -1. */
-  elseAt: Int32Array = new Int32Array(256);
+  elseAt: Int32Array = new Int32Array(256).fill(-1);
   /** Number of the safepoint at this entry, from 1; 0 for none. Loops: their poll; calls; waits. */
   site: Int32Array = new Int32Array(256);
   /** Blocks: the last site inside, the first site inside (the loop's own included); 0 and 0 for none. */
@@ -64,6 +60,10 @@ export class FlatBody {
   entryPoll = false;
   /** Any kind of call, tail calls included. */
   calls = false;
+  /** How deep constructs nest, how many are loops, and how many labels branches and clauses name in all. */
+  deepest = 0;
+  loops = 0;
+  branches = 0;
   /** Memories (bit set) that this body accesses or asks the size of. */
   memories = 0;
   /** Some call, loop, wait or growth is a safepoint. */
@@ -72,7 +72,12 @@ export class FlatBody {
   }
 
   readonly #cursor: InstructionCursor;
-  readonly #open: number[] = [];
+  /** Entries of the blocks that are open. */
+  #open: Int32Array = new Int32Array(64);
+  #depth = 0;
+  /** Entries whose kind is not PLAIN. */
+  #special: Int32Array = new Int32Array(256);
+  #specials = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
@@ -84,124 +89,181 @@ export class FlatBody {
    * saved frame (it is exported, or the start function), so where it has safepoints its entry is one of them.
    */
   load(start: number, end: number, suspend: boolean, entered: boolean): void {
-    this.count = 0;
-    this.calls = false;
-    this.memories = 0;
-    this.targets.clear();
-    this.catches.clear();
-    this.selects.clear();
-    this.#open.length = 0;
+    this.#clear();
     const cursor = this.#cursor;
     cursor.reset(start, end);
-    /** While positive: how many blocks are open inside unreachable code; -1 when reachable. */
-    let dead = -1;
     while (cursor.next()) {
       const { op } = cursor;
-      if (dead >= 0) {
-        const kind = OP_IMMEDIATE[op];
-        if (kind === IMM_BLOCK || kind === IMM_TRY_TABLE) dead++;
-        else if (op === OP.end && dead > 0) dead--;
-        else if ((op === OP.end || op === OP.else) && dead === 0) dead = -1;
-        if (dead >= 0) continue;
-      }
-      this.#append(cursor);
-      if (isTerminator(op)) dead = 0;
+      if (this.count === this.op.length) this.#grow();
+      const i = this.count++;
+      this.op[i] = op;
+      this.start[i] = cursor.offset;
+      this.end[i] = cursor.end;
+      this.a[i] = cursor.imm0;
+      const kind = KIND[op]!;
+      if (kind === PLAIN) continue;
+      if (kind === ACCESS) this.#access(cursor, i);
+      else if (this.#append(cursor, i, kind)) this.#skipDead(cursor);
     }
     this.#number(suspend, entered);
   }
 
-  #append(cursor: InstructionCursor): void {
-    const i = this.count++;
-    if (i === this.op.length) this.#grow();
-    const { op } = cursor;
-    this.op[i] = op;
-    this.start[i] = cursor.offset;
-    this.end[i] = cursor.end;
-    this.a[i] = cursor.imm0;
+  /** Takes back what the last body left in the arrays that are not written for every instruction. */
+  #clear(): void {
+    const { count } = this;
+    this.match.fill(-1, 0, count);
+    this.elseAt.fill(-1, 0, count);
+    this.site.fill(0, 0, count);
+    this.firstSite.fill(0, 0, count);
+    this.lastSite.fill(0, 0, count);
+    this.flags.fill(0, 0, count);
+    this.count = 0;
+    this.calls = false;
+    this.memories = 0;
+    this.deepest = 0;
+    this.loops = 0;
+    this.branches = 0;
+    if (this.targets.size > 0) this.targets.clear();
+    if (this.catches.size > 0) this.catches.clear();
+    if (this.selects.size > 0) this.selects.clear();
+    this.#depth = 0;
+    this.#specials = 0;
+  }
+
+  #access(cursor: InstructionCursor, i: number): void {
     this.b[i] = cursor.imm1;
     this.offset[i] = cursor.memOffset;
-    this.match[i] = -1;
-    this.elseAt[i] = -1;
-    this.site[i] = 0;
-    this.firstSite[i] = 0;
-    this.lastSite[i] = 0;
-    this.flags[i] = 0;
-    const kind = OP_IMMEDIATE[op];
-    if (OP_ACCESS[op] !== ACCESS_NONE || op === OP.memory_size) this.memories |= 1 << cursor.imm0;
-    if (kind === IMM_BLOCK) {
-      this.a[i] = cursor.blockType;
-      this.#open.push(i);
-    } else if (kind === IMM_TRY_TABLE) {
-      this.a[i] = cursor.blockType;
-      this.catches.set(
-        i,
-        cursor.catches.slice(0, cursor.catchCount).map((c) => this.#catch(c)),
-      );
-      this.#open.push(i);
-    } else if (op === OP.end) {
-      if (cursor.imm0 !== BODY) {
-        const opened = this.#open.pop()!;
+    this.memories |= 1 << cursor.imm0;
+  }
+
+  /** What is more than its bytes and first immediate. True where what follows cannot be reached. */
+  #append(cursor: InstructionCursor, i: number, kind: number): boolean {
+    this.#note(i);
+    switch (kind) {
+      case BLOCK:
+        this.a[i] = cursor.blockType;
+        if (cursor.op === OP.try_table) this.#catches(cursor, i);
+        this.#openBlock(i);
+        return false;
+      case END:
+        if (cursor.imm0 !== BODY) {
+          const opened = this.#open[--this.#depth]!;
+          this.match[i] = opened;
+          this.match[opened] = i;
+        }
+        return false;
+      case ELSE: {
+        const opened = this.#open[this.#depth - 1]!;
         this.match[i] = opened;
-        this.match[opened] = i;
+        this.elseAt[opened] = i;
+        return false;
       }
-    } else if (op === OP.else) {
-      const opened = this.#open.at(-1)!;
-      this.match[i] = opened;
-      this.elseAt[opened] = i;
-    } else if (op === OP.br || op === OP.br_if) {
-      this.a[i] = this.#target(cursor.imm0);
-    } else if (kind === IMM_BR_TABLE) {
-      const list = Int32Array.from([...cursor.targets.subarray(0, cursor.targetCount), cursor.imm0]);
-      this.targets.set(
-        i,
-        list.map((label) => this.#target(label)),
-      );
-    } else if (kind === IMM_SELECT) {
-      if (cursor.selectTypes.length !== 1) {
-        throw new UnsupportedError('select with other than one type', cursor.offset);
-      }
-      this.selects.set(i, cursor.selectTypes[0]!);
+      case BRANCH:
+        this.a[i] = this.#target(cursor.imm0);
+        return cursor.op === OP.br;
+      case BR_TABLE:
+        this.#branchTable(cursor, i);
+        return true;
+      case CALL:
+        this.b[i] = cursor.imm1;
+        this.calls = true;
+        return cursor.op === OP.return_call || cursor.op === OP.return_call_indirect;
+      case LEAVES:
+        return true;
+      case SELECT:
+        if (cursor.selectTypes.length !== 1) {
+          throw new UnsupportedError('select with other than one type', cursor.offset);
+        }
+        this.selects.set(i, cursor.selectTypes[0]!);
+        return false;
+      default:
+        assert(kind === KERNELS, 'every kind has a case');
+        if (OP_ACCESS[cursor.op] !== ACCESS_NONE || cursor.op === OP.memory_size) this.#access(cursor, i);
+        this.b[i] = cursor.imm1;
+        return false;
     }
   }
 
-  #catch(clause: CatchClause): ResolvedCatch {
-    const target = this.#target(clause.label);
-    if (target >= 0 && this.op[target] !== OP.loop) this.flags[target]! |= CAUGHT;
-    return { kind: clause.kind, tag: clause.tag, target };
+  #note(i: number): void {
+    if (this.#specials === this.#special.length) {
+      this.#special = larger(this.#special, new Int32Array(this.#specials * 2));
+    }
+    this.#special[this.#specials++] = i;
+  }
+
+  #openBlock(i: number): void {
+    if (this.#depth === this.#open.length) {
+      this.#open = larger(this.#open, new Int32Array(this.#depth * 2));
+    }
+    this.#open[this.#depth++] = i;
+    if (this.#depth > this.deepest) this.deepest = this.#depth;
+    if (this.op[i] === OP.loop) this.loops++;
+  }
+
+  /** Steps over what cannot be reached, and takes in the else or end behind which control is back. */
+  #skipDead(cursor: InstructionCursor): void {
+    const until = this.#depth;
+    while (cursor.next()) {
+      const { op } = cursor;
+      if (op !== OP.end && op !== OP.else) continue;
+      if (cursor.depth > (op === OP.else ? until : until - 1)) continue;
+      if (this.count === this.op.length) this.#grow();
+      const i = this.count++;
+      this.op[i] = op;
+      this.start[i] = cursor.offset;
+      this.end[i] = cursor.end;
+      this.a[i] = cursor.imm0;
+      this.#append(cursor, i, KIND[op]!);
+      return;
+    }
+  }
+
+  #branchTable(cursor: InstructionCursor, i: number): void {
+    const count = cursor.targetCount;
+    const list = new Int32Array(count + 1);
+    for (let n = 0; n < count; n++) list[n] = this.#target(cursor.targets[n]!);
+    list[count] = this.#target(cursor.imm0);
+    this.targets.set(i, list);
+  }
+
+  #catches(cursor: InstructionCursor, i: number): void {
+    const list = cursor.catches.slice(0, cursor.catchCount).map((clause): ResolvedCatch => {
+      const target = this.#target(clause.label);
+      if (target >= 0 && this.op[target] !== OP.loop) this.flags[target]! |= CAUGHT;
+      return { kind: clause.kind, tag: clause.tag, target };
+    });
+    this.catches.set(i, list);
   }
 
   /** The entry of the block a label names, marked as a target. */
   #target(label: number): number {
-    const target = this.#open[this.#open.length - 1 - label] ?? BODY_LABEL;
-    if (target >= 0) this.flags[target]! |= TARGETED;
+    this.branches++;
+    if (label >= this.#depth) return BODY_LABEL;
+    const target = this.#open[this.#depth - 1 - label]!;
+    this.flags[target]! |= TARGETED;
     return target;
   }
 
   /** Numbers the sites in order and tells each block which lie inside. */
   #number(suspend: boolean, entered: boolean): void {
+    const isPolled = (i: number): boolean => this.op[i] === OP.loop && (this.flags[i]! & TARGETED) !== 0;
     let sites = 0;
-    let loops = 0;
-    let others = false;
-    for (let i = 0; i < this.count; i++) {
-      const op = this.op[i]!;
-      if (isCall(op)) this.calls = true;
-      else if (isSiteOp(op) || (op === OP.loop && (this.flags[i]! & TARGETED) !== 0)) others = true;
-    }
-    const firstLoop = this.op[0] === OP.loop && (this.flags[0]! & TARGETED) !== 0;
-    this.entryPoll = suspend && (this.calls || (entered && others)) && !firstLoop;
+    this.entryPoll = suspend && (this.calls || (entered && this.#hasOtherSites(isPolled))) && !isPolled(0);
     if (this.entryPoll) sites = 1;
-    for (let i = 0; i < this.count; i++) {
+    let loops = 0;
+    for (let n = 0; n < this.#specials; n++) {
+      const i = this.#special[n]!;
       const op = this.op[i]!;
-      const kind = OP_IMMEDIATE[op];
-      if (kind === IMM_BLOCK || kind === IMM_TRY_TABLE) {
+      const kind = KIND[op];
+      if (kind === BLOCK) {
         this.firstSite[i] = sites + 1;
         if (op === OP.loop) {
           loops++;
-          if (suspend && (this.flags[i]! & TARGETED) !== 0) this.site[i] = ++sites;
+          if (suspend && isPolled(i)) this.site[i] = ++sites;
         }
-      } else if (op === OP.else) {
+      } else if (kind === ELSE) {
         this.lastSite[i] = sites; // the last of the first arm
-      } else if (op === OP.end && this.match[i]! >= 0) {
+      } else if (kind === END && this.match[i]! >= 0) {
         const opened = this.match[i]!;
         if (this.op[opened] === OP.loop) loops--;
         if (loops > 0) this.flags[i]! |= IN_LOOP;
@@ -215,20 +277,26 @@ export class FlatBody {
     this.sites = sites;
   }
 
+  /** Some safepoint is not a call. */
+  #hasOtherSites(isPolled: (i: number) => boolean): boolean {
+    for (let n = 0; n < this.#specials; n++) {
+      const i = this.#special[n]!;
+      if (isSiteOp(this.op[i]!) || isPolled(i)) return true;
+    }
+    return false;
+  }
+
   #grow(): void {
-    const size = this.op.length * 2;
-    const larger = <T extends { set(from: T): void }>(from: T, to: T): T => {
-      to.set(from);
-      return to;
-    };
+    const { length } = this.op;
+    const size = length * 2;
     this.op = larger(this.op, new Uint16Array(size));
     this.start = larger(this.start, new Uint32Array(size));
     this.end = larger(this.end, new Uint32Array(size));
     this.a = larger(this.a, new Int32Array(size));
     this.b = larger(this.b, new Int32Array(size));
     this.offset = larger(this.offset, new Float64Array(size));
-    this.match = larger(this.match, new Int32Array(size));
-    this.elseAt = larger(this.elseAt, new Int32Array(size));
+    this.match = larger(this.match, new Int32Array(size).fill(-1, length));
+    this.elseAt = larger(this.elseAt, new Int32Array(size).fill(-1, length));
     this.site = larger(this.site, new Int32Array(size));
     this.firstSite = larger(this.firstSite, new Int32Array(size));
     this.lastSite = larger(this.lastSite, new Int32Array(size));
@@ -236,27 +304,52 @@ export class FlatBody {
   }
 }
 
+function larger<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
+
+// What the layout does with an instruction, by its number.
+const PLAIN = 0;
+const ACCESS = 1;
+/** block, loop, if, try_table. */
+const BLOCK = 2;
+const ELSE = 3;
+const END = 4;
+/** br, br_if. */
+const BRANCH = 5;
+const BR_TABLE = 6;
+const CALL = 7;
+/** Other instructions behind which nothing in their block is reached. */
+const LEAVES = 8;
+const SELECT = 9;
+/** Those that the kernel or its templates carry out: growing, waiting, bulk memory. */
+const KERNELS = 10;
+
+const KIND = kinds();
+
+function kinds(): Uint8Array {
+  const list = OP_ACCESS.map((access) => (access === ACCESS_NONE ? PLAIN : ACCESS));
+  const set = (kind: number, ...ops: number[]): void => {
+    for (const op of ops) list[op] = kind;
+  };
+  set(BLOCK, OP.block, OP.loop, OP.if, OP.try_table);
+  set(ELSE, OP.else);
+  set(END, OP.end);
+  set(BRANCH, OP.br, OP.br_if);
+  set(BR_TABLE, OP.br_table);
+  set(CALL, OP.call, OP.call_indirect, OP.return_call, OP.return_call_indirect);
+  set(LEAVES, OP.unreachable, OP.return, OP.throw, OP.throw_ref);
+  set(SELECT, OP.select_t);
+  set(KERNELS, OP.memory_atomic_wait32, OP.memory_atomic_wait64, OP.memory_atomic_notify);
+  set(KERNELS, OP.memory_size, OP.memory_grow, OP.memory_fill, OP.memory_copy, OP.memory_init);
+  return list;
+}
+
 /** Flags of an entry. */
 export const TARGETED = 1;
 export const CAUGHT = 2;
 export const IN_LOOP = 4;
-
-/** Nothing behind it in its block is reached. */
-function isTerminator(op: number): boolean {
-  switch (op) {
-    case OP.unreachable:
-    case OP.br:
-    case OP.br_table:
-    case OP.return:
-    case OP.return_call:
-    case OP.return_call_indirect:
-    case OP.throw:
-    case OP.throw_ref:
-      return true;
-    default:
-      return false;
-  }
-}
 
 /** Every kind of call of the program's own. */
 export function isCall(op: number): boolean {

@@ -30,8 +30,9 @@ import {
   SYSTEM_MODULE,
   UNWIND_IMPORT,
 } from '../abi/system.ts';
+import { assert } from '../base/assert.ts';
 import { MalformedError } from '../base/errors.ts';
-import { SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
+import { LOCALS_MAX, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
 import { type ConstExpr, constExpr } from '../wasm/constexpr.ts';
 import {
   type Code,
@@ -45,7 +46,7 @@ import {
   type Module,
 } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
+import { EXNREF, FUNCREF, I32 } from '../wasm/types.ts';
 import { FlatBody } from './body.ts';
 import { type EmittedFunction, Emitter } from './emitter.ts';
 import type { Helpers } from './frames.ts';
@@ -88,6 +89,7 @@ export class Program {
   readonly emitter: Emitter;
   readonly #liveness = new Liveness();
   readonly #compiler: FunctionCompiler;
+  readonly #locals = new Uint8Array(LOCALS_MAX);
 
   constructor(bytes: Uint8Array, options: CompileOptions) {
     this.bytes = bytes;
@@ -104,15 +106,19 @@ export class Program {
     this.#compiler = new FunctionCompiler(this.emitter, this.body, this.#liveness, this.helpers);
   }
 
-  /** The place of a defined function among `module.codes`. */
+  /** What is known of a defined function, by its place among `module.codes`. Good until the next call. */
   input(defined: number): FunctionInput {
     const index = this.plan.importedFunctions + defined;
     const type = this.plan.functionType(index);
-    const locals: ValueType[] = [...type.params];
-    for (const run of this.module.codes[defined]!.locals) {
-      for (let i = 0; i < run.count; i++) locals.push(run.type);
+    const runs = this.module.codes[defined]!.locals;
+    let count = type.params.length;
+    this.#locals.set(type.params);
+    for (const run of runs) {
+      assert(count + run.count <= LOCALS_MAX, 'V8 has validated the program');
+      this.#locals.fill(run.type, count, count + run.count);
+      count += run.count;
     }
-    return { index, type, locals };
+    return { index, type, locals: this.#locals.subarray(0, count), runs };
   }
 
   /** Emits the quick version of a defined function; afterwards `compiler.shapes` are its frames. */

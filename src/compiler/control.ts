@@ -111,8 +111,9 @@ function openTry(f: FunctionState, control: Control): number {
     w.u32(0);
     w.u32(e.depth - f.unwind);
   }
-  for (const clause of clauses) emitClause(f, control, clause);
-  return ++e.depth;
+  const detours = new Map(control.detours.map(({ loop, label }) => [loop, label]));
+  for (const clause of clauses) emitClause(f, clause, detours.get(clause.target));
+  return e.deeper();
 }
 
 /** Opens a block for each loop that a clause names, within one that the try_table's own results leave by. */
@@ -141,13 +142,13 @@ function closeDetours(f: FunctionState, { detours }: Control): void {
   e.close();
 }
 
-function emitClause(f: FunctionState, control: Control, { kind, tag, target }: ResolvedCatch): void {
+/** `detour`: the label that the clause goes to instead of its own. */
+function emitClause(f: FunctionState, { kind, tag, target }: ResolvedCatch, detour?: number): void {
   const { w, depth } = f.e;
   assert(kind <= CATCH_ALL_REF, 'the decoder knows four kinds');
   w.u8(kind);
   if (kind <= CATCH_REF) w.u32(tag + 1); // behind the unwind tag
-  const detour = control.detours.find((d) => d.loop === target);
-  w.u32(depth - (detour?.label ?? f.labelOf(target)));
+  w.u32(depth - (detour ?? f.labelOf(target)));
 }
 
 export function elseArm(f: FunctionState, i: number): void {

@@ -13,10 +13,12 @@
 
 import type { RoleLocal } from '../abi/evidence.ts';
 import { assert } from '../base/assert.ts';
+import { UnsupportedError } from '../base/errors.ts';
+import { FUNCTION_MAX_BYTES, LOCALS_MAX, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import { emitIndex } from '../wasm/emit.ts';
 import { CATCH } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
-import type { Code } from '../wasm/sections/code.ts';
+import type { Code, LocalRun } from '../wasm/sections/code.ts';
 import { EMPTY_BLOCK, type FuncType, I64, type ValueType } from '../wasm/types.ts';
 import { Arena, Writer } from '../wasm/writer.ts';
 import { Facts } from './facts.ts';
@@ -42,6 +44,8 @@ export class Emitter {
   readonly w = new Writer(4096);
   /** Masks and trailers of all frames of the module so far. */
   readonly frameEnds = new Writer(4096);
+  /** Offset in the program of what is being compiled. */
+  origin = -1;
   /** Labels open in the code. */
   depth = 0;
   /** How many operands there are. */
@@ -62,8 +66,9 @@ export class Emitter {
   readonly facts = new Facts();
   /** Filled only while a trap is being explained. */
   map: MapEntry[] | null = null;
-  #localTypes: ValueType[] = [];
-  #parameters = 0;
+  /** How many locals there are, and those that are not parameters. */
+  #locals = 0;
+  readonly #runs: LocalRun[] = [];
   readonly #slots = new Map<number, number>();
   readonly #scratch = new Map<number, number>();
   readonly #roles: RoleLocal[] = [];
@@ -73,17 +78,22 @@ export class Emitter {
     this.plan = plan;
   }
 
-  /** Begins a function; `parameters` of the `locals` are its parameters. */
-  begin(locals: readonly ValueType[], parameters: number): void {
+  /**
+   * Begins a function with locals of the types of `first`, of which so many are its parameters, and locals declared
+   * in runs behind them.
+   */
+  begin(first: readonly ValueType[], parameters: number, runs: readonly LocalRun[] = []): void {
     this.w.clear();
     this.depth = 0;
     this.height = 0;
     this.#spilledTo = 0;
     this.forgetOrigins();
-    if (this.#assigned.length < locals.length) this.#assigned = new Uint32Array(locals.length * 2);
     this.facts.reset(this.plan.memories.length);
-    this.#localTypes = [...locals];
-    this.#parameters = parameters;
+    this.#runs.length = 0;
+    this.#locals = parameters;
+    for (let i = parameters; i < first.length; i++) this.newLocal(first[i]!);
+    for (const { count, type } of runs) this.#addLocals(count, type);
+    if (this.#assigned.length < this.#locals) this.#assigned = new Uint32Array(this.#locals * 2);
     this.#slots.clear();
     this.#scratch.clear();
     this.#roles.length = 0;
@@ -93,21 +103,28 @@ export class Emitter {
   finish(): EmittedFunction {
     assert(this.depth === 0, 'all labels are closed');
     this.w.u8(OP.end);
-    const locals: { count: number; type: ValueType }[] = [];
-    const types = this.#localTypes;
-    for (let i = this.#parameters; i < types.length; ) {
-      const from = i;
-      const type = types[i]!;
-      while (i < types.length && types[i] === type) i++;
-      locals.push({ count: i - from, type });
-    }
-    const code = { locals, ...this.#kept.keep(this.w.bytes, this.w.length) };
+    this.#checkSize();
+    const code = { locals: [...this.#runs], ...this.#kept.keep(this.w.bytes, this.w.length) };
     return { code, roles: [...this.#roles] };
   }
 
   newLocal(type: ValueType): number {
-    this.#localTypes.push(type);
-    return this.#localTypes.length - 1;
+    this.#addLocals(1, type);
+    return this.#locals - 1;
+  }
+  #addLocals(count: number, type: ValueType): void {
+    const last = this.#runs.at(-1);
+    if (last?.type === type) this.#runs[this.#runs.length - 1] = { count: last.count + count, type };
+    else if (count > 0) this.#runs.push({ count, type });
+    this.#locals += count;
+  }
+
+  /** What V8 does not take is refused here, and before it has taken all memory. */
+  #checkSize(): void {
+    if (this.#locals > LOCALS_MAX || this.w.length > FUNCTION_MAX_BYTES) this.#refuse();
+  }
+  #refuse(): never {
+    throw new UnsupportedError('a function is too large once it is rewritten; split it', this.origin);
   }
 
   /** The local for the operand at a height. */
@@ -163,6 +180,11 @@ export class Emitter {
   open(op: number, blockType: number): number {
     this.w.u8(op);
     this.w.s33(blockType);
+    return this.deeper();
+  }
+  /** One more label is open; gives its id. */
+  deeper(): number {
+    if (this.depth === NESTING_MAX) this.#refuse();
     return ++this.depth;
   }
   close(): void {
@@ -178,7 +200,7 @@ export class Emitter {
     w.u8(CATCH);
     w.u32(0); // the unwind tag
     w.u32(0);
-    this.depth++;
+    this.deeper();
   }
   branch(op: number, label: number): void {
     emitIndex(this.w, op, this.depth - label);
@@ -211,6 +233,7 @@ export class Emitter {
 
   #grow(): void {
     const size = this.types.length * 2;
+    if (size > OPERANDS_MAX) this.#refuse();
     this.types = larger(this.types, new Uint8Array(size));
     this.spilled = larger(this.spilled, new Uint8Array(size));
     this.#origins = larger(this.#origins, new Int32Array(size));
@@ -311,7 +334,10 @@ export class Emitter {
     w.u64(offset);
   }
 
+  /** What is written from here on belongs to the instruction of the program at this offset. */
   note(origin: number, kind?: string): void {
+    this.origin = origin;
+    if (this.w.length > FUNCTION_MAX_BYTES) this.#checkSize();
     if (this.map)
       this.map.push(kind === undefined ? { at: this.w.length, origin } : { at: this.w.length, origin, kind });
   }

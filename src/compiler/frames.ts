@@ -105,7 +105,7 @@ export function emitSave(
   e: Emitter,
   helpers: Helpers,
   shape: FrameShape,
-  localTypes: readonly ValueType[],
+  localTypes: ArrayLike<ValueType>,
 ): void {
   const { locals, operands } = shape;
   const count = locals.length + operands.length;
@@ -126,7 +126,7 @@ export function emitSave(
 }
 
 /** Masks and trailer: constants, copied from the segment that holds those of all frames. */
-function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: readonly ValueType[]): void {
+function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
   const { locals, operands } = shape;
   const masks = maskWordsFor(localTypes.length);
   let slots = 0;
@@ -179,7 +179,7 @@ export function emitRestore(
   e: Emitter,
   helpers: Helpers,
   shape: FrameShape,
-  localTypes: readonly ValueType[],
+  localTypes: ArrayLike<ValueType>,
 ): void {
   for (let h = shape.operands.length - 1; h >= 0; h--) {
     const type = shape.operands[h]!;

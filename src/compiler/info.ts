@@ -147,7 +147,7 @@ class Info implements ProgramInfo {
       known = { locals: params, shapes: [shape] };
     } else {
       program.emitter.map = null;
-      known = { locals: program.input(defined).locals, shapes: program.quick(defined).shapes };
+      known = { shapes: program.quick(defined).shapes, locals: Array.from(program.input(defined).locals) };
     }
     this.#known.set(functionIndex, known);
     return known;

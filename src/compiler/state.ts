@@ -4,6 +4,7 @@
  * says what the versions are; `control.ts`, `points.ts`, `calls.ts` and `plain.ts` write the instructions.
  */
 import { OP } from '../wasm/opcodes.ts';
+import type { LocalRun } from '../wasm/sections/code.ts';
 import type { FuncType, ValueType } from '../wasm/types.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
@@ -33,7 +34,9 @@ export interface FunctionInput {
   index: number;
   type: FuncType;
   /** Types of all locals, parameters first. */
-  locals: readonly ValueType[];
+  locals: ArrayLike<ValueType>;
+  /** Those beside the parameters, as they are declared. */
+  runs: readonly LocalRun[];
 }
 
 /** A tail call of the resume version, made outside all of the program's constructs. */
@@ -48,7 +51,7 @@ export class FunctionState {
   readonly body: FlatBody;
   readonly liveness: Liveness;
   readonly helpers: Helpers;
-  input: FunctionInput = { index: 0, type: { params: [], results: [] }, locals: [] };
+  input: FunctionInput = { index: 0, type: { params: [], results: [] }, locals: [], runs: [] };
   /** The version being written is the resume version. */
   resume = false;
   controls: Control[] = [];
@@ -81,7 +84,7 @@ export class FunctionState {
     this.tails.clear();
     if (!resume) this.shapes = [];
     if (this.#labels.length < this.body.count) this.#labels = new Int32Array(this.body.count * 2);
-    this.e.begin(input.locals, resume ? 0 : input.type.params.length);
+    this.e.begin(input.type.params, resume ? 0 : input.type.params.length, input.runs);
   }
 
   get control(): Control {

@@ -5,12 +5,9 @@
  * The pass tells where it is (`at`, `function`) before each instruction; refusals are thrown with that.
  */
 import { RefusedError } from '../base/errors.ts';
+import { NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import type { Locals } from './locals.ts';
 import { NONE, type Values } from './values.ts';
-
-/** Most operands on the stack and constructs open at once: far more than any compiler makes. */
-export const OPERANDS_MAX = 1_000_000;
-export const NESTING_MAX = 100_000;
 
 // Kinds of constructs. A try_table is a block; an if becomes an ELSE when its second part begins.
 export const BLOCK = 0;

@@ -9,10 +9,9 @@
  * `fresh`, `epoch` and `floor` are the state that control flow saves and restores; ids and stamps need no restoring.
  */
 import type { RoleLocal } from '../abi/evidence.ts';
+import { LOCALS_MAX } from '../base/limits.ts';
 import { LIMITS, NONE, VALUE, type Values, ZERO } from './values.ts';
 
-/** Most locals of a function, parameters included: V8's limit. */
-export const LOCALS_MAX = 50_000;
 /** Most base locals of a function: the bits of `fresh`. */
 const BASES_MAX = 31;
 

@@ -7,12 +7,12 @@
  */
 import type { Evidence, RoleLocal } from '../abi/evidence.ts';
 import { MalformedError } from '../base/errors.ts';
-import { PAGE_SHIFT } from '../base/limits.ts';
+import { LOCALS_MAX, PAGE_SHIFT } from '../base/limits.ts';
 import { accessRefusal } from './access.ts';
 import { BLOCK, Control, IF, LOOP } from './control.ts';
 import type { Cursor } from './cursor.ts';
 import type { FuncShape } from './decode.ts';
-import { LOCALS_MAX, Locals } from './locals.ts';
+import { Locals } from './locals.ts';
 import {
   gives,
   IMM_MEMARG_LANE,
