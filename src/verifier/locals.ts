@@ -12,6 +12,8 @@ import type { RoleLocal } from '../abi/evidence.ts';
 import { LOCALS_MAX } from '../base/limits.ts';
 import { LIMITS, NONE, VALUE, type Values, ZERO } from './values.ts';
 
+/** Locals there is room for at first. */
+const FIRST_ROOM = 256;
 /** Most base locals of a function: the bits of `fresh`. */
 const BASES_MAX = 31;
 
@@ -23,19 +25,41 @@ export class Locals {
   /** Stamps before this are void. */
   floor = 0;
   #epochs = 0;
-  /** How many there are, parameters included. */
-  count = 0;
+  #count = 0;
   readonly #values: Values;
-  readonly #value = new Int32Array(LOCALS_MAX);
-  readonly #stamp = new Int32Array(LOCALS_MAX);
+  // As long as the function with the most locals so far needs them: most have few, and every module gets its own.
+  #value = new Int32Array(FIRST_ROOM);
+  #stamp = new Int32Array(FIRST_ROOM);
   // Roles, for the function #owner[local]: memory + 1 for a base, -(memory + 1) for a limit.
-  readonly #role = new Int8Array(LOCALS_MAX);
-  readonly #owner = new Int32Array(LOCALS_MAX).fill(-1);
-  readonly #bit = new Int32Array(LOCALS_MAX);
+  #role = new Int8Array(FIRST_ROOM);
+  #owner = new Int32Array(FIRST_ROOM).fill(-1);
+  #bit = new Int32Array(FIRST_ROOM);
   #function = -1;
 
   constructor(values: Values) {
     this.#values = values;
+  }
+
+  /** How many there are, parameters included: at most LOCALS_MAX. */
+  get count(): number {
+    return this.#count;
+  }
+  set count(count: number) {
+    this.#count = count;
+    if (count <= this.#value.length) return;
+    const size = Math.min(LOCALS_MAX, 2 * count);
+    const larger = (old: Int32Array, fill: number): Int32Array<ArrayBuffer> => {
+      const made = new Int32Array(size).fill(fill);
+      made.set(old);
+      return made;
+    };
+    this.#value = larger(this.#value, 0);
+    this.#stamp = larger(this.#stamp, 0);
+    this.#owner = larger(this.#owner, -1);
+    this.#bit = larger(this.#bit, 0);
+    const role = new Int8Array(size);
+    role.set(this.#role);
+    this.#role = role;
   }
 
   /** A new function; `start`: offset of its first byte. */
