@@ -75,8 +75,7 @@ export class Control {
 
   pushUnknown(count: number): void {
     if (this.#sp + count > this.#stack.length) this.#room(count);
-    this.#stack.fill(NONE, this.#sp, this.#sp + count);
-    this.#sp += count;
+    for (const end = this.#sp + count; this.#sp < end; this.#sp++) this.#stack[this.#sp] = NONE;
   }
 
   #room(count: number): void {

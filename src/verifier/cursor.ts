@@ -31,8 +31,14 @@ export class Cursor {
 
   /** Unsigned LEB128, 32 bits. */
   u32(): number {
+    const byte = this.pos < this.end ? this.bytes[this.pos]! : 0x80;
+    if (byte >= 0x80) return this.#longU32();
+    this.pos++;
+    return byte;
+  }
+
+  #longU32(): number {
     let byte = this.u8();
-    if (byte < 0x80) return byte;
     let value = byte & 0x7f;
     for (let shift = 7; shift < 35; shift += 7) {
       byte = this.u8();
@@ -72,6 +78,13 @@ export class Cursor {
   }
 
   #signed(bits: number): number {
+    const first = this.pos < this.end ? this.bytes[this.pos]! : 0x80;
+    if (first >= 0x80) return this.#longSigned(bits);
+    this.pos++;
+    return first & 0x40 ? first - 0x80 : first;
+  }
+
+  #longSigned(bits: number): number {
     const most = Math.ceil(bits / 7);
     let value = 0;
     let scale = 1;

@@ -48,13 +48,14 @@ export class FunctionPass {
   readonly #locals = new Locals(this.#values);
   readonly #control = new Control(this.#values, this.#locals);
   /** By global, from the first of the system: memory + 1 for a base, -(memory + 1) for a limit. */
-  readonly #systemGlobal: number[] = [];
+  readonly #systemGlobal: Int8Array;
 
   constructor(cursor: Cursor, module: Surroundings) {
     this.#c = cursor;
     this.#module = module;
     this.#evidence = module.evidence;
-    const first = this.#evidence.systemGlobals.start;
+    const { start: first, count } = this.#evidence.systemGlobals;
+    this.#systemGlobal = new Int8Array(count);
     this.#systemGlobal[this.#evidence.hdrGlobal - first] = 1;
     this.#evidence.memories.forEach((memory, i) => {
       this.#systemGlobal[memory.baseGlobal - first] = i + 1;
@@ -83,6 +84,7 @@ export class FunctionPass {
       const op = c.u8();
       const entry = PLAIN[op]!;
       if (entry !== 0) this.#simple(op, entry);
+      else if (op >= 0x20 && op <= 0x44) this.#plain(op);
       else if (!this.#instruction(op)) this.#skipDead();
     }
     if (c.pos !== end) c.fail('code behind the end of the function');
@@ -368,8 +370,9 @@ export class FunctionPass {
   }
 
   #globalGet(index: number): number {
-    const role = this.#systemGlobal[index - this.#evidence.systemGlobals.start];
-    if (role === undefined) return NONE;
+    const own = index - this.#evidence.systemGlobals.start;
+    const role = own < 0 || own >= this.#systemGlobal.length ? 0 : this.#systemGlobal[own]!;
+    if (role === 0) return NONE;
     return role > 0 ? this.#values.baseOf(role - 1, this.#locals.epoch) : LIMITS - role - 1;
   }
 

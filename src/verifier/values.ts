@@ -36,6 +36,14 @@ export const PAGE = 5;
 /** The largest constant part of a VALUE, and the largest fact: sums of a few stay far below 2^53 and 2^64. */
 export const CONSTANT_MAX = 2 ** 41;
 
+/** Ints a node takes, one of them spare. */
+const NODE_INTS = 4;
+
+function larger<T extends Uint8Array | Int8Array | Int32Array | Float64Array>(old: T, made: T): T {
+  made.set(old);
+  return made;
+}
+
 export class Values {
   kind: Uint8Array = new Uint8Array(256);
   root: Int32Array = new Int32Array(256);
@@ -52,15 +60,18 @@ export class Values {
   #node: Int32Array = new Int32Array(256);
   #next = FIRST;
 
-  // Nodes: [memory, newest fact, next node]. Facts: bound, stamp, next older fact. Index 0 is not used.
-  readonly #nodes: number[] = [0, 0, 0];
-  readonly #bounds: number[] = [0];
-  readonly #stamps: number[] = [0];
-  readonly #older: number[] = [0];
+  // Nodes: memory, newest fact, next node. Facts: bound, stamp, next older fact. Number 0 is not used of either.
+  #nodes: Int32Array = new Int32Array(256);
+  #nodeCount = 1;
+  #bounds: Float64Array = new Float64Array(64);
+  #stamps: Int32Array = new Int32Array(64);
+  #older: Int32Array = new Int32Array(64);
+  #factCount = 1;
 
   // Ranges of code whose stamps are void: ascending, disjoint.
-  readonly #from: number[] = [];
-  readonly #to: number[] = [];
+  #from: Int32Array = new Int32Array(64);
+  #to: Int32Array = new Int32Array(64);
+  #ranges = 0;
 
   constructor() {
     this.kind[ZERO] = VALUE;
@@ -72,12 +83,9 @@ export class Values {
   begin(): void {
     this.#next = FIRST;
     this.#node[ZERO] = 0;
-    this.#nodes.length = 3;
-    this.#bounds.length = 1;
-    this.#stamps.length = 1;
-    this.#older.length = 1;
-    this.#from.length = 0;
-    this.#to.length = 0;
+    this.#nodeCount = 1;
+    this.#factCount = 1;
+    this.#ranges = 0;
   }
 
   #make(kind: number, root: number, base: number, constant: number, epoch: number): number {
@@ -96,10 +104,6 @@ export class Values {
 
   #grow(): void {
     const size = this.kind.length * 2;
-    const larger = <T extends Uint8Array | Int8Array | Int32Array | Float64Array>(old: T, made: T): T => {
-      made.set(old);
-      return made;
-    };
     this.kind = larger(this.kind, new Uint8Array(size));
     this.root = larger(this.root, new Int32Array(size));
     this.base = larger(this.base, new Int8Array(size));
@@ -205,17 +209,34 @@ export class Values {
     // root + bound is computed modulo 2^64: it says something about a root that is known not to be near 2^64.
     if (bound > 0 && root !== ZERO && this.#narrow[root] === 0 && !this.#isBounded(root)) return;
     if (this.known(root, memory) >= bound) return;
-    let node = this.#node[root]!;
-    while (node !== 0 && this.#nodes[node] !== memory) node = this.#nodes[node + 2]!;
+    let node = this.#nodeOf(root, memory);
     if (node === 0) {
-      node = this.#nodes.length;
-      this.#nodes.push(memory, 0, this.#node[root]!);
+      node = NODE_INTS * this.#nodeCount++;
+      if (node === this.#nodes.length) this.#nodes = larger(this.#nodes, new Int32Array(node * 2));
+      this.#nodes[node] = memory;
+      this.#nodes[node + 1] = 0;
+      this.#nodes[node + 2] = this.#node[root]!;
       this.#node[root] = node;
     }
-    this.#bounds.push(bound);
-    this.#stamps.push(stamp);
-    this.#older.push(this.#nodes[node + 1]!);
-    this.#nodes[node + 1] = this.#bounds.length - 1;
+    const fact = this.#factCount++;
+    if (fact === this.#bounds.length) this.#moreFacts(fact * 2);
+    this.#bounds[fact] = bound;
+    this.#stamps[fact] = stamp;
+    this.#older[fact] = this.#nodes[node + 1]!;
+    this.#nodes[node + 1] = fact;
+  }
+
+  #moreFacts(size: number): void {
+    this.#bounds = larger(this.#bounds, new Float64Array(size));
+    this.#stamps = larger(this.#stamps, new Int32Array(size));
+    this.#older = larger(this.#older, new Int32Array(size));
+  }
+
+  /** The node with a root's facts for a memory, or 0. */
+  #nodeOf(root: number, memory: number): number {
+    let node = this.#node[root]!;
+    while (node !== 0 && this.#nodes[node] !== memory) node = this.#nodes[node + 2]!;
+    return node;
   }
 
   #isBounded(root: number): boolean {
@@ -227,8 +248,7 @@ export class Values {
 
   /** The largest k for which root + k <= limit of the memory is known here, without wrapping; -1 if nothing is. */
   known(root: number, memory: number): number {
-    let node = this.#node[root]!;
-    while (node !== 0 && this.#nodes[node] !== memory) node = this.#nodes[node + 2]!;
+    const node = this.#nodeOf(root, memory);
     if (node !== 0) {
       let fact = this.#nodes[node + 1]!;
       while (fact !== 0 && this.isVoid(this.#stamps[fact]!)) fact = this.#older[fact]!;
@@ -240,17 +260,20 @@ export class Values {
 
   /** A join: what was stamped in [from, to) holds no more. Ranges nest or follow one another. */
   join(from: number, to: number): void {
-    let last = this.#from.length;
+    let last = this.#ranges;
     while (last > 0 && this.#from[last - 1]! >= from) last--;
-    this.#from.length = last;
-    this.#to.length = last;
-    this.#from.push(from);
-    this.#to.push(to);
+    if (last === this.#from.length) {
+      this.#from = larger(this.#from, new Int32Array(last * 2));
+      this.#to = larger(this.#to, new Int32Array(last * 2));
+    }
+    this.#from[last] = from;
+    this.#to[last] = to;
+    this.#ranges = last + 1;
   }
 
   /** True when what has this stamp was made void by a join. */
   isVoid(stamp: number): boolean {
-    let high = this.#from.length;
+    let high = this.#ranges;
     if (high === 0 || stamp >= this.#to[high - 1]!) return false;
     let low = 0; // the first range that begins behind the stamp
     while (low < high) {
