@@ -46,7 +46,15 @@ test('a program is installed once, spawned, followed to its end, and stays in th
   assert.match(program.hash, /^[0-9a-f]{64}$/);
   const out = collector();
   const domain = await space.spawn(program, { arguments: ['primes', '2000'], stdout: out.take });
-  assert.deepEqual(await domain.ended(), { id: domain.id, name: 'program', exitCode: 0, reason: null });
+  assert.deepEqual(await domain.ended(), {
+    id: domain.id,
+    name: 'program',
+    exitCode: 0,
+    reason: null,
+    frames: [],
+    omitted: 0,
+    omittedAt: 0,
+  });
   assert.match(out.text, /1000\. prime 7919.*\n.*2000\. prime 17389/);
   await space.idle();
   const [listed] = await space.list();

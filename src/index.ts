@@ -28,6 +28,7 @@ import type {
 
 export { EnvironmentError, MalformedError, RefusedError, UnsupportedError } from './base/errors.ts';
 export type {
+  CallFrame,
   DirGrant,
   DomainState,
   DomainSummary,
@@ -215,7 +216,8 @@ export class Space implements AsyncDisposable {
     const domain = (await this.list()).find((other) => other.id === id);
     if (domain === undefined) throw new EnvironmentError('no-such-domain', `${name} was removed`);
     if (domain.state === 'exited') {
-      return { id, name, exitCode: domain.exitCode ?? 0, reason: domain.reason };
+      const { stack: frames, omitted, omittedAt } = await this.#host.inspect(name);
+      return { id, name, exitCode: domain.exitCode ?? 0, reason: domain.reason, frames, omitted, omittedAt };
     }
     return waiter.promise;
   }

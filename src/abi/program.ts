@@ -34,6 +34,38 @@ export interface ProgramPlace {
   readonly offset: number;
 }
 
+/** A place in rewritten code, as V8 tells it. */
+export interface NativePlace {
+  /** V8's name for the module's code: equal for places in the same module. */
+  readonly module: string;
+  /** Index in that module's function index space. */
+  readonly functionIndex: number;
+  /** Bytes from the start of that module. */
+  readonly offset: number;
+}
+
+/** A place in a program's sources, as its debug information names it. */
+export interface SourcePlace {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1; 0 where it is not told. */
+  readonly column: number;
+}
+
+/** A function of the sources at a place in the program. */
+export interface SourceFrame {
+  /** Its name where its code was inlined there; null for the function that has the code. */
+  readonly inlined: string | null;
+  readonly source: SourcePlace | null;
+}
+
+/** What a program's debug information tells. It is of the program's own making: only for reports. */
+export interface ProgramSources {
+  /** What is at an offset in the program, innermost first; empty where nothing is known. Never throws. */
+  at(offset: number): readonly SourceFrame[];
+}
+
 export interface TrapDescription extends ProgramPlace {
   /** As the core specification's tests name it: "out of bounds memory access", "integer divide by zero", … */
   readonly kind: string;
@@ -80,10 +112,10 @@ export interface ProgramInfo {
   frameLayout(functionIndex: number, offset: number, kind: number): FrameLayout | null;
   /** Types of a tag's arguments, null where there is no such tag. */
   tagParams(tagIndex: number): readonly ValueType[] | null;
-  /** Where and why code of the rewritten module trapped. Offsets in the rewritten module's bytes. */
-  describeTrap(outputFunction: number, outputOffset: number, message: string): TrapDescription | null;
-  /** The program's place for a place in the rewritten module, null inside functions of the system. */
-  placeOf(outputFunction: number, outputOffset: number): ProgramPlace | null;
+  /** Where and why rewritten code trapped; V8's message says what it was for V8. */
+  describeTrap(at: NativePlace, message: string): TrapDescription | null;
+  /** The program's place for one in rewritten code, null inside functions of the system. */
+  placeOf(at: NativePlace): ProgramPlace | null;
   /** Tables that the program's code may change after its start (table.set and the like), by index. */
   readonly mutableTables: readonly number[];
   readonly stateSlots: readonly StateSlot[];

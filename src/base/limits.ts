@@ -37,6 +37,8 @@ export const FRAME_STACK_MAX_BYTES = 256 << 20;
 export const FRAME_STACK_FIRST_BYTES = FRAME_BYTES;
 /** The native stack of a core's worker, in MiB: the deepest live recursion. */
 export const CORE_STACK_MIB = 256;
+/** Frames of the native stack that are looked at when a program traps; of deeper ones the outer end is not told. */
+export const NATIVE_FRAMES_MAX = 100_000;
 /** Native stack that must be left when a program calls the kernel, in bytes: what kernel code may use. */
 export const HEADROOM_BYTES = 64 << 10;
 

@@ -98,7 +98,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'trap-unknown-imports', help: 'let unknown imports in; calling one ends the program' },
       CHECKPOINT_EVERY,
       OUTPUT,
-      { name: 'json', help: 'with --detach: answer with JSON' },
+      {
+        name: 'json',
+        help: 'tell its end in a line of JSON on standard error; with --detach: answer with JSON',
+      },
       QUIET,
     ],
     least: 1,

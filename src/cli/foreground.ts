@@ -13,6 +13,7 @@ import { clean, Progress, paint, say } from './output.ts';
 import { RemoteSpace } from './remote.ts';
 import { readProgram, runRequest, spaceFolder } from './request.ts';
 import { type Served, serveSpace } from './serve.ts';
+import { traceLines } from './show.ts';
 import { exitCodeOf, onStopSignal, type StopSignal } from './signals.ts';
 import { terminalStreams } from './terminal.ts';
 import { type DomainSummary, EXIT, type ExitReport, type RunRequest } from './types.ts';
@@ -273,13 +274,19 @@ function saySuspended({ parsed, name, request }: Following): void {
   else say(`suspended ${paint('bold', clean(name))}; to go on: ${again(parsed, 'up')}`);
 }
 
-/** Why a program ended, where it did not end by itself; with its call stack below. */
+/**
+ * Why a program ended, where it did not end by itself; with its call stack below. As JSON in one line, it is told of
+ * every end. On standard error, since standard output is the program's.
+ */
 function sayEnd(parsed: Parsed, report: ExitReport): void {
+  if (parsed.flags.has('json')) {
+    process.stderr.write(`${JSON.stringify(report)}\n`);
+    return;
+  }
   if (report.reason === null) return;
-  const [first, ...rest] = report.reason.split('\n');
-  say(`${paint('red', clean(report.name))}: ${clean(first!)}`);
+  say(`${paint('red', clean(report.name))}: ${clean(report.reason)}`);
   if (parsed.flags.has('quiet')) return;
-  for (const line of rest) process.stderr.write(`${paint('dim', clean(line))}\n`);
+  for (const line of traceLines(report)) process.stderr.write(`${line}\n`);
 }
 
 /** Lets the space go; a process in the background takes over where detached programs are left. */

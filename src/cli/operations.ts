@@ -7,8 +7,10 @@ import { parseAddress } from '../drivers/address.ts';
 import type { InputFlow } from '../drivers/input.ts';
 import { openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
+import type { InspectedValue } from '../kernel/inspect.ts';
 import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
+import type { TraceFrame } from '../kernel/trace.ts';
 import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
@@ -18,6 +20,7 @@ import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import {
+  type CallFrame,
   type DirGrant,
   type DomainState,
   type DomainSummary,
@@ -27,11 +30,10 @@ import {
   type FrameReport,
   type Inspection,
   type RunRequest,
+  type ValueReport,
 } from './types.ts';
 import { showTime } from './units.ts';
 
-/** Frames of a call stack that are shown. */
-const SHOWN_FRAMES = 200;
 /** Characters of a domain's arguments kept in the small record. */
 const RECORD_ARGUMENT_CHARACTERS = 500;
 
@@ -132,7 +134,8 @@ export class Operations {
 
   exitReport(id: number): ExitReport {
     const { name, exitCode, reason } = this.summary(id);
-    return { id, name, exitCode: exitCode ?? 0, reason };
+    const { frames, omitted, omittedAt } = this.#c.kernel.trace(id);
+    return { id, name, exitCode: exitCode ?? 0, reason, frames: frames.map(callFrame), omitted, omittedAt };
   }
 
   /** Makes a domain of a program and starts it. Only one at a time: others must wait for the promise. */
@@ -298,29 +301,19 @@ export class Operations {
   inspect(name: string, checkpoint: number): Inspection {
     const id = this.find(name);
     const inspected = this.#c.kernel.inspect(id);
-    const frames = inspected.frames.slice(0, SHOWN_FRAMES);
     return {
       ...this.summary(id),
       checkpoint,
       memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
-      omitted: inspected.more + inspected.frames.length - frames.length,
-      stack: frames.map((frame): FrameReport => {
-        const values = (list: typeof frame.locals, unnamed: string) =>
-          list
-            .filter((value) => value.value !== null)
-            .map(({ name: known, index, type, value }) => ({
-              name: known ?? (unnamed === '' ? '' : `${unnamed}${index}`),
-              type,
-              value: value!,
-            }));
-        return {
-          functionIndex: frame.functionIndex,
-          functionName: frame.function,
-          offset: frame.offset,
-          locals: values(frame.locals, 'local'),
-          operands: values(frame.operands, ''),
-        };
-      }),
+      omitted: inspected.omitted,
+      omittedAt: inspected.omittedAt,
+      stack: inspected.frames.map(
+        (frame): FrameReport => ({
+          ...callFrame(frame),
+          locals: valueReports(frame.locals, 'local'),
+          operands: valueReports(frame.operands, ''),
+        }),
+      ),
     };
   }
 
@@ -416,13 +409,32 @@ function exitCodeOf({ end, exitCode, reason }: DomainStatus): number {
   return end === 'killed' ? EXIT.stopped : EXIT.trapped;
 }
 
-function reasonOf({ end, reason, trace, cpuLimitMs }: DomainStatus): string | null {
+function callFrame({
+  functionIndex,
+  function: functionName,
+  offset,
+  inlined,
+  source,
+}: TraceFrame): CallFrame {
+  return { functionIndex, functionName, offset, inlined: inlined === true, source: source ?? null };
+}
+
+function valueReports(list: readonly InspectedValue[], unnamed: string): ValueReport[] {
+  return list
+    .filter(({ value }) => value !== null)
+    .map(({ name: known, index, type, value }) => ({
+      name: known ?? (unnamed === '' ? '' : `${unnamed}${index}`),
+      type,
+      value: value!,
+    }));
+}
+
+function reasonOf({ end, reason, cpuLimitMs }: DomainStatus): string | null {
   if (end === 'exit') return null;
   if (end === 'limit' && reason === 'cpu limit') {
     return `used up its processor time of ${showTime(cpuLimitMs)} (--cpu)`;
   }
-  const text = end === 'trap' ? `trap: ${reason}` : end === 'exception' ? 'uncaught exception' : reason;
-  return trace === '' ? text : `${text}\n${trace}`;
+  return end === 'trap' ? `trap: ${reason}` : end === 'exception' ? 'uncaught exception' : reason;
 }
 
 /** Errors of making a domain as users should see them. */

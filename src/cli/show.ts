@@ -1,6 +1,6 @@
 /** How answers look to people: the table of `ps`, the page of `inspect`. Text in, text out; nothing is printed here. */
 import { clean, paint, type Style } from './output.ts';
-import type { DomainSummary, FrameReport, Inspection, ValueReport } from './types.ts';
+import type { CallFrame, DomainSummary, ExitReport, FrameReport, Inspection, ValueReport } from './types.ts';
 import { showSize, showTime } from './units.ts';
 
 /** 'running', 'exited (3)', … */
@@ -62,17 +62,39 @@ export function inspectionPage(domain: Inspection): string {
 }
 
 function stackLines(domain: Inspection): string[] {
-  if (domain.stack.length === 0) return ['it has no call stack: it has ended or not begun'];
-  const lines = ['call stack, innermost first:'];
-  domain.stack.forEach((frame, depth) => void lines.push(...frameLines(frame, depth)));
-  if (domain.omitted > 0) lines.push(`  … and ${domain.omitted} frames more`);
+  const { stack, omitted, omittedAt } = domain;
+  if (stack.length === 0) return ['it has no call stack: it has ended or not begun'];
+  const when = domain.state === 'exited' ? ' when it ended' : '';
+  const lines = [`call stack${when}, innermost first:`];
+  stack.forEach((frame, i) => {
+    if (omitted > 0 && i === omittedAt) lines.push(`  ${omittedText(omitted)}`);
+    lines.push(...frameLines(frame, i < omittedAt || omitted === 0 ? i : i + omitted));
+  });
+  return lines;
+}
+
+/** `name (file.c:12:5)  +0x1a2` */
+function placeText({ functionName, source, offset, inlined }: CallFrame, stream: NodeJS.WriteStream): string {
+  const where = source === null ? '' : ` (${clean(sourceText(source))})`;
+  const how = inlined ? '  inlined' : offset === 0 ? '' : `  +0x${offset.toString(16)}`;
+  return `${paint('bold', clean(functionName), stream)}${where}${paint('dim', how, stream)}`;
+}
+
+function sourceText({ file, line, column }: NonNullable<CallFrame['source']>): string {
+  return column === 0 ? `${file}:${line}` : `${file}:${line}:${column}`;
+}
+
+const omittedText = (count: number): string => `… ${count} frame${count === 1 ? '' : 's'} left out …`;
+
+/** The call stack of a program that ended, a line a frame, without line ends. For standard error. */
+export function traceLines({ frames, omitted, omittedAt }: ExitReport): string[] {
+  const lines = frames.map((frame) => `  at ${placeText(frame, process.stderr)}`);
+  if (omitted > 0) lines.splice(omittedAt, 0, `  ${omittedText(omitted)}`);
   return lines;
 }
 
 function frameLines(frame: FrameReport, depth: number): string[] {
-  const name = frame.functionName === null ? `function ${frame.functionIndex}` : clean(frame.functionName);
-  const place = frame.offset === 0 ? 'in a system call' : `at 0x${frame.offset.toString(16)}`;
-  const lines = [`  #${String(depth).padEnd(3)} ${paint('bold', name, process.stdout)} ${place}`];
+  const lines = [`  #${String(depth).padEnd(3)} ${placeText(frame, process.stdout)}`];
   const values = (title: string, list: readonly ValueReport[]) => {
     if (list.length > 0) lines.push(`        ${title}: ${list.map(valueText).join('  ')}`);
   };

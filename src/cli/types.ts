@@ -20,7 +20,7 @@ export interface DomainSummary {
   readonly state: DomainState;
   /** Exit code for a shell, once it has ended: its own, or 134 trap, 137 processor time, 143 stopped. */
   readonly exitCode: number | null;
-  /** Why it ended, where it did not end by itself. One line, or several with a call stack. */
+  /** Why it ended, where it did not end by itself. */
   readonly reason: string | null;
   readonly cpuMs: number;
   readonly cpuLimitMs: number | null;
@@ -64,14 +64,28 @@ export interface ExitReport {
   readonly name: string;
   readonly exitCode: number;
   readonly reason: string | null;
+  /** Its call stack, where it ended by a trap, an exception or a limit; innermost first. */
+  readonly frames: readonly CallFrame[];
+  /** Frames left out of the middle of a deep stack, and how many of `frames` come before them. */
+  readonly omitted: number;
+  readonly omittedAt: number;
 }
 
-/** One frame of a program's call stack. Values are text, as they would be written in the program. */
-export interface FrameReport {
+/** One function on a program's call stack. */
+export interface CallFrame {
+  /** -1 where it is not known any more. */
   readonly functionIndex: number;
-  readonly functionName: string | null;
-  /** Byte offset of the instruction in the program. */
+  readonly functionName: string;
+  /** Byte offset of the instruction in the program; 0 in an imported function, and where it is not known. */
   readonly offset: number;
+  /** It was inlined into the function of the next frame. */
+  readonly inlined: boolean;
+  /** From the program's DWARF or source map, where it has one. Column 0 where it is not told. */
+  readonly source: { readonly file: string; readonly line: number; readonly column: number } | null;
+}
+
+/** A frame with its values: text, as they would be written in the program. */
+export interface FrameReport extends CallFrame {
   readonly locals: readonly ValueReport[];
   readonly operands: readonly ValueReport[];
 }
@@ -86,10 +100,11 @@ export interface Inspection extends DomainSummary {
   /** Checkpoint this was read from. */
   readonly checkpoint: number;
   readonly memories: readonly { readonly bytes: number }[];
-  /** Innermost first. */
+  /** Innermost first. Of a program that has ended badly: where it did, without values. */
   readonly stack: readonly FrameReport[];
-  /** Frames left out of `stack` because there are too many. */
+  /** Frames left out of the middle of `stack` because there are too many, and how many come before them. */
   readonly omitted: number;
+  readonly omittedAt: number;
 }
 
 /** What a shell is told for each way to end. */

@@ -49,7 +49,8 @@ test('a trap is told by its place and kind in the program as it was shipped', as
     } catch (error) {
       const { stack, message } = error as Error;
       const at = /wasm-function\[(\d+)\]:0x([0-9a-f]+)/.exec(stack!)!;
-      const trap = info.describeTrap(Number(at[1]), Number.parseInt(at[2]!, 16), message)!;
+      const place = { module: '', functionIndex: Number(at[1]), offset: Number.parseInt(at[2]!, 16) };
+      const trap = info.describeTrap(place, message)!;
       return { ...trap, op: bytes[trap.offset] };
     }
     return undefined;

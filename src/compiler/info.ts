@@ -12,6 +12,7 @@ import type {
   FrameLayout,
   FunctionShape,
   ImportName,
+  NativePlace,
   ProgramInfo,
   ProgramPlace,
   StateSlot,
@@ -180,13 +181,14 @@ class Info implements ProgramInfo {
     return this.#names;
   }
 
-  describeTrap(outputFunction: number, outputOffset: number, message: string): TrapDescription | null {
+  describeTrap(at: NativePlace, message: string): TrapDescription | null {
     const { plan } = this.#program;
     const kind = trapKind(message);
+    const { functionIndex: outputFunction } = at;
     if (outputFunction >= plan.templateStart && outputFunction < plan.wrapperStart) {
       return { functionIndex: -1, offset: 0, kind: 'out of bounds memory access' };
     }
-    const found = this.#locate(outputFunction, outputOffset);
+    const found = this.#locate(at);
     if (found === null) return null;
     const { functionIndex, entry } = found;
     const place = { functionIndex, offset: entry.origin };
@@ -196,8 +198,8 @@ class Info implements ProgramInfo {
     return { ...place, kind: accesses ? 'out of bounds memory access' : kind };
   }
 
-  placeOf(outputFunction: number, outputOffset: number): ProgramPlace | null {
-    const found = this.#locate(outputFunction, outputOffset);
+  placeOf(at: NativePlace): ProgramPlace | null {
+    const found = this.#locate(at);
     return found && { functionIndex: found.functionIndex, offset: found.entry.origin };
   }
 
@@ -211,7 +213,10 @@ class Info implements ProgramInfo {
     return cursor.op;
   }
 
-  #locate(outputFunction: number, outputOffset: number): { functionIndex: number; entry: MapEntry } | null {
+  #locate({
+    functionIndex: outputFunction,
+    offset: outputOffset,
+  }: NativePlace): { functionIndex: number; entry: MapEntry } | null {
     const { plan, module, emitter } = this.#program;
     const program = this.#program;
     let defined = outputFunction - plan.quickStart;

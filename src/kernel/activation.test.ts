@@ -61,15 +61,15 @@ for (const stress of BOTH) {
       'blocked',
       'a call that has to wait is made again, and waits again',
     );
-    const { frames } = system.kernel.inspect(id);
-    assert.equal(frames.length, 203);
+    const { frames, omitted } = system.kernel.inspect(id);
+    assert.equal(frames.length + omitted, 203);
     assert.equal(frames[0]?.function, 'wait');
     assert.deepEqual(frames[0]?.locals[0], { index: 0, type: 'i32', value: '5' });
     assert.equal(frames[1]?.function, 'dive');
     assert.equal(frames[1]?.locals[1]?.name, 'x');
     assert.equal(frames[1]?.locals[1]?.value, String(BigInt.asIntN(64, 3n ** 200n)));
     assert.equal(frames[2]?.calling, true);
-    assert.equal(frames[202]?.function, 'deep');
+    assert.equal(frames.at(-1)?.function, 'deep');
     system.personality.open = true;
     system.kernel.wake(id);
     system.runAll();
@@ -142,7 +142,7 @@ test("endless recursion ends in wasm's trap, and the domain can be called again"
   const outcome = system.kernel.invoke(id, 'forever');
   assert.equal(outcome.kind, 'trap');
   assert.equal(outcome.kind === 'trap' && outcome.reason, 'call stack exhausted');
-  assert.match(outcome.kind === 'trap' ? outcome.trace : '', /^at forever/);
+  assert.equal(outcome.kind === 'trap' && outcome.trace.frames[0]?.function, 'forever');
   assert.equal(system.kernel.invoke(id, 'time').kind, 'returned');
 });
 

@@ -20,7 +20,7 @@ import { EXPORT } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Core } from './core.ts';
-import { type Domain, DomainRecord, END, STATE } from './domain.ts';
+import { type Domain, DomainRecord, END, type Ended, STATE } from './domain.ts';
 import {
   EXNREF,
   entryFrame,
@@ -35,8 +35,10 @@ import {
 } from './frames.ts';
 import type { Instance } from './instance.ts';
 import { growByMoving, growStack } from './memory.ts';
+import { deepStacks } from './native.ts';
 import { fromReference, isReference, toReference } from './references.ts';
-import { describeTrap, savedLines, TRACE_LINES, type TrapReport } from './traps.ts';
+import { Ends, NO_TRACE, TRACE_ENDS } from './trace.ts';
+import { describeTrap, endTrace, placesTrace, type TrapReport } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
 
 const R = DomainRecord.fields;
@@ -95,7 +97,7 @@ export function runActivation(core: Core, domain: Domain, stress: boolean): Slic
   const { instance } = domain;
   assert(instance !== null, 'a domain that runs has an instance');
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = TRACE_LINES;
+  deepStacks();
   core.current = domain;
   core.blocked = false;
   domain.state = STATE.running;
@@ -110,6 +112,7 @@ export function runActivation(core: Core, domain: Domain, stress: boolean): Slic
   } finally {
     core.current = null;
     domain.pending = null;
+    domain.left = null;
     Error.stackTraceLimit = limit;
   }
   const { fault } = core;
@@ -144,6 +147,7 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   const throwing = domain.pending !== null;
   domain.stackLow = Math.min(domain.stackLow, offset);
   domain.nativeFrames = true;
+  domain.liveFrom = offset;
   try {
     if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
       const resume = instance.resumeFunction(frame.trailer.functionIndex);
@@ -159,32 +163,44 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
     }
   } catch (error) {
     domain.nativeFrames = false;
-    return thrown(core, domain, error, offset);
+    return thrown(core, domain, error, frame, throwing);
   }
   domain.nativeFrames = false;
   if (domain.ending !== null) return ended(domain);
   // A frame that was resumed has taken its values off the stack, and nothing else.
   if (domain.stackPointer !== domain.stackBase + offset) return damaged(domain);
   domain.pending = null;
+  domain.left = null;
   return null;
 }
 
-/** Something came out of the program's code. */
-function thrown(core: Core, domain: Domain, error: unknown, offset: number): SliceEnd | null {
+/** Something came out of the program's code, which went on from `frame`. */
+function thrown(
+  core: Core,
+  domain: Domain,
+  error: unknown,
+  frame: FrameHead,
+  throwing: boolean,
+): SliceEnd | null {
   const { space } = domain;
   if (domain.ending !== null) return ended(domain);
   if (error instanceof WebAssembly.Exception) {
-    const from = domain.stackBase + offset;
+    const from = domain.stackBase + domain.liveFrom;
     const to = domain.stackPointer;
     if (!error.is(core.unwindTag)) {
       if (to !== from) return damaged(domain);
       domain.pending = error;
+      // Where in its code it was thrown, V8 does not tell; where it came through a call, the frame does.
+      const { functionIndex, instructionOffset } = frame.trailer;
+      domain.left ??= new Ends(TRACE_ENDS);
+      domain.left.push({ functionIndex, offset: throwing ? instructionOffset : 0 });
       return null;
     }
     // Frames were saved from the inside outwards, and without marks.
     if (from > to || !reverseFrames(space.u8, from, to)) return damaged(domain);
     space.mark(from, to - from);
     domain.pending = null;
+    domain.left = null;
     if (domain.growth !== null) {
       growByMoving(domain);
       if (!core.flagRaised) return null; // the instruction is begun again
@@ -200,19 +216,20 @@ function thrown(core: Core, domain: Domain, error: unknown, offset: number): Sli
 
 /** How the domain ends whose `ending` is set. */
 export function ended(domain: Domain): SliceEnd {
-  const { end, code, reason } = domain.ending as { end: number; code: number; reason: string };
+  const { end, code, reason, stack } = domain.ending as Ended;
   domain.ending = null;
-  const trace = end === END.trap ? savedLines(domain, TRACE_LINES).join('\n') : '';
+  const trace = stack === undefined ? NO_TRACE : endTrace(domain, stack);
   return { kind: 'ended', end, code, reason, trace };
 }
 export function damaged(domain: Domain): SliceEnd {
   domain.ending = null;
-  return { kind: 'ended', end: END.trap, code: 0, reason: DAMAGED, trace: '' };
+  return { kind: 'ended', end: END.trap, code: 0, reason: DAMAGED, trace: NO_TRACE };
 }
 function uncaught(domain: Domain): SliceEnd {
   const exception = domain.pending;
+  const trace = domain.left === null ? NO_TRACE : placesTrace(domain, domain.left);
   domain.pending = null;
-  return { kind: 'ended', end: END.exception, code: 0, reason: 'uncaught exception', trace: '', exception };
+  return { kind: 'ended', end: END.exception, code: 0, reason: 'uncaught exception', trace, exception };
 }
 
 /**

@@ -21,13 +21,15 @@ import type { SliceEnd } from './activation.ts';
 import type { Personality } from './caller.ts';
 import { Core, type Powers } from './core.ts';
 import { type Domain, DomainRecord, END, FLAG, NO_DEADLINE } from './domain.ts';
-import { Imports, STACK_EXHAUSTED } from './imports.ts';
+import { Imports } from './imports.ts';
 import { growStack, placeAlone, trimStack } from './memory.ts';
 import { OwnMemory } from './own.ts';
 import type { LoadedModule } from './program.ts';
 import { Roster } from './roster.ts';
 import { Runner } from './runner.ts';
 import { keepTables, savedTables } from './saved.ts';
+import { NO_TRACE, placesText } from './trace.ts';
+import { STACK_EXHAUSTED } from './traps.ts';
 import { stateBytes } from './zone.ts';
 
 const R = DomainRecord.fields;
@@ -108,7 +110,7 @@ export class Alone {
     // Not before: a wish to stop that comes early still holds.
     this.#core.clearFlag();
     const reason = domain.instance === null ? null : this.#runner.save(domain);
-    if (reason !== null) end = { kind: 'ended', end: END.trap, code: 0, reason, trace: '' };
+    if (reason !== null) end = { kind: 'ended', end: END.trap, code: 0, reason, trace: NO_TRACE };
     return this.#stop(end, first && order.fresh);
   }
 
@@ -163,7 +165,7 @@ export class Alone {
       memoryRefused: domain.hasFlag(FLAG.memoryRefused),
       deadline: domain.deadline,
       text: end.kind === 'ended' ? end.reason : '',
-      trace: end.kind === 'ended' ? end.trace : '',
+      trace: end.kind === 'ended' ? placesText(end.trace) : '',
       sizes: this.#memories.map((memory) => memory.pages),
       pages: over
         ? []

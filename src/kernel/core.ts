@@ -8,6 +8,7 @@ import { FRAME_STACK_MAX_BYTES } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
 import { type Domain, END } from './domain.ts';
+import { captureStack } from './native.ts';
 import type { Touched } from './touched.ts';
 
 /** What the kernel takes from its host. */
@@ -74,7 +75,8 @@ export class Core {
     throw this.unwind;
   }
   trap(reason: string): never {
-    this.endCurrent(END.trap, 0, reason);
+    this.caller().ending ??= { end: END.trap, code: 0, reason, stack: { error: captureStack() } };
+    throw this.unwind;
   }
 
   /** What to throw into the program when a system call threw `error`. */

@@ -12,7 +12,9 @@ import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
 import type { Instance } from './instance.ts';
 import type { OwnMemory } from './own.ts';
-import type { LoadedModule } from './program.ts';
+import type { LoadedModule, ProgramPlace } from './program.ts';
+import type { Ends } from './trace.ts';
+import type { RawStack } from './traps.ts';
 import { innerStackOffset } from './zone.ts';
 
 /** States of a domain. Numbers are part of the checkpoint. */
@@ -104,6 +106,15 @@ export const DomainRecord = defineRecord('domain', {
 const R = DomainRecord.fields;
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];
 
+/** How the kernel wants a domain to end, decided inside a system call. */
+export interface Ended {
+  readonly end: number;
+  readonly code: number;
+  readonly reason: string;
+  /** For a trap: where the program stood. */
+  readonly stack?: RawStack;
+}
+
 /** One memory's extent: memory 0 without the control area. */
 export interface Extent {
   address: number;
@@ -151,7 +162,11 @@ export class Domain {
   /** It ran since the last cut, so saved state is stale. */
   ran = false;
   /** Set by the kernel inside a system call: the domain ends as soon as it has unwound. */
-  ending: { end: number; code: number; reason: string } | null = null;
+  ending: Ended | null = null;
+  /** Bytes on the frame stack below the code that runs, or ran last: frames of functions outside of it. */
+  liveFrom = 0;
+  /** Functions that the exception on its way has left, innermost first; null while none has left one. */
+  left: Ends<ProgramPlace> | null = null;
   /** The function that returned last had references among its results, which are only in its instance. */
   carriesReferences = false;
   /** The exception a resumed call site is to throw. Never lives over a safepoint. */

@@ -25,10 +25,13 @@ import type { Core } from './core.ts';
 import { type Domain, DomainRecord, END, FLAG, NO_DEADLINE, STATE } from './domain.ts';
 import type { Enclosure, Enclosures, Lost } from './enclosure.ts';
 import { type FrameHead, readFrame, readFrameValues } from './frames.ts';
-import { type Imports, STACK_EXHAUSTED } from './imports.ts';
+import type { Imports } from './imports.ts';
 import { growStack, growTo, mostPages } from './memory.ts';
+import type { ImportName, LoadedModule } from './program.ts';
 import { keepTables, markControl, savedTables } from './saved.ts';
 import { Touched } from './touched.ts';
+import { NO_TRACE, retold } from './trace.ts';
+import { STACK_EXHAUSTED, savedTrace } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
 import { stateBytes } from './zone.ts';
 
@@ -129,7 +132,7 @@ export class Enforcer {
       return null;
     }
     const often = deaths > 1 ? `, ${deaths} times in a row` : '';
-    return { kind: 'ended', end: END.trap, code: 0, reason: `${lost}${often}`, trace: '' };
+    return { kind: 'ended', end: END.trap, code: 0, reason: `${lost}${often}`, trace: savedTrace(domain) };
   }
 
   /** Puts what the process did into the space. Null where the program goes on. */
@@ -137,11 +140,12 @@ export class Enforcer {
     this.#deaths.delete(domain);
     const { space, at } = domain;
     if (stop.memoryRefused) domain.setFlag(FLAG.memoryRefused, true);
+    const trace = retold(domain.module, stop.trace);
     if (stop.reason === STOP.trapped) {
-      return { kind: 'ended', end: END.trap, code: 0, reason: stop.text, trace: stop.trace };
+      return { kind: 'ended', end: END.trap, code: 0, reason: stop.text, trace };
     }
     if (stop.reason === STOP.exception) {
-      return { kind: 'ended', end: END.exception, code: 0, reason: 'uncaught exception', trace: '' };
+      return { kind: 'ended', end: END.exception, code: 0, reason: 'uncaught exception', trace };
     }
     for (const [memory, pages] of stop.sizes.entries()) {
       if (growTo(domain, memory, pages)) continue;
@@ -150,7 +154,7 @@ export class Enforcer {
         end: END.limit,
         code: 0,
         reason: 'no room for its memory in the space',
-        trace: '',
+        trace: NO_TRACE,
       };
     }
     for (const run of stop.pages) writePages(domain, run);
@@ -159,7 +163,7 @@ export class Enforcer {
     if (kept > seat.knownFrames) return damaged(domain);
     while (domain.stackLimit - domain.stackBase < bytes) {
       if (growStack(domain, this.#core.frameStackMax)) continue;
-      return { kind: 'ended', end: END.trap, code: 0, reason: STACK_EXHAUSTED, trace: '' };
+      return { kind: 'ended', end: END.trap, code: 0, reason: STACK_EXHAUSTED, trace: NO_TRACE };
     }
     space.writeBytes(domain.stackBase + kept, stop.frames);
     domain.setStackPointer(domain.stackBase + bytes);
@@ -207,12 +211,13 @@ export class Enforcer {
     assert(core.current === null, 'one domain runs at a time');
     core.current = domain;
     core.blocked = false;
+    domain.liveFrom = domain.stackPointer - domain.stackBase;
     core.touched = new Touched(domain);
     let end: SliceEnd | null = null;
     try {
       const value =
         call === undefined
-          ? core.trap(`unknown import ${module.info.functionName(functionIndex)}`)
+          ? core.trap(`unknown import ${importName(module, functionIndex)}`)
           : call(this.#caller, ...args);
       domain.clearScratch();
       keepResult(domain, results, value);
@@ -277,6 +282,11 @@ export class Enforcer {
       }),
     );
   }
+}
+
+function importName({ info }: LoadedModule, functionIndex: number): string {
+  const { module, name } = info.imports.filter(({ kind }) => kind === 'func')[functionIndex] as ImportName;
+  return `${module}.${name}`;
 }
 
 function setScratch(domain: Domain, scratch: Uint8Array): void {

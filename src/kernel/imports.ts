@@ -11,12 +11,12 @@ import { EnvironmentError } from '../base/errors.ts';
 import { CoreCaller } from './call.ts';
 import type { Caller, ImportValue, SystemCall } from './caller.ts';
 import type { Core } from './core.ts';
-import { END, FLAG, NO_DEADLINE } from './domain.ts';
+import { type Domain, END, FLAG, NO_DEADLINE } from './domain.ts';
 import { headroom } from './headroom.ts';
 import { growMemory, growStack } from './memory.ts';
+import { captureStack, deepStacks, plainStacks } from './native.ts';
 import type { LoadedModule } from './program.ts';
-
-export const STACK_EXHAUSTED = 'call stack exhausted';
+import { type RawStack, STACK_EXHAUSTED, savedPlaces, unwoundPlaces } from './traps.ts';
 
 export class Imports {
   readonly #core: Core;
@@ -117,12 +117,15 @@ export class Imports {
     const fn = call as (caller: Caller, ...args: V[]) => V | undefined;
     const run = (body: () => V | undefined): V | undefined => {
       this.#enter();
+      plainStacks();
       try {
         const result = body();
         core.caller().clearScratch();
         return result;
       } catch (error) {
         throw core.translate(error);
+      } finally {
+        deepStacks();
       }
     };
     switch (arity) {
@@ -186,9 +189,10 @@ export class Imports {
       stack: safely((): void => {
         const domain = core.caller();
         if (domain.ending === null && growStack(domain, core.frameStackMax)) return;
-        // The domain ends: its frames are of no use, so the rest of the unwinding may overwrite them.
+        // The domain ends: its frames are of no use but to be told, and the rest of the unwinding may overwrite them.
         const unwinding = domain.ending !== null;
-        domain.ending ??= { end: END.trap, code: 0, reason: STACK_EXHAUSTED };
+        const ending = domain.ending ?? { end: END.trap, code: 0, reason: STACK_EXHAUSTED };
+        domain.ending = { ...ending, stack: lastStack(domain, ending.stack) };
         domain.setStackPointer(domain.stackBase);
         if (!unwinding) throw core.unwind;
       }),
@@ -265,4 +269,11 @@ function refuseUnknown(unknown: readonly string[]): never {
     `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
     'run it with --trap-unknown-imports if it can do without them',
   );
+}
+
+/** The call stack of a domain that ends and whose frames are about to be given up. */
+function lastStack(domain: Domain, known: RawStack | undefined): RawStack {
+  const outer = known?.outer ?? savedPlaces(domain);
+  if (known !== undefined) return { ...known, outer };
+  return { unwound: unwoundPlaces(domain), error: captureStack(), outer };
 }

@@ -4,6 +4,7 @@
  */
 import { type Domain, STATE } from './domain.ts';
 import { type RawValue, readFrame, readFrameValues } from './frames.ts';
+import { decodeTrace, describePlace, Ends, type TraceFrame } from './trace.ts';
 import { showValue, typeName } from './values.ts';
 
 export interface InspectedValue {
@@ -15,11 +16,7 @@ export interface InspectedValue {
   value: string | null;
 }
 
-export interface InspectedFrame {
-  functionIndex: number;
-  function: string;
-  /** Bytes from the start of the program's module; 0 in an imported function. */
-  offset: number;
+export interface InspectedFrame extends TraceFrame {
   /** True where the frame waits for a call it has made, false where its instruction has not begun. */
   calling: boolean;
   locals: InspectedValue[];
@@ -27,10 +24,11 @@ export interface InspectedFrame {
 }
 
 export interface Inspection {
-  /** Innermost first. */
+  /** Innermost first. Of a domain that ended badly: its stack at the end, without values. */
   frames: InspectedFrame[];
-  /** Frames there are beyond `frames`. */
-  more: number;
+  /** Frames left out, and how many of `frames` come before them. */
+  omitted: number;
+  omittedAt: number;
   /** The rest of the stack is not whole frames of this program. */
   damaged: boolean;
   /** Pages (64 KiB) of each memory. */
@@ -39,14 +37,25 @@ export interface Inspection {
   stackBytes: number;
 }
 
-/** @param most frames described at most; the rest is counted */
-export function inspectDomain(domain: Domain, most = 1000): Inspection {
-  const frames: InspectedFrame[] = [];
-  const result: Inspection = { frames, more: 0, damaged: false, memories: [], stackBytes: 0 };
-  if (domain.state === STATE.exited) return result;
+/** @param most frames described at most from each end of the stack; those between are counted */
+export function inspectDomain(domain: Domain, most = 100): Inspection {
+  const result: Inspection = {
+    frames: [],
+    omitted: 0,
+    omittedAt: 0,
+    damaged: false,
+    memories: [],
+    stackBytes: 0,
+  };
+  if (domain.state === STATE.exited) {
+    const { frames, omitted, omittedAt } = decodeTrace(domain.trace);
+    const without = { calling: false, locals: [], operands: [] };
+    return { ...result, frames: frames.map((frame) => ({ ...frame, ...without })), omitted, omittedAt };
+  }
   const { space, stackBase } = domain;
   for (let i = 0; i < domain.memoryCount; i++) result.memories.push(domain.pagesOf(i));
   let end = domain.stackPointer;
+  const found = new Ends<NonNullable<ReturnType<typeof readFrame>>>(most);
   result.stackBytes = end - stackBase;
   while (end > stackBase) {
     const frame = readFrame(space, domain.module.info, stackBase, end);
@@ -54,14 +63,18 @@ export function inspectDomain(domain: Domain, most = 1000): Inspection {
       result.damaged = true;
       break;
     }
-    if (frames.length < most) frames.push(describe(domain, frame));
-    else result.more++;
+    found.push(frame);
     end = frame.start;
   }
+  const first = found.first.flatMap((frame) => describe(domain, frame));
+  result.frames = [...first, ...found.last.flatMap((frame) => describe(domain, frame))];
+  result.omitted = found.omitted;
+  result.omittedAt = found.omitted > 0 ? first.length : 0;
   return result;
 }
 
-function describe(domain: Domain, frame: NonNullable<ReturnType<typeof readFrame>>): InspectedFrame {
+/** A frame, behind the functions that were inlined at its place; the values are the whole frame's. */
+function describe(domain: Domain, frame: NonNullable<ReturnType<typeof readFrame>>): InspectedFrame[] {
   const { info } = domain.module;
   const { functionIndex, instructionOffset, kind } = frame.trailer;
   const { locals, operands } = readFrameValues(domain.space, info, frame);
@@ -70,16 +83,18 @@ function describe(domain: Domain, frame: NonNullable<ReturnType<typeof readFrame
     type: typeName(type),
     value: value === null ? null : showValue(value),
   });
-  return {
-    functionIndex,
-    function: info.functionName(functionIndex),
-    offset: instructionOffset,
-    calling: kind !== 0,
+  const calling = kind !== 0;
+  const shown = describePlace(domain.module, { functionIndex, offset: instructionOffset });
+  const inlined = shown.slice(0, -1).map((each) => ({ ...each, calling, locals: [], operands: [] }));
+  const whole: InspectedFrame = {
+    ...(shown.at(-1) as TraceFrame),
+    calling,
     locals: locals.map((value, i) => {
       const name = info.localName(functionIndex, i);
-      const shown = show(frame.layout.locals[i] as number, i, value);
-      return name === undefined ? shown : { name, ...shown };
+      const local = show(frame.layout.locals[i] as number, i, value);
+      return name === undefined ? local : { name, ...local };
     }),
     operands: operands.map((value, i) => show(frame.layout.operands[i] as number, i, value)),
   };
+  return [...inlined, whole];
 }

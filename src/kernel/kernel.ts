@@ -34,6 +34,7 @@ import { fromReference, isReference, toReference } from './references.ts';
 import { type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
 import { Runner } from './runner.ts';
 import { Scheduler } from './scheduler.ts';
+import { decodeTrace, type Trace } from './trace.ts';
 import { type Argument, toRaw } from './values.ts';
 
 export type { DomainOptions, DomainStatus, ModuleSource } from './roster.ts';
@@ -67,7 +68,7 @@ export interface RunResult {
 /** How a call of a resident domain ended. */
 export type Outcome =
   | { kind: 'returned'; results: RawValue[] }
-  | { kind: 'trap'; reason: string; trace: string }
+  | { kind: 'trap'; reason: string; trace: Trace }
   | { kind: 'exception'; exception: unknown }
   | { kind: 'exit'; code: number }
   | { kind: 'blocked' };
@@ -268,13 +269,13 @@ export class Kernel {
   /** Ends a domain. What is left is its record, until `remove`. */
   kill(id: number, reason = 'killed'): void {
     const domain = this.#roster.get(id);
-    if (domain.state !== STATE.exited) this.#roster.end(domain, END.killed, 0, reason, '');
+    if (domain.state !== STATE.exited) this.#roster.end(domain, END.killed, 0, reason);
   }
 
   /** Forgets a domain, ending it if it has not ended. */
   remove(id: number): void {
     const domain = this.#roster.get(id);
-    if (domain.state !== STATE.exited) this.#roster.end(domain, END.killed, 0, 'removed', '');
+    if (domain.state !== STATE.exited) this.#roster.end(domain, END.killed, 0, 'removed');
     this.#roster.drop(domain);
   }
 
@@ -316,6 +317,11 @@ export class Kernel {
     return this.#roster.status(this.#roster.get(id));
   }
 
+  /** The call stack of a domain that ended badly, as it was then. */
+  trace(id: number): Trace {
+    return decodeTrace(this.#roster.get(id).trace);
+  }
+
   /** State, memory and the program's own call stack with values. The domain is not running. */
   inspect(id: number): Inspection {
     return inspectDomain(this.#roster.get(id));
@@ -348,7 +354,7 @@ export class Kernel {
    */
   cut(options: CutOptions = {}): Cut | null {
     assert(this.core.current === null, 'a cut is made while nothing runs');
-    for (const [domain, reason] of this.#runner.saveAll()) this.#roster.end(domain, END.trap, 0, reason, '');
+    for (const [domain, reason] of this.#runner.saveAll()) this.#roster.end(domain, END.trap, 0, reason);
     return takeCut(this.core, this.#cutBuffers, options);
   }
 
@@ -415,7 +421,7 @@ export class Kernel {
       if (end.kind === 'ended') clearFrames(domain);
       domain.state = STATE.created;
     } else if (end.kind === 'returned') {
-      this.#roster.end(domain, END.exit, 0, '', '');
+      this.#roster.end(domain, END.exit, 0, '');
     } else {
       this.#roster.end(domain, end.end, end.code, end.reason, end.trace);
     }

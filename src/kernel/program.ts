@@ -3,7 +3,7 @@
  * the program it was made from (abi/program.ts).
  */
 import type { Evidence } from '../abi/evidence.ts';
-import type { ProgramInfo } from '../abi/program.ts';
+import type { ProgramInfo, ProgramSources } from '../abi/program.ts';
 
 export type * from '../abi/program.ts';
 
@@ -20,4 +20,6 @@ export interface LoadedModule {
    * they were rewritten. `program` is then never asked for: nothing of it is compiled in this process.
    */
   readonly alone?: { readonly original: Uint8Array; readonly rewritten: Uint8Array };
+  /** Source lines, where whoever installed it has looked for them. */
+  readonly sources?: ProgramSources;
 }

@@ -23,6 +23,7 @@ import {
 } from './domain.ts';
 import { framesOf, mib, releaseExtents } from './memory.ts';
 import type { LoadedModule } from './program.ts';
+import { encodeTrace, NO_TRACE, type Trace } from './trace.ts';
 
 const R = DomainRecord.fields;
 const S = Superblock.fields;
@@ -54,7 +55,6 @@ export interface DomainStatus {
   end: EndName;
   exitCode: number;
   reason: string;
-  trace: string;
   hash: string;
   memoryBytes: number;
   memoryLimitBytes: number;
@@ -187,7 +187,6 @@ export class Roster {
       end: END_NAMES[R.end.get(space, at)] as EndName,
       exitCode: R.exitCode.get(space, at),
       reason: domain.reason,
-      trace: domain.trace,
       hash: hashOf(space, at),
       memoryBytes: domain.memoryBytes,
       memoryLimitBytes: R.memoryLimit.get(space, at),
@@ -202,13 +201,13 @@ export class Roster {
   }
 
   /** The domain will not run again: everything but its record is given back. */
-  end(domain: Domain, end: number, code: number, reason: string, trace: string): void {
+  end(domain: Domain, end: number, code: number, reason: string, trace: Trace = NO_TRACE): void {
     const space = this.#space;
     const { at } = domain;
     this.#giveBack(domain, end, code);
     R.end.set(space, at, end);
     R.exitCode.set(space, at, code);
-    domain.setTexts(withLimit(domain, end, code, reason), trace);
+    domain.setTexts(withLimit(domain, end, code, reason), encodeTrace(trace));
     domain.state = STATE.exited;
     this.#onEnd(domain.id);
   }

@@ -13,15 +13,16 @@ import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
 import { trimStack } from './memory.ts';
 import { savedTables, saveInstance, writeTables } from './saved.ts';
-import { describeTrap } from './traps.ts';
+import { NO_TRACE, type Trace } from './trace.ts';
+import { describeTrap, savedTrace } from './traps.ts';
 
 const R = DomainRecord.fields;
 
 /** The program trapped before it began: an active segment that does not fit. */
 export class ProgramTrapError extends Error {
   override name = 'ProgramTrapError';
-  readonly trace: string;
-  constructor(reason: string, trace: string) {
+  readonly trace: Trace;
+  constructor(reason: string, trace: Trace = NO_TRACE) {
     super(reason);
     this.trace = trace;
   }
@@ -77,7 +78,7 @@ export class Runner {
     R.cpuUsed.set(space, domain.at, Math.round(used));
     const limit = R.cpuLimit.get(space, domain.at);
     if (limit > 0 && used >= limit && (end.kind === 'paused' || end.kind === 'blocked')) {
-      end = { kind: 'ended', end: END.limit, code: 0, reason: 'cpu limit', trace: '' };
+      end = { kind: 'ended', end: END.limit, code: 0, reason: 'cpu limit', trace: savedTrace(domain) };
     }
     return end;
   }
@@ -138,9 +139,9 @@ export class Runner {
       if (domain.ending !== null) {
         const { reason } = domain.ending;
         domain.ending = null;
-        throw new ProgramTrapError(reason, '');
+        throw new ProgramTrapError(reason);
       }
-      if (error instanceof EnvironmentError) throw new ProgramTrapError(error.message, '');
+      if (error instanceof EnvironmentError) throw new ProgramTrapError(error.message);
       if (!(error instanceof WebAssembly.RuntimeError || error instanceof RangeError)) throw error;
       const { reason, trace } = describeTrap(domain, error);
       throw new ProgramTrapError(reason, trace);

@@ -1,72 +1,134 @@
 /**
- * Why a program trapped and where, in terms of the program: from V8's error and its stack text, which names function
- * and byte offset of each wasm frame of the rewritten module. Only for reports; nothing is decided by it.
+ * Why a program ended badly and where, in terms of the program. Its call stack has up to three parts, innermost first:
+ * frames that an unwinding has just saved, frames of the native stack (native.ts), and outer frames that were saved
+ * before and have not been resumed. Only for reports; nothing is decided by it.
  */
+import { FRAME_VERSION, frameBytes, readTrailer, TRAILER_BYTES } from '../abi/frame.ts';
 import type { Domain } from './domain.ts';
-import { readFrame } from './frames.ts';
-import { STACK_EXHAUSTED } from './imports.ts';
+import { type NativeStack, nativeStack } from './native.ts';
 import type { ProgramPlace } from './program.ts';
+import { Ends, TRACE_ENDS, type Trace, traceOf } from './trace.ts';
 
-/** Lines of call stack kept with a domain that ended badly. */
-export const TRACE_LINES = 64;
+export const STACK_EXHAUSTED = 'call stack exhausted';
 
 export interface TrapReport {
-  reason: string;
-  trace: string;
+  readonly reason: string;
+  readonly trace: Trace;
 }
 
-/** Frames of wasm code in an error's stack text, innermost first. */
-function placesIn(stack: string): { functionIndex: number; offset: number }[] {
-  const places = [];
-  for (const line of stack.split('\n')) {
-    const match = /wasm-function\[(\d{1,9})\]:0x([0-9a-f]{1,12})\)?$/.exec(line);
-    if (match)
-      places.push({ functionIndex: Number(match[1]), offset: Number.parseInt(match[2] as string, 16) });
-  }
-  return places;
+/** A call stack on its way out, before it is put into words: that may need more native stack than there is. */
+export interface RawStack {
+  /** Frames saved by the unwinding that goes on, where it will not get far enough to be read later. */
+  readonly unwound?: Ends<ProgramPlace>;
+  /** Made where the program stood: it knows the native stack. */
+  readonly error: Error;
+  /** Frames saved before, where the frame stack is given up; else they are still on it. */
+  readonly outer?: Ends<ProgramPlace>;
 }
+
+/** Where more of a frame than this has been saved when the frame stack is full, the frames behind it are not told. */
+const BEGUN_MOST_BYTES = 8192;
+
+type Lazy = Ends<() => ProgramPlace | null>;
 
 /** What V8 threw out of the program's code, as a reason and the program's call stack. */
 export function describeTrap(domain: Domain, error: Error): TrapReport {
   const { info } = domain.module;
-  const places = placesIn(error.stack ?? '');
-  let reason = error instanceof RangeError ? STACK_EXHAUSTED : error.message;
-  const lines: string[] = [];
-  const first = places[0];
-  if (first && !(error instanceof RangeError)) {
-    const trap = info.describeTrap(first.functionIndex, first.offset, error.message);
+  const stack = nativeStack(error);
+  const exhausted = error instanceof RangeError;
+  let reason = exhausted ? STACK_EXHAUSTED : error.message;
+  let first: ProgramPlace | null = null;
+  const innermost = stack.frames[0]?.() ?? null;
+  if (innermost !== null && !exhausted) {
+    const trap = info.describeTrap(innermost, error.message);
     if (trap) reason = trap.kind;
+    first = trap;
   }
-  for (const [i, { functionIndex, offset }] of places.entries()) {
-    const place =
-      (i === 0 ? info.describeTrap(functionIndex, offset, error.message) : null) ??
-      info.placeOf(functionIndex, offset);
-    // The system's own functions (bulk memory templates) have no place in the program; their caller has.
-    if (place && place.functionIndex >= 0) lines.push(showPlace(domain, place));
-  }
-  return { reason, trace: [...lines, ...savedLines(domain, TRACE_LINES - lines.length)].join('\n') };
+  const places: Lazy = new Ends(TRACE_ENDS);
+  pushNative(places, domain, stack, first);
+  pushSaved(places, savedPlaces(domain));
+  return { reason, trace: traceOf(domain.module, places, stack.cut) };
 }
 
-/** The frames still on the frame stack, innermost first, as lines. */
-export function savedLines(domain: Domain, most: number): string[] {
-  const { space, stackBase, module } = domain;
-  const lines: string[] = [];
-  let end = domain.stackPointer;
-  while (end > stackBase) {
-    if (lines.length >= most) {
-      lines.push('…');
-      break;
-    }
-    const frame = readFrame(space, module.info, stackBase, end);
-    if (frame === null) break;
-    const { functionIndex, instructionOffset: offset } = frame.trailer;
-    lines.push(showPlace(domain, { functionIndex, offset }));
-    end = frame.start;
-  }
-  return lines;
+/** The call stack of a domain that ended inside the kernel. */
+export function endTrace(domain: Domain, { unwound, error, outer }: RawStack): Trace {
+  const places: Lazy = new Ends(TRACE_ENDS);
+  if (unwound) pushSaved(places, unwound);
+  const stack = nativeStack(error);
+  pushNative(places, domain, stack, null);
+  pushSaved(places, outer ?? savedPlaces(domain));
+  return traceOf(domain.module, places, stack.cut);
 }
 
-function showPlace(domain: Domain, { functionIndex, offset }: ProgramPlace): string {
-  const name = domain.module.info.functionName(functionIndex);
-  return offset === 0 ? `at ${name}` : `at ${name} (byte 0x${offset.toString(16)})`;
+/** The call stack of places that have been noted. */
+export function placesTrace(domain: Domain, list: Ends<ProgramPlace>): Trace {
+  const places: Lazy = new Ends(TRACE_ENDS);
+  pushSaved(places, list);
+  return traceOf(domain.module, places);
+}
+
+/** The call stack of a domain that does not run. */
+export function savedTrace(domain: Domain): Trace {
+  return placesTrace(domain, savedPlaces(domain, domain.stackPointer));
+}
+
+function pushNative(places: Lazy, domain: Domain, stack: NativeStack, first: ProgramPlace | null): void {
+  stack.frames.forEach((frame, i) => {
+    places.push(() => {
+      // The system's own functions have no place in the program; their caller has.
+      if (i === 0 && first !== null) return first.functionIndex < 0 ? null : first;
+      const native = frame();
+      return native && domain.module.info.placeOf(native);
+    });
+  });
+}
+
+function pushSaved(places: Lazy, saved: Ends<ProgramPlace>): void {
+  const lazy: Lazy = new Ends(TRACE_ENDS);
+  for (const [list, then] of [
+    [saved.first, saved.omitted],
+    [saved.last, 0],
+  ] as const) {
+    for (const place of list) lazy.push(() => place);
+    lazy.skip(then);
+  }
+  places.append(lazy);
+}
+
+/**
+ * Places of the saved frames in [from, end) of the frame stack, innermost first; by default those that were saved
+ * before the code ran that runs now. Only their trailers are looked at, which may be anything.
+ */
+export function savedPlaces(domain: Domain, end = domain.stackBase + domain.liveFrom): Ends<ProgramPlace> {
+  const places = new Ends<ProgramPlace>(TRACE_ENDS);
+  walk(domain, domain.stackBase, end, (place) => places.push(place));
+  return places;
+}
+
+/**
+ * Places of the frames that the unwinding now going on has saved, innermost first. It lays the innermost down first, and
+ * may have begun to save one more: where its values are is found by trying.
+ */
+export function unwoundPlaces(domain: Domain): Ends<ProgramPlace> {
+  const from = domain.stackBase + domain.liveFrom;
+  const end = domain.stackPointer;
+  for (let begun = 0; begun <= BEGUN_MOST_BYTES && end - begun >= from; begun += 8) {
+    const places = new Ends<ProgramPlace>(TRACE_ENDS);
+    if (walk(domain, from, end - begun, (place) => places.push(place))) return places.reversed();
+  }
+  return new Ends(TRACE_ENDS);
+}
+
+/** Steps down over frames by their trailers. False where they do not end exactly at `from`. */
+function walk(domain: Domain, from: number, end: number, take: (place: ProgramPlace) => void): boolean {
+  const { functionCount } = domain.module.info;
+  const { view } = domain.space;
+  while (end - TRAILER_BYTES >= from) {
+    const trailer = readTrailer(view, end);
+    const { functionIndex, instructionOffset: offset } = trailer;
+    end -= frameBytes(trailer);
+    if (trailer.version !== FRAME_VERSION || functionIndex >= functionCount || end < from) return false;
+    take({ functionIndex, offset });
+  }
+  return end === from;
 }

@@ -250,7 +250,7 @@ export class PerdurePlayer implements Player {
     const start = this.#finish(() => machine.kernel.initialize(this.#id));
     if (start !== '') {
       this.end();
-      throw new ProgramTrapError(start, '');
+      throw new ProgramTrapError(start);
     }
   }
 
