@@ -23,6 +23,7 @@ import type {
   ExitReport,
   FilesReport,
   Inspection,
+  Isolation,
   RemoveOptions,
 } from './cli/types.ts';
 
@@ -36,6 +37,7 @@ export type {
   FilesReport,
   FrameReport,
   Inspection,
+  Isolation,
   RemoveOptions,
   ValueReport,
 } from './cli/types.ts';
@@ -76,6 +78,11 @@ export interface SpawnOptions {
   readonly detached?: boolean;
   /** Unknown imports trap when called, instead of being refused. */
   readonly trapUnknownImports?: boolean;
+  /**
+   * What keeps it in: its checked code, in this process with others ('space', the default), or a process of its own as
+   * well ('process').
+   */
+  readonly isolation?: Isolation;
   readonly stdout?: OutputCallback;
   readonly stderr?: OutputCallback;
 }
@@ -131,7 +138,7 @@ export class Space implements AsyncDisposable {
 
   /** Compiles and verifies a program, unless the space has it. @throws MalformedError, UnsupportedError */
   async install(bytes: Uint8Array): Promise<Program> {
-    const { hash } = await this.#host.install(bytes, () => {});
+    const { hash } = await this.#host.install(bytes, false, () => {});
     return { hash, bytes };
   }
 
@@ -152,6 +159,7 @@ export class Space implements AsyncDisposable {
         detached: options.detached ?? false,
         volatile: options.volatile ?? false,
         trapUnknownImports: options.trapUnknownImports ?? false,
+        isolation: options.isolation ?? 'space',
       },
       program instanceof Uint8Array ? program : program.bytes,
       () => {},
@@ -175,8 +183,13 @@ export class Space implements AsyncDisposable {
   }
 
   /** Takes in what `Domain.export` gave, here or elsewhere; it goes on at once. @throws MalformedError */
-  async import(archive: Uint8Array, name?: string, dirs: readonly DirGrant[] = []): Promise<Domain> {
-    return this.#domain(await this.#host.import(archive, name ?? null, dirs));
+  async import(
+    archive: Uint8Array,
+    name?: string,
+    dirs: readonly DirGrant[] = [],
+    isolation: Isolation = 'space',
+  ): Promise<Domain> {
+    return this.#domain(await this.#host.import(archive, { name: name ?? null, dirs, isolation }));
   }
 
   /** Makes everything that happened so far durable. Resolves to the number of the checkpoint that holds it. */

@@ -37,7 +37,7 @@ const LAYERS: Record<string, Layer> = {
     may: ['base', 'abi', 'space'],
     types: ['kernel', 'store'],
     // The ports, and the queue of what has been said: the kernel's state that drivers serve.
-    files: /^src\/kernel\/(ports|outbox[-\w]*)\.ts$/,
+    files: /^src\/kernel\/(ports|enclosure|outbox[-\w]*)\.ts$/,
     node: true,
   },
 };

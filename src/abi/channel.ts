@@ -4,8 +4,8 @@
  * since, and why it stopped). Nothing else is said, and each side speaks only in its turn; see kernel/enforced.ts.
  *
  * A message is u32 kind, u32 bytes of payload, payload; little endian. An order or a stop is any number of PAGES, FRAMES
- * and TABLES, then ORDER or STOP, which ends it. The process begins with a READY; before that it is sent its program as
- * PROGRAM messages.
+ * and TABLES, then ORDER or STOP, which ends it. Before that the process is sent an OPEN (JSON, see drivers/processes.ts)
+ * and its program as PROGRAM messages, and answers with a READY; or, where it cannot run it, at any time with FAILED.
  *
  * What comes from the process may come from an attacker: `DeltaReader` and `MessageReader` believe nothing and keep no
  * more than the limits they are given. MalformedError tells what was wrong.
@@ -21,14 +21,8 @@ import {
 
 /** Kinds of message. */
 export const MESSAGE = {
-  program: 1,
-  order: 2,
-  pages: 3,
-  frames: 4,
-  tables: 5,
-  stop: 6,
-  ready: 7,
-  failed: 8,
+  ...{ open: 1, program: 2, order: 3, pages: 4, frames: 5, tables: 6 },
+  ...{ ready: 7, stop: 8, failed: 9 },
 } as const;
 const HEADER_BYTES = 8;
 const PAGES_A_MESSAGE = 128;

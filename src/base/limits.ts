@@ -75,6 +75,8 @@ export const CHANNEL_TABLES_BYTES = 64 << 20;
 export const CHANNEL_TEXT_BYTES = 1 << 16;
 /** So often in a row a program's own process may be lost before the program has come to a call; then it ends. */
 export const PROCESS_DEATHS_MAX = 3;
+/** Memory that a program's own process may use beside its program's, in bytes: Node, V8, compiled code, stacks. */
+export const PROCESS_OVERHEAD_BYTES = 1 << 30;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 

@@ -44,6 +44,11 @@ const CHECKPOINT_EVERY: OptionSpec = {
   value: 'TIME',
   help: 'the most running time a crash can take back (default 1s; waiting output never waits for it)',
 };
+const ISOLATION: OptionSpec = {
+  name: 'isolation',
+  value: 'KIND',
+  help: 'what keeps it in: space (the default), its checked code among others; or process, a process of its own as well: slower to call out of, but nothing of it runs beside other programs, and what the verifier or a timer would give away does not matter',
+};
 const OUTPUT: OptionSpec = {
   name: 'output',
   value: 'POLICY',
@@ -96,6 +101,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'detach', short: 'd', help: 'leave it running in the background' },
       { name: 'volatile', help: 'do not keep it: it ends with the process that hosts it' },
       { name: 'trap-unknown-imports', help: 'let unknown imports in; calling one ends the program' },
+      ISOLATION,
       CHECKPOINT_EVERY,
       OUTPUT,
       {
@@ -112,6 +118,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ['perdure run hello.wasm', 'run it; its exit code is ours'],
       ['perdure run --dir .::/data sort.wasm /data/big.txt', 'grant the current folder as /data'],
       ['perdure run --memory 256M --cpu 10s untrusted.wasm', 'with limits'],
+      ['perdure run --isolation process stranger.wasm', 'in a process of its own'],
       ['perdure run --detach --name db server.wasm', 'in the background; see `perdure attach db`'],
     ],
   },
@@ -146,7 +153,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     least: 0,
     most: 0,
     examples: [
-      ['perdure ps', 'name, state, processor time, memory'],
+      ['perdure ps', 'name, state, isolation, processor time, memory'],
       ['perdure ps --json', 'the same for a script'],
     ],
   },
@@ -252,12 +259,16 @@ export const COMMANDS: readonly CommandSpec[] = [
         multiple: true,
         help: 'where the folders of the host that it had are here',
       },
+      ISOLATION,
       QUIET,
     ],
     least: 1,
     most: 1,
     completes: 'archive',
-    examples: [['perdure import db.perdure && perdure up', 'go on here']],
+    examples: [
+      ['perdure import db.perdure && perdure up', 'go on here'],
+      ['perdure import --isolation process db.perdure', 'the same in a process of its own, whatever it was'],
+    ],
   },
   {
     name: 'help',

@@ -2,14 +2,17 @@
  * The parts of a core put together over one space: kernel, WASI, drivers. Composition only: what runs when is
  * `machine.ts`, what can be asked is `operations.ts`.
  */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { decodeEvidence, EVIDENCE_SECTION } from '../abi/evidence.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
-import { programInfo } from '../compiler/index.ts';
+import { ALONE, FULL, programInfo } from '../compiler/index.ts';
 import { hostClock } from '../drivers/clock.ts';
 import { ConsoleDriver } from '../drivers/console.ts';
 import { HostFolders } from '../drivers/host/folders.ts';
 import { Network } from '../drivers/net.ts';
+import { Processes } from '../drivers/processes.ts';
 import { hostRandom } from '../drivers/random.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
 import { DriverState } from '../drivers/state.ts';
@@ -19,6 +22,7 @@ import type { Driver, Ports } from '../kernel/ports.ts';
 import type { LoadedModule } from '../kernel/program.ts';
 import { WasiPersonality } from '../personalities/wasi/index.ts';
 import { type PageImage, ROOT, Space } from '../space/index.ts';
+import { Reader } from '../wasm/reader.ts';
 import type { CoreStart, InstalledProgram, PageChunk } from './messages.ts';
 
 export interface Composition {
@@ -29,6 +33,7 @@ export interface Composition {
   readonly folders: HostFolders;
   readonly network: Network;
   readonly drivers: readonly Driver[];
+  readonly processes: Processes;
 }
 
 export interface CompositionHooks {
@@ -40,7 +45,7 @@ export interface CompositionHooks {
   problem(text: string): void;
   readonly log: ReleaseLog;
   /** The program for a hash, at recovery. */
-  program(hash: string): LoadedModule | undefined;
+  program(hash: string, alone: boolean): LoadedModule | undefined;
 }
 
 function* pagesOf(chunks: readonly PageChunk[]): Generator<PageImage> {
@@ -88,8 +93,15 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     object: (id) => folders.object(id) ?? network.object(id),
   };
   const wasi = new WasiPersonality(space, ports);
+  const processes = new Processes({
+    ...aloneCode(),
+    wake,
+    stopEveryMs: Math.max(10, start.checkpointEveryMs / 2),
+  });
   const options = {
     personality: wasi,
+    enclosures: processes,
+    problem: hooks.problem,
     onEnd: hooks.ended,
     powers: {
       monotonicNs: () => process.hrtime.bigint(),
@@ -100,7 +112,20 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     },
   };
   const kernel = fresh ? new Kernel(space, options) : Kernel.recover(space, options, hooks.program);
-  return { space, kernel, wasi, console, folders, network, drivers: [console, folders, network] };
+  return { space, kernel, wasi, console, folders, network, processes, drivers: [console, folders, network] };
+}
+
+/** Where the program of processes lies, and what such a process has to read to run it. */
+function aloneCode(): { entry: string; readable: string[] } {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const entry = fileURLToPath(new URL(`./alone.${extension}`, import.meta.url));
+  const code = dirname(dirname(entry));
+  return { entry, readable: [join(code, '*'), join(dirname(code), 'package.json')] };
+}
+
+/** How a loaded program is found again. */
+export function programKey(hash: string, alone: boolean): string {
+  return alone ? `${hash} alone` : hash;
 }
 
 /** An installed program as the kernel takes it. What is slow and often not needed is worked out when asked for. */
@@ -115,21 +140,35 @@ export function loadProgram(installed: InstalledProgram): LoadedModule {
       return program;
     },
     get evidence() {
-      evidence ??= evidenceOf(loaded.program, installed.hash);
+      evidence ??= evidenceOf(installed);
       return evidence;
     },
     get info() {
-      info ??= programInfo(installed.original, installed.rewritten);
+      info ??= programInfo(installed.original, installed.rewritten, installed.alone ? ALONE : FULL);
       return info;
     },
+    ...(installed.alone ? { alone: installed } : {}),
   };
   return loaded;
 }
 
-function evidenceOf(program: WebAssembly.Module, hash: string): LoadedModule['evidence'] {
-  const [section] = WebAssembly.Module.customSections(program, EVIDENCE_SECTION);
+function evidenceOf({ rewritten, hash }: InstalledProgram): LoadedModule['evidence'] {
+  const section = customSection(rewritten, EVIDENCE_SECTION);
   if (section === undefined) {
     throw new EnvironmentError('store-damaged', `the program ${hash} has no evidence`);
   }
-  return decodeEvidence(new Uint8Array(section));
+  return decodeEvidence(section);
+}
+
+/** The contents of a custom section. What V8 could tell as well is read here: not every program is to be compiled. */
+function customSection(module: Uint8Array, wanted: string): Uint8Array | undefined {
+  const r = new Reader(module, 8);
+  while (r.pos < r.end) {
+    const id = r.u8();
+    const size = r.u32();
+    const end = r.pos + size;
+    if (id === 0 && r.name() === wanted) return module.subarray(r.pos, end);
+    r.pos = end;
+  }
+  return undefined;
 }

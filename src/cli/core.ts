@@ -8,7 +8,7 @@ import { tuneEngine } from '../drivers/engine.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
 import type { CarriedAbout } from './carry.ts';
 import { CoreClients } from './clients.ts';
-import { type Composition, compose, loadProgram } from './compose.ts';
+import { type Composition, compose, loadProgram, programKey } from './compose.ts';
 import { packError } from './failure.ts';
 import { Machine } from './machine.ts';
 import type { CoreStart, FromCore, InstalledProgram, ToCore } from './messages.ts';
@@ -17,6 +17,8 @@ import type { DirGrant, RunRequest } from './types.ts';
 
 /** At the end, output that its reader does not take is given up on after this long; it stays in the space. */
 const FLUSH_MS = 2000;
+/** At the end, processes of programs are waited for this long; what they did not bring home is done again. */
+const HOME_MS = 500;
 
 tuneEngine();
 const port = parentPort!;
@@ -61,10 +63,15 @@ class CoreThread {
   #making: Promise<void> = Promise.resolve();
 
   constructor() {
-    const programs = new Map(start.programs.map((installed) => [installed.hash, loadProgram(installed)]));
+    const programs = new Map(
+      start.programs.map((installed) => [
+        programKey(installed.hash, installed.alone),
+        loadProgram(installed),
+      ]),
+    );
     this.#composition = compose(start, {
       log: this.#log,
-      program: (hash) => programs.get(hash),
+      program: (hash, alone) => programs.get(programKey(hash, alone)),
       wake: (domain) => {
         this.#composition.kernel.wake(domain);
         this.#machine.wake();
@@ -231,11 +238,20 @@ class CoreThread {
     if (this.#composition.kernel.status(id).state === 'exited') this.#tellEnd(id);
   }
 
+  /** Has what programs did in processes of their own, as far as they stop soon. */
+  async #bringHome(): Promise<void> {
+    const until = performance.now() + HOME_MS;
+    while (!this.#composition.kernel.bringHome() && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   /** Stops everything where it is, makes that durable, and lets out what can leave. */
   async #finish(): Promise<void> {
-    const { drivers } = this.#composition;
+    const { drivers, processes } = this.#composition;
     this.#machine.halt();
     if (!start.readOnly) {
+      await this.#bringHome();
       await new Promise((resolve) => this.#machine.whenDurable(resolve));
       const until = performance.now() + FLUSH_MS;
       await new Promise<void>((resolve) => {
@@ -248,6 +264,7 @@ class CoreThread {
       // What got out is in the space now; the next process need not work that out.
       await new Promise((resolve) => this.#machine.whenDurable(resolve));
     }
+    processes.close();
     for (const driver of drivers) await driver.close();
   }
 }

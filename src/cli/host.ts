@@ -19,10 +19,10 @@ import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from '
 import { checkName } from './request.ts';
 import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
 import type {
-  DirGrant,
   DomainSummary,
   ExitReport,
   FilesReport,
+  ImportOptions,
   Inspection,
   RemoveOptions,
   RunRequest,
@@ -145,18 +145,24 @@ export class Host implements SpaceApi {
     foreground = false,
   ): Promise<DomainSummary> {
     checkName(request.name);
-    const installed = await this.install(program, step);
+    const installed = await this.install(program, request.isolation === 'process', step);
     // What the program writes may come before we hear that it runs.
     step('');
     return (await this.#ask('spawn', { request, program: installed, foreground })) as DomainSummary;
   }
 
-  /** The program, compiled and verified: from the store if it was installed before. */
-  async install(program: Uint8Array, step: (text: string) => void): Promise<InstalledProgram> {
+  /**
+   * The program, compiled and verified: from the store if it was installed before. `alone`: for a process of its own.
+   */
+  async install(
+    program: Uint8Array,
+    alone: boolean,
+    step: (text: string) => void,
+  ): Promise<InstalledProgram> {
     const hash = createHash('sha256').update(program).digest('hex');
-    const known = this.#space.getProgram(hash);
+    const known = this.#space.getProgram(hash, alone);
     if (known !== undefined) return known;
-    const installed = await installProgram(hash, program, step);
+    const installed = await installProgram(hash, program, alone, step);
     await this.#space.putProgram(installed);
     return installed;
   }
@@ -193,15 +199,16 @@ export class Host implements SpaceApi {
 
   async export(name: string, keep: boolean): Promise<Uint8Array> {
     const { about, image } = (await this.#ask('export', { name, keep })) as Omit<Carried, 'program'>;
-    const installed = this.#space.getProgram(about.program);
+    const installed =
+      this.#space.getProgram(about.program, false) ?? this.#space.getProgram(about.program, true);
     assert(installed !== undefined, 'the program of a domain is in the store');
     return packCarried({ about, image, program: installed.original });
   }
 
-  async import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary> {
+  async import(archive: Uint8Array, { name, dirs, isolation }: ImportOptions): Promise<DomainSummary> {
     const { about, image, program } = unpackCarried(archive);
     checkName(name ?? about.name);
-    const installed = await this.install(program, () => {});
+    const installed = await this.install(program, isolation === 'process', () => {});
     const named = { ...about, name: name ?? about.name };
     return (await this.#ask('import', { about: named, image, program: installed, dirs })) as DomainSummary;
   }

@@ -4,20 +4,21 @@
  */
 import { Worker } from 'node:worker_threads';
 import { unpackError } from './failure.ts';
-import type { InstalledProgram, InstallerMessage } from './messages.ts';
+import type { InstalledProgram, InstallerMessage, InstallerTask } from './messages.ts';
 
 /** The native stack of the installer, MiB: code nests as deep as its author liked. */
 const STACK_MIB = 64;
 
-/** Compiles and verifies. `step` is told what is being done. @throws MalformedError, UnsupportedError, RefusedError */
+/** Compiles and, but for programs that are `alone` in a process, verifies. `step` is told what is being done. @throws MalformedError, UnsupportedError, RefusedError */
 export async function installProgram(
   hash: string,
   original: Uint8Array,
+  alone: boolean,
   step: (text: string) => void,
 ): Promise<InstalledProgram> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const worker = new Worker(new URL(`./installer.${extension}`, import.meta.url), {
-    workerData: original,
+    workerData: { original, alone } satisfies InstallerTask,
     resourceLimits: { stackSizeMb: STACK_MIB, maxOldGenerationSizeMb: 8192 },
   });
   try {
@@ -27,7 +28,10 @@ export async function installProgram(
       worker.on('message', (message: InstallerMessage) => {
         if (message.kind === 'step') step(message.text);
         else if (message.kind === 'failed') reject(unpackError(message.error));
-        else resolve({ hash, original, rewritten: message.rewritten, program: message.program });
+        else {
+          const { rewritten, program } = message;
+          resolve({ hash, original, rewritten, alone, ...(program === undefined ? {} : { program }) });
+        }
       });
     });
   } finally {

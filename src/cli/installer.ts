@@ -4,18 +4,23 @@
  * nothing of each other.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { compile } from '../compiler/index.ts';
+import { ALONE, compile, FULL } from '../compiler/index.ts';
 import { verify } from '../verifier/verify.ts';
 import { packError } from './failure.ts';
-import type { InstallerMessage } from './messages.ts';
+import type { InstallerMessage, InstallerTask } from './messages.ts';
 
 function say(message: InstallerMessage, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);
 }
 
-function install(original: Uint8Array): void {
+function install({ original, alone }: InstallerTask): void {
   say({ kind: 'step', text: 'compiling' });
-  const { bytes } = compile(original);
+  const { bytes } = compile(original, alone ? ALONE : FULL);
+  if (alone) {
+    // What keeps it in is its process: nothing of it is run here, nor made machine code.
+    say({ kind: 'done', rewritten: bytes }, [bytes.buffer]);
+    return;
+  }
   say({ kind: 'step', text: 'verifying' });
   verify(bytes);
   say({ kind: 'step', text: 'making machine code' });
@@ -24,7 +29,7 @@ function install(original: Uint8Array): void {
 }
 
 try {
-  install(workerData as Uint8Array);
+  install(workerData as InstallerTask);
 } catch (error) {
   say({ kind: 'failed', error: packError(error) });
 }

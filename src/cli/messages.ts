@@ -11,8 +11,16 @@ export interface InstalledProgram {
   readonly hash: string;
   readonly original: Uint8Array;
   readonly rewritten: Uint8Array;
+  /** Compiled for a process of its own, not for the space. */
+  readonly alone: boolean;
   /** The rewritten module compiled, where that is done already. */
   readonly program?: WebAssembly.Module;
+}
+
+/** What the installer's thread is given. */
+export interface InstallerTask {
+  readonly original: Uint8Array;
+  readonly alone: boolean;
 }
 
 /** What the installer's thread says. */
@@ -22,7 +30,7 @@ export type InstallerMessage =
   | {
       readonly kind: 'done';
       readonly rewritten: Uint8Array<ArrayBuffer>;
-      readonly program: WebAssembly.Module;
+      readonly program?: WebAssembly.Module;
     };
 
 /** Pages of a checkpoint: page n of `pages` is bytes [n * PAGE_BYTES, …) of `data`. */

@@ -10,7 +10,7 @@ import type { Parsed } from './args.ts';
 import { Host } from './host.ts';
 import { clean, say } from './output.ts';
 import { RemoteSpace } from './remote.ts';
-import { parseDir, spaceFolder } from './request.ts';
+import { isolationOf, parseDir, spaceFolder } from './request.ts';
 import { domainTable, inspectionPage } from './show.ts';
 import { lastDomains } from './spacestore.ts';
 import type { SpaceApi } from './types.ts';
@@ -166,7 +166,10 @@ export async function runImport(parsed: Parsed): Promise<number> {
   const archive = readArchiveFile(file);
   const dirs = (parsed.lists.get('dir') ?? []).map(parseDir);
   const name = parsed.values.get('name') ?? null;
-  const domain = await withSpace(parsed, 'create', (space) => space.import(archive, name, dirs));
+  const isolation = isolationOf(parsed);
+  const domain = await withSpace(parsed, 'create', (space) =>
+    space.import(archive, { name, dirs, isolation }),
+  );
   if (!parsed.flags.has('quiet')) {
     const next = domain.state === 'suspended' ? '; perdure up lets it go on' : '';
     say(`imported ${clean(domain.name)} (${domain.state})${next}`);

@@ -15,7 +15,7 @@ import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
-import { type Composition, loadProgram } from './compose.ts';
+import { type Composition, loadProgram, programKey } from './compose.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { readHome, removeHome } from './treefiles.ts';
@@ -109,6 +109,7 @@ export class Operations {
       arguments: this.#argumentsOf(status),
       detached: status.detached,
       volatile: status.volatile,
+      isolation: status.enforced ? 'process' : 'space',
     };
   }
 
@@ -179,10 +180,11 @@ export class Operations {
   }
 
   #program(installed: InstalledProgram): LoadedModule {
-    const known = this.#programs.get(installed.hash);
+    const key = programKey(installed.hash, installed.alone);
+    const known = this.#programs.get(key);
     if (known !== undefined) return known;
     const loaded = loadProgram(installed);
-    this.#programs.set(installed.hash, loaded);
+    this.#programs.set(key, loaded);
     return loaded;
   }
 

@@ -5,10 +5,10 @@
 import { EnvironmentError } from '../base/errors.ts';
 import { type Connection, connectControl } from './control.ts';
 import type {
-  DirGrant,
   DomainSummary,
   ExitReport,
   FilesReport,
+  ImportOptions,
   Inspection,
   RemoveOptions,
   RunRequest,
@@ -113,9 +113,9 @@ export class RemoteSpace implements SpaceApi {
     return Buffer.concat(this.#received.splice(0));
   }
 
-  async import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary> {
+  async import(archive: Uint8Array, options: ImportOptions): Promise<DomainSummary> {
     await this.#connection.sendBytes(FRAME.data, archive);
-    return (await this.#connection.request({ op: 'import', name, dirs })) as DomainSummary;
+    return (await this.#connection.request({ op: 'import', options })) as DomainSummary;
   }
 
   /** Makes a checkpoint and ends the owner. */

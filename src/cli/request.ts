@@ -8,7 +8,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES, MODULE_MAX_BYTES } from '../base/limits.ts';
 import { parseAddress } from '../drivers/address.ts';
 import type { Parsed } from './args.ts';
-import type { DirGrant, RunRequest } from './types.ts';
+import type { DirGrant, Isolation, RunRequest } from './types.ts';
 import { parseSize, parseTime, showSize } from './units.ts';
 
 /** The folder of the space a command works on, absolute. */
@@ -39,7 +39,15 @@ export function runRequest(parsed: Parsed): RunRequest {
     detached: parsed.flags.has('detach'),
     volatile: parsed.flags.has('volatile'),
     trapUnknownImports: parsed.flags.has('trap-unknown-imports'),
+    isolation: isolationOf(parsed),
   };
+}
+
+/** `--isolation KIND` */
+export function isolationOf(parsed: Parsed): Isolation {
+  const kind = parsed.values.get('isolation') ?? 'space';
+  if (kind === 'space' || kind === 'process') return kind;
+  throw new EnvironmentError('usage', `--isolation: there is no kind "${kind}"`, 'space or process');
 }
 
 /** Names are for command lines and folders: letters, digits and a few signs, not beginning with a sign. */

@@ -5,7 +5,7 @@
 import { EnvironmentError } from '../base/errors.ts';
 import { type Connection, type Handler, type Message, serveControl } from './control.ts';
 import type { Attachment, Host } from './host.ts';
-import type { DirGrant, ExitReport, RemoveOptions, RunRequest } from './types.ts';
+import type { ExitReport, ImportOptions, RemoveOptions, RunRequest } from './types.ts';
 import { FRAME } from './wire.ts';
 
 /** The served space: what the process does beside answering. */
@@ -104,10 +104,8 @@ class Client implements Handler {
         if (found.kind === 'folder') return found;
         return this.#connection.sendBytes(FRAME.data, found.bytes);
       }
-      case 'import': {
-        const dirs = message.dirs as DirGrant[];
-        return host.import(this.#takeReceived(), message.name === null ? null : name, dirs);
-      }
+      case 'import':
+        return host.import(this.#takeReceived(), message.options as ImportOptions);
       case 'attach':
         return this.#attach(name);
       case 'shutdown':

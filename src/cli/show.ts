@@ -18,12 +18,16 @@ function commandText({ arguments: list }: DomainSummary, most: number): string {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
+/** Records of older spaces do not tell: then there was only one kind. */
+const isolationOf = (domain: DomainSummary): string => domain.isolation ?? 'space';
+
 /** The table of `perdure ps`. */
 export function domainTable(domains: readonly DomainSummary[]): string {
-  const head = ['NAME', 'STATE', 'CPU', 'MEMORY', 'COMMAND'];
+  const head = ['NAME', 'STATE', 'ISOLATION', 'CPU', 'MEMORY', 'COMMAND'];
   const rows = domains.map((domain) => [
     clean(domain.name),
     stateText(domain),
+    isolationOf(domain),
     showTime(domain.cpuMs),
     showSize(domain.memoryBytes),
     commandText(domain, 60),
@@ -50,6 +54,7 @@ export function inspectionPage(domain: Inspection): string {
     ['state', stateText(domain)],
     ['command', commandText(domain, 400)],
     ['program', `sha256 ${domain.program}`],
+    ['isolation', isolationOf(domain)],
     ['cpu', `${showTime(domain.cpuMs)}${limit}`],
     ['memory', `${showSize(domain.memoryBytes)} of ${showSize(domain.memoryLimitBytes)}`],
     ['checkpoint', String(domain.checkpoint)],

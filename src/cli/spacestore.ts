@@ -27,7 +27,7 @@ export interface OpenedSpace {
   readonly released: ReadonlyMap<string, number>;
   /** For the filter of unchanged pages on the core's thread; see store/hashes.ts. Not where the space is only read. */
   readonly hashes: { readonly words: Uint32Array; readonly key: Uint8Array } | undefined;
-  getProgram(hash: string): InstalledProgram | undefined;
+  getProgram(hash: string, alone: boolean): InstalledProgram | undefined;
   putProgram(program: InstalledProgram): Promise<void>;
   commit(cut: CutMessage): Promise<void>;
   /** Durable when it resolves. Later positions of a key may overtake earlier ones. */
@@ -75,10 +75,13 @@ export async function openSpaceStore(
     const meta = decodeMeta(checkpoint?.meta, folder);
     const chunks = chunksOf(checkpoint?.pages ?? []);
     const domains = meta?.domains ?? [];
-    const live = domains.filter((domain) => domain.state !== 'exited').map((domain) => domain.program);
-    const programs: InstalledProgram[] = [];
-    for (const hash of new Set(live)) {
-      programs.push(await loadProgram(store, hash, folder, options.readOnly ?? false));
+    const live = domains.filter((domain) => domain.state !== 'exited');
+    const programs = new Map<string, InstalledProgram>();
+    for (const { program, isolation } of live) {
+      const alone = isolation === 'process';
+      const key = keyOf(program, alone);
+      if (programs.has(key)) continue;
+      programs.set(key, await loadProgram(store, program, alone, folder, options.readOnly ?? false));
     }
     if (!options.readOnly) await forgetPrograms(store, domains);
     return {
@@ -86,10 +89,10 @@ export async function openSpaceStore(
       seq: store.seq,
       meta,
       chunks,
-      programs,
+      programs: [...programs.values()],
       released: releasedOf(store, domains),
       hashes: options.readOnly ? undefined : { words: store.pageHashes(), key: store.manifest.hashKey },
-      getProgram: (hash) => getProgram(store, hash),
+      getProgram: (hash, alone) => getProgram(store, hash, alone),
       putProgram: (program) => putProgram(store, program),
       commit: (cut) => commit(store, cut),
       setReleased: releaseLog(store),
@@ -124,27 +127,31 @@ function chunksOf(pages: Iterable<{ readonly page: number; readonly bytes: Uint8
 }
 
 /** Rewritten modules are this compiler's; the part before the dot is the program's own. */
-function keyOf(hash: string): string {
-  return `${hash}.${COMPILER_VERSION}`;
+function keyOf(hash: string, alone: boolean): string {
+  return `${hash}.${COMPILER_VERSION}${alone ? '.alone' : ''}`;
 }
 
-function getProgram(store: Store, hash: string): InstalledProgram | undefined {
-  const found = store.getModule(keyOf(hash));
-  return found === null ? undefined : { hash, original: found.original, rewritten: found.rewritten };
+function getProgram(store: Store, hash: string, alone: boolean): InstalledProgram | undefined {
+  const found = store.getModule(keyOf(hash, alone));
+  return found === null ? undefined : { hash, alone, original: found.original, rewritten: found.rewritten };
 }
 
-async function putProgram(store: Store, { hash, original, rewritten }: InstalledProgram): Promise<void> {
-  await store.putModule(keyOf(hash), { original, rewritten, meta: new Uint8Array(0) });
+async function putProgram(
+  store: Store,
+  { hash, alone, original, rewritten }: InstalledProgram,
+): Promise<void> {
+  await store.putModule(keyOf(hash, alone), { original, rewritten, meta: new Uint8Array(0) });
 }
 
 /** A domain's program; compiled anew where another version of the compiler installed it. */
 async function loadProgram(
   store: Store,
   hash: string,
+  alone: boolean,
   folder: string,
   readOnly: boolean,
 ): Promise<InstalledProgram> {
-  const known = getProgram(store, hash);
+  const known = getProgram(store, hash, alone);
   if (known !== undefined) return known;
   const other = store.describe().modules.find((key) => key.startsWith(`${hash}.`));
   const original = other === undefined ? undefined : store.getModule(other)?.original;
@@ -155,7 +162,7 @@ async function loadProgram(
       'bring the folder back from a copy',
     );
   }
-  const program = await installProgram(hash, original, () => {});
+  const program = await installProgram(hash, original, alone, () => {});
   if (!readOnly) await putProgram(store, program);
   return program;
 }
@@ -163,7 +170,9 @@ async function loadProgram(
 /** Removes the programs no domain runs or ran, and what older compilers made of those that are left. */
 async function forgetPrograms(store: Store, domains: readonly DomainSummary[]): Promise<void> {
   try {
-    await store.collectModules(new Set(domains.map((domain) => keyOf(domain.program))));
+    await store.collectModules(
+      new Set(domains.map((domain) => keyOf(domain.program, domain.isolation === 'process'))),
+    );
   } catch (error) {
     // On a full disk even removing needs room; nothing depends on it.
     if (!(error instanceof EnvironmentError)) throw error;

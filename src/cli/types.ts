@@ -31,7 +31,12 @@ export interface DomainSummary {
   readonly arguments: readonly string[];
   readonly detached: boolean;
   readonly volatile: boolean;
+  /** Where its code runs. */
+  readonly isolation: Isolation;
 }
+
+/** What keeps a program in: the checks in its code, in one space with others; or a process of its own as well. */
+export type Isolation = 'space' | 'process';
 
 /** A folder of the host for a program. `host` is absolute. */
 export interface DirGrant {
@@ -56,6 +61,7 @@ export interface RunRequest {
   readonly detached: boolean;
   readonly volatile: boolean;
   readonly trapUnknownImports: boolean;
+  readonly isolation: Isolation;
 }
 
 /** How a domain ended. */
@@ -147,8 +153,16 @@ export interface SpaceApi {
   remove(name: string, options: RemoveOptions): Promise<void>;
   /** A program as one file. Without `keep` it is suspended here in that state. */
   export(name: string, keep: boolean): Promise<Uint8Array>;
-  import(archive: Uint8Array, name: string | null, dirs: readonly DirGrant[]): Promise<DomainSummary>;
+  import(archive: Uint8Array, options: ImportOptions): Promise<DomainSummary>;
   close(): Promise<void>;
+}
+
+export interface ImportOptions {
+  /** What to call it here; null for its old name. */
+  readonly name: string | null;
+  /** Where the folders of the host that it had are here. */
+  readonly dirs: readonly DirGrant[];
+  readonly isolation: Isolation;
 }
 
 export interface RemoveOptions {

@@ -31,6 +31,8 @@ export interface Enclosure {
   readonly alive: boolean;
   /** Lets the program go on. Only when it is alive and stands; `wake` is called when `take` has something. */
   run(order: Order): void;
+  /** Asks the program to stop at a safepoint, if it runs. */
+  ask(): void;
   /** Where it stopped, or that it was lost, once; null while it runs. */
   take(): Stop | Lost | null;
   /** Processor time it has used since this was asked last, microseconds. */

@@ -70,6 +70,7 @@ export class LocalEnclosure implements Enclosure {
     for (const { data } of pages) this.moved += data.length;
   }
 
+  ask(): void {}
   take(): Stop | Lost | null {
     const come = this.#come;
     this.#come = null;

@@ -116,6 +116,21 @@ export class Enforcer {
     return { kind: 'blocked' };
   }
 
+  /** What its process did, if it stands by now; null where it runs on. */
+  takeHome(domain: Domain): SliceEnd | null {
+    const { seat } = domain;
+    const come = seat?.enclosure.take() ?? null;
+    if (seat === null || come === null) {
+      seat?.enclosure.ask();
+      return null;
+    }
+    this.#charge(domain, seat);
+    seat.computing = false;
+    return (
+      ('lost' in come ? this.#lost(domain, come) : this.#apply(domain, seat, come)) ?? { kind: 'paused' }
+    );
+  }
+
   #charge(domain: Domain, seat: Seat): void {
     const used = R.cpuUsed.get(domain.space, domain.at) + seat.enclosure.cpuMicros();
     R.cpuUsed.set(domain.space, domain.at, Math.round(used));

@@ -283,6 +283,22 @@ export class Kernel {
     this.#roster.get(id).setFlag(FLAG.detached, detached);
   }
 
+  /**
+   * Takes what domains have done in processes of their own, and asks those for it that run. True when none is left that
+   * does. Call it again and again while nothing is run.
+   */
+  bringHome(): boolean {
+    let home = true;
+    for (const id of this.ids()) {
+      const domain = this.#roster.get(id);
+      if (domain.seat?.computing !== true) continue;
+      const end = this.#enforcer.takeHome(domain);
+      if (end === null) home = false;
+      else this.#settle(domain, end);
+    }
+    return home;
+  }
+
   /** Moves everything the domain has to another place in the space. */
   relocate(id: number): void {
     relocateDomain(this.#roster.get(id));
