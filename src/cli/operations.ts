@@ -181,9 +181,7 @@ export class Operations {
 
   #program(installed: InstalledProgram): LoadedModule {
     const key = programKey(installed.hash, installed.alone);
-    const known = this.#programs.get(key);
-    if (known !== undefined) return known;
-    const loaded = loadProgram(installed);
+    const loaded = this.#programs.get(key) ?? loadProgram(installed);
     this.#programs.set(key, loaded);
     return loaded;
   }

@@ -337,7 +337,7 @@ function processMs(pid: number | undefined): number | undefined {
 function plain(text: string): string {
   const line = text.split('\n').find((each) => each.trim() !== '') ?? '';
   return line
-    .replace(/[^\x20-\x7e]+/g, ' ')
+    .replace(/[^\x21-\x7e]+/g, ' ')
     .trim()
     .slice(0, 200);
 }
