@@ -2,7 +2,7 @@
  * `npm run fuzz [-- KIND…] [--seconds N] [--cases N] [--seed N] [--keep FOLDER]`: random attacks for as long as one likes.
  * The kinds (all without any named, in turn) are those of `fuzzing/kinds.ts`. The seed is printed; case i of a kind has
  * the seed plus i, so `KIND --seed N --cases 1` replays one. What is found is written to FOLDER, made smaller where that
- * can be done, and makes the exit code 1.
+ * can be done, and makes the exit code 1; after `--most` finds (10) it stops.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,8 +14,6 @@ import { type Found, KINDS, type Kind, makeKind } from './fuzzing/kinds.ts';
 /** How long one kind runs before it is the next one's turn, and how often a line is printed, in milliseconds. */
 const TURN_MS = 2000;
 const REPORT_MS = 30_000;
-/** So many findings are enough for one run. */
-const MOST = 10;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,6 +22,7 @@ const { values, positionals } = parseArgs({
     cases: { type: 'string', default: 'Infinity' },
     seed: { type: 'string' },
     keep: { type: 'string', default: '.perdure/fuzz' },
+    most: { type: 'string', default: '10' },
   },
 });
 const seed = seedFrom(values.seed, Date.now());
@@ -43,7 +42,7 @@ console.log(`fuzz: --seed ${seed}, ${kinds.map(({ name }) => name).join(', ')}`)
 let findings = 0;
 let reported = Date.now();
 const next = new Map(kinds.map((kind) => [kind, 0]));
-const open = (): boolean => Date.now() < end && findings < MOST;
+const open = (): boolean => Date.now() < end && findings < Number(values.most);
 while (open() && kinds.some((kind) => next.get(kind)! < cases)) {
   for (const kind of kinds) await turn(kind);
   if (Date.now() - reported < REPORT_MS) continue;

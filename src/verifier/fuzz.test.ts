@@ -1,49 +1,36 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeArena } from '../../tools/fuzzing/guard.ts';
-import { programs } from '../../tools/fuzzing/programs.ts';
-import {
-  type Counts,
-  type Finding,
-  noCounts,
-  Target,
-  tryGenerated,
-  tryMutant,
-} from '../../tools/fuzzing/run.ts';
+import { Hunt } from '../../tools/fuzzing/hunt.ts';
 import { seedFrom } from '../base/prng.ts';
 
-// The short form of `npm run fuzz`. Everything is replayed from the seed that is printed.
+// The short form of `npm run fuzz -- mutants random`, which replays what is found here.
 const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
-console.log(`PERDURE_SEED=${seed}`);
-const arena = makeArena();
 
-function none(found: Finding | null): void {
-  if (found) assert.fail(`seed ${found.seed}, ${found.name}: ${found.what}: ${found.problem}`);
+async function hunt(name: 'mutants' | 'random', cases: number): Promise<Hunt> {
+  const one = await Hunt.make(name);
+  for (let i = 0; i < cases; i++) {
+    const at = (seed + i) >>> 0;
+    const found = await one.run(at);
+    assert.equal(found?.problem, undefined, `npm run fuzz -- ${name} --seed ${at} --cases 1`);
+  }
+  console.log(`${name}, PERDURE_SEED=${seed}: ${one.summary()}`);
+  return one;
 }
-const line = (what: string, c: Counts): void =>
-  console.log(
-    `${what}: ${c.mutants} cases, ${c.refused} refused, ${c.run} run, ${c.calls} calls, ${c.stopped} stopped`,
-  );
 
-test('no accepted mutant of a compiled program touches a byte outside its domain', async () => {
-  const targets = (await programs()).map((made) => new Target(made));
-  const counts = noCounts();
-  for (let i = 0; i < 300; i++)
-    none(tryMutant(targets[i % targets.length]!, arena, (seed + i) >>> 0, counts));
-  line('mutants', counts);
-  assert.ok(counts.refused > 50 && counts.run > 20 && counts.calls > 100, JSON.stringify(counts));
+test('no accepted mutant of a program touches a byte outside its domain', async () => {
+  const { counts } = await hunt('mutants', 4000);
+  assert.ok(counts.refused > 400 && counts.run > 400 && counts.calls > 4000, JSON.stringify(counts));
 });
 
-test('no random module that the verifier lets pass touches a byte outside its domain', () => {
-  const counts = noCounts();
-  for (let i = 0; i < 80; i++) none(tryGenerated(arena, (seed + i) >>> 0, counts));
-  line('random modules', counts);
-  assert.ok(counts.run === 80 && counts.calls > 1000, JSON.stringify(counts));
+test('no random module that the verifier lets pass touches a byte outside its domain', async () => {
+  const { counts } = await hunt('random', 60);
+  assert.ok(counts.run === 60 && counts.calls > 500, JSON.stringify(counts));
 });
 
-test('the oracle sees: of random modules that the verifier refuses, many do escape when run', () => {
-  const counts = noCounts();
-  for (let i = 0; i < 40; i++) tryGenerated(arena, (seed + i) >>> 0, counts, true);
-  console.log(`${counts.probedEscapes} of ${counts.probed} refused modules escape`);
-  assert.ok(counts.probedEscapes >= 5, JSON.stringify(counts));
+test('the oracle sees: of random modules that the verifier refuses, many do escape when run', async () => {
+  const one = await Hunt.make('random');
+  let escapes = 0;
+  for (let i = 0; i < 40; i++) if (one.unrepaired((seed + i) >>> 0)) escapes++;
+  console.log(`${escapes} of 40 escape, PERDURE_SEED=${seed}`);
+  assert.ok(escapes >= 5, `${escapes} of 40, PERDURE_SEED=${seed}`);
 });

@@ -1,6 +1,6 @@
 /**
- * Is the fuzzer any good? `node tools/fuzzing/broken.ts [--cases N] [NAME…]` breaks the verifier in a copy, one rule at a
- * time, and lets the fuzzer look for modules that get through. Exit code 1 when a broken verifier went unnoticed.
+ * Is the fuzzer any good? `node tools/fuzzing/broken.ts [--seconds N] [--seed N] [NAME…]` breaks the verifier in a copy, one rule at a
+ * time, and lets the fuzzer look for modules that get through, for so many seconds by mutants and then by random modules. Exit code 1 when a broken verifier went unnoticed.
  * Takes minutes; run it after changing the verifier's rules or the fuzzer.
  */
 import { spawnSync } from 'node:child_process';
@@ -63,7 +63,7 @@ const BROKEN: readonly (readonly [string, string, string, string])[] = [
 ];
 
 const { values, positionals } = parseArgs({
-  options: { cases: { type: 'string', default: '1500' } },
+  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string', default: '1' } },
   allowPositionals: true,
 });
 let unnoticed = 0;
@@ -86,26 +86,24 @@ function tryBroken(file: string, from: string, to: string): string | null {
     const text = readFileSync(path, 'utf8');
     if (!text.includes(from)) throw new Error(`${file} has no "${from}"`);
     writeFileSync(path, text.replace(from, to));
-    const args = [
-      'tools/fuzz.ts',
-      'random',
-      '--seconds',
-      '600',
-      '--seed',
-      '1',
-      '--cases',
-      values.cases,
-      '--keep',
-      join(folder, 'kept'),
-    ];
-    const run = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
-    const found = /FOUND by .*/.exec(run.stdout)?.[0];
-    // A verifier broken so far that it fails by itself is noticed too.
-    return (
-      found ??
-      (run.status === 0 ? null : (/^\w*Error.*/m.exec(run.stderr)?.[0] ?? 'the fuzzer ended in an error'))
-    );
+    for (const kind of ['mutants', 'random']) {
+      const found = findingOf(folder, kind);
+      if (found !== null) return found;
+    }
+    return null;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What the fuzzer in this folder finds by one kind of attack, or null. */
+function findingOf(folder: string, kind: string): string | null {
+  const limits = ['--seed', values.seed, '--cases', '200000', '--seconds', values.seconds, '--most', '1'];
+  const args = ['tools/fuzz.ts', kind, ...limits, '--keep', join(folder, 'kept')];
+  const started = Date.now();
+  const run = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+  const found = /FOUND by .*/.exec(run.stdout)?.[0];
+  if (found !== undefined) return `${found} (${Math.round((Date.now() - started) / 1000)} s)`;
+  // A verifier broken so far that it fails by itself is noticed too.
+  return run.status === 0 ? null : (/^\w*Error.*/m.exec(run.stderr)?.[0] ?? 'the fuzzer ended in an error');
 }

@@ -3,7 +3,7 @@
  * and 2^64), loops in the shapes that compilers emit (`loops.ts`) and in shapes a little off, with several memories, 32
  * and 64 bits wide, shared or not, vectors and atomics, calls that grow a memory in the middle.
  *
- * Every function ends by itself but for what runs into a trap. Exports: `f0` to `f3` of (i32, i32, i32, i64) -> i64.
+ * Every function ends by itself but for what runs into a trap. Exports: `f0`, `f1`, … of (i32, i32, i32, i64) -> i64.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { Body } from './loops.ts';
@@ -29,9 +29,9 @@ const SEGMENTS = 3;
 const SEGMENT_BYTES = 80;
 export const STRIDES = [1, 2, 4, 8, 12, 16, 24, 64, 100, 1024, 4096, 65536] as const;
 
-export function edgeProgram(prng: Prng): EdgeProgram {
+export function edgeProgram(prng: Prng, count = FUNCTIONS): EdgeProgram {
   const memories = memoriesOf(prng);
-  const functions = Array.from({ length: FUNCTIONS }, (_, i) => new Body(prng, memories).text(`f${i}`));
+  const functions = Array.from({ length: count }, (_, i) => new Body(prng, memories).text(`f${i}`));
   const text = `(module
   (import "m" "host" (func $host (param i32) (result i32)))
   ${memories.map(memoryText).join('\n  ')}
@@ -46,7 +46,7 @@ export function edgeProgram(prng: Prng): EdgeProgram {
   (func $leaf (param $p i32) (result i64) ${leafText(prng, memories)})
   (func $grows (param $p i32) (result i64) ${growText(prng, memories)})
   ${functions.join('\n  ')})`;
-  return { text, draw: drawOf(memories) };
+  return { text, draw: drawOf(memories, count) };
 }
 
 function memoriesOf(prng: Prng): MemoryShape[] {
@@ -97,7 +97,7 @@ function growText(prng: Prng, memories: readonly MemoryShape[]): string {
   return `(if (result i64) (i32.eqz (i32.and (local.get $p) (i32.const ${prng.pick([0, 3, 15])}))) (then ${wide}) (else (i64.const 5)))`;
 }
 
-function drawOf(memories: readonly MemoryShape[]): Draw {
+function drawOf(memories: readonly MemoryShape[], functions: number): Draw {
   const ends = memories.flatMap(({ min, max }) => [min * 65536, min * 65536, max * 65536]);
   return (prng) =>
     Array.from({ length: CALLS }, (): Call => {
@@ -115,6 +115,6 @@ function drawOf(memories: readonly MemoryShape[]): Draw {
       const wide = prng.chance(0.5)
         ? BigInt(inside)
         : prng.pick([BigInt(start), BigInt(other), BigInt(start) + (1n << 32n), -8n, 1n << 63n]);
-      return [`f${prng.below(FUNCTIONS)}`, [start | 0, other | 0, counted | 0, wide]];
+      return [`f${prng.below(functions)}`, [start | 0, other | 0, counted | 0, wide]];
     });
 }

@@ -3,7 +3,7 @@
  * replays it.
  *
  * - `edges`, `binaryen`: random programs, plain V8 beside Perdure (`sameness.ts`)
- * - `mutants`: compiled programs, changed, judged by running what the verifier lets pass (`run.ts`)
+ * - `mutants`: compiled programs, changed, judged by running what the verifier lets pass (`hunt.ts`)
  * - `random`: random rewritten modules out of which everything was taken that the verifier refuses
  */
 import { Prng } from '../../src/base/prng.ts';
@@ -11,10 +11,8 @@ import { wat } from '../../src/wasm/wat.testing.ts';
 import type { Guard } from './arena.ts';
 import { binaryenProgram } from './binaryen.ts';
 import { edgeProgram } from './edges.ts';
-import { makeArena } from './guard.ts';
-import { programs } from './programs.ts';
+import { Hunt } from './hunt.ts';
 import { reduce } from './reduce.ts';
-import { noCounts, Target, tryGenerated, tryMutant } from './run.ts';
 import { Comparer, callsOf, type Draw } from './sameness.ts';
 
 export interface Found {
@@ -46,9 +44,8 @@ export async function makeKind(name: string, guard: Guard): Promise<Kind | undef
         return { bytes, draw: callsOf(bytes) };
       });
     case 'mutants':
-      return mutants();
     case 'random':
-      return randomModules();
+      return Hunt.make(name);
     default:
       return undefined;
   }
@@ -94,24 +91,3 @@ const shapeOf = (problem: string): string =>
     .replace(/after .*?: /, '')
     .replace(/0x[0-9a-f]+|-?\d+/g, '0')
     .slice(0, 50);
-
-async function mutants(): Promise<Kind> {
-  const targets = (await programs()).map((made) => new Target(made));
-  const arena = makeArena();
-  const counts = noCounts();
-  return {
-    name: 'mutants',
-    run: (seed) => tryMutant(targets[seed % targets.length]!, arena, seed, counts),
-    summary: () => JSON.stringify(counts),
-  };
-}
-
-function randomModules(): Kind {
-  const arena = makeArena();
-  const counts = noCounts();
-  return {
-    name: 'random',
-    run: (seed) => tryGenerated(arena, seed, counts),
-    summary: () => JSON.stringify(counts),
-  };
-}

@@ -4,6 +4,8 @@
  *
  * A `Mutable` takes a well-formed module apart once; `mutate` gives a changed copy and says what was changed.
  */
+import { EVIDENCE_SECTION } from '../../src/abi/evidence.ts';
+import { HINTS_SECTION } from '../../src/abi/hints.ts';
 import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
@@ -97,17 +99,44 @@ export class Mutable {
   }
 
   mutate(prng: Prng): Mutant {
-    if (prng.chance(0.03)) return this.#flip(prng);
-    if (prng.chance(0.12)) return this.#evidence(prng);
-    const index = prng.chance(0.03)
+    if (prng.chance(0.02)) return this.#flip(prng);
+    const hints = this.#sections.find((section) => customName(section) === HINTS_SECTION);
+    const said: string[] = [];
+    const changed = new Map<Section, Uint8Array>();
+    if (prng.chance(0.1)) {
+      const section = this.#sections.find((one) => customName(one) === EVIDENCE_SECTION)!;
+      changed.set(section, changedText(section, prng, said));
+    }
+    if (hints !== undefined && prng.chance(0.15)) changed.set(hints, changedNumbers(hints, prng, said));
+    if (said.length > 0 && prng.chance(0.7))
+      return { bytes: this.#encode(-1, [], changed), what: said.join('; ') };
+    const index = prng.chance(0.02)
       ? prng.below(this.#bodies.length)
       : this.#first + prng.below(Math.max(1, this.#bodies.length - this.#first));
     const body = this.#bodies[Math.min(index, this.#bodies.length - 1)]!;
     const code = [...body.code];
-    const done: string[] = [];
-    const rounds = prng.chance(0.25) ? 2 + prng.below(3) : 1;
-    for (let i = 0; i < rounds; i++) done.push(change(code, prng, this.#bodies));
-    return { bytes: this.#encode(index, code, null), what: `body ${index}: ${done.join('; ')}` };
+    const rounds = prng.chance(0.3) ? 2 + prng.below(3) : 1;
+    for (let i = 0; i < rounds; i++) said.push(change(code, prng, this.#bodies));
+    return { bytes: this.#encode(index, code, changed), what: `body ${index}: ${said.join('; ')}` };
+  }
+
+  /** Numbers of the code: constants and offsets, for arguments that fit them. */
+  get words(): readonly number[] {
+    const found = new Set<number>();
+    for (const { code } of this.#bodies.slice(this.#first)) {
+      for (const instruction of code) {
+        const c = new Cursor(instruction);
+        const op = c.u8();
+        if (op === 0x41) found.add(c.i32());
+        if (op === 0x42) found.add(c.s64());
+        if (!isAccess(op)) continue;
+        c.u32();
+        const offset = c.u64();
+        found.add(offset);
+        found.add(offset - 65536);
+      }
+    }
+    return [...found].filter((word) => word > 0 && word < 2 ** 33);
   }
 
   #flip(prng: Prng): Mutant {
@@ -118,38 +147,13 @@ export class Mutable {
     return { bytes, what: `byte ${at}: ${before} to ${bytes[at]}` };
   }
 
-  /** Changes one number in the evidence, or the roles. */
-  #evidence(prng: Prng): Mutant {
-    const section = this.#sections.find(({ id, payload }) => id === 0 && payload[0] === 16)!;
-    const text = new TextDecoder().decode(section.payload.subarray(17));
-    const numbers = [...text.matchAll(/\d+/g)];
-    const one = prng.pick(numbers);
-    const value = Number(one[0]);
-    const changed = prng.pick([
-      value + 1,
-      Math.max(0, value - 1),
-      0,
-      value * 2,
-      prng.below(64),
-      value + 65536,
-    ]);
-    let mutated = text.slice(0, one.index) + changed + text.slice(one.index + one[0].length);
-    if (prng.chance(0.15))
-      mutated = mutated.replace(prng.pick(['b0', 'l0', ',', ';']), prng.pick(['l0', 'b0', 'b1', ';']));
-    const payload = Uint8Array.from([
-      ...section.payload.subarray(0, 17),
-      ...new TextEncoder().encode(mutated),
-    ]);
-    return { bytes: this.#encode(-1, [], payload), what: `evidence: ${value} to ${changed} at ${one.index}` };
-  }
-
-  #encode(index: number, code: Code, evidence: Uint8Array | null): Uint8Array<ArrayBuffer> {
+  #encode(index: number, code: Code, changed: ReadonlyMap<Section, Uint8Array>): Uint8Array<ArrayBuffer> {
     const out: Uint8Array[] = [this.#bytes.subarray(0, 8)];
-    for (const { id, payload } of this.#sections) {
-      let body = payload;
+    for (const section of this.#sections) {
+      const { id, payload } = section;
+      let body = changed.get(section) ?? payload;
       if (id === 10 && index >= 0)
         body = join([Uint8Array.from(u(this.#bodies.length)), ...this.#entries(index, code)]);
-      if (id === 0 && evidence !== null && payload[0] === 16) body = evidence;
       out.push(Uint8Array.from([id, ...u(body.length)]), body);
     }
     return join(out);
@@ -173,6 +177,60 @@ function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return out;
 }
 
+/** The name of a custom section; empty for any other. */
+function customName({ id, payload }: Section): string {
+  return id === 0 ? new Cursor(payload).name() : '';
+}
+
+/** A custom section of text with one number, or one word of the roles, changed. */
+function changedText(section: Section, prng: Prng, said: string[]): Uint8Array {
+  const name = customName(section).length + 1;
+  const before = new TextDecoder().decode(section.payload.subarray(name));
+  let after = before;
+  if (prng.chance(0.85)) {
+    const numbers = [...before.matchAll(/\d+/g)];
+    const one = prng.pick(numbers);
+    const value = Number(one[0]);
+    const other = Number(prng.pick(numbers)[0]);
+    const changed = prng.pick([value + 1, value - 1, 0, value * 2, prng.below(64), value + 65536, other, -1]);
+    after = before.slice(0, one.index) + changed + before.slice(one.index + one[0].length);
+    said.push(`evidence: ${value} to ${changed} at ${one.index}`);
+  }
+  if (prng.chance(0.25)) {
+    const from = prng.pick(['b0', 'l0', 'b1', 'l1', ',', ';', 'true', 'false', '"fill"', '"copy"', '"init"']);
+    const to = prng.pick(['l0', 'b0', 'b1', 'l1', ';', ',', 'false', 'true', '"copy"', '"init"', '"frame"']);
+    after = after.replace(from, to);
+    said.push(`evidence: ${from} to ${to}`);
+  }
+  return join([section.payload.subarray(0, name), new TextEncoder().encode(after)]);
+}
+
+/** A custom section of unsigned LEB128 numbers with some of them changed, moved, left out or twice there. */
+function changedNumbers(section: Section, prng: Prng, said: string[]): Uint8Array {
+  const c = new Cursor(section.payload);
+  const name = customName(section).length + 1;
+  c.pos = name;
+  const numbers: number[] = [];
+  while (c.pos < c.end) numbers.push(c.u32());
+  if (numbers.length === 0) numbers.push(0);
+  for (let n = prng.chance(0.2) ? 2 : 1; n > 0; n--) {
+    const at = prng.below(numbers.length);
+    const value = numbers[at]!;
+    const kind = prng.below(12);
+    if (kind === 0) numbers.splice(at, 1);
+    else if (kind === 1) numbers.splice(at, 0, prng.pick(numbers));
+    else if (kind === 2) numbers.reverse();
+    else
+      numbers[at] = prng.pick([
+        ...[value + 1, Math.max(0, value - 1), value + 8, Math.max(0, value - 8), 0, 1, value * 2],
+        ...[value >>> 1, value + 4096, 65536, prng.pick(numbers), prng.below(32)],
+      ]);
+    said.push(`hints: number ${at}, ${value}: change ${kind}, now ${numbers[at]}`);
+    if (numbers.length === 0) break;
+  }
+  return join([section.payload.subarray(0, name), Uint8Array.from(numbers.flatMap((one) => u(one)))]);
+}
+
 const text = (instruction: Uint8Array): string =>
   [...instruction].map((b) => b.toString(16).padStart(2, '0')).join('');
 
@@ -182,7 +240,7 @@ function change(code: Code, prng: Prng, bodies: readonly Body[]): string {
   // Without the last `end`, which nothing may follow.
   const at = prng.below(code.length - 1);
   const old = code[at]!;
-  switch (prng.below(14)) {
+  switch (prng.below(18)) {
     case 0:
       code.splice(at, 1);
       return `without ${text(old)} at ${at}`;
@@ -214,12 +272,35 @@ function change(code: Code, prng: Prng, bodies: readonly Body[]): string {
       return wrapped(code, prng, at);
     case 8:
       return extended(code, prng, at);
+    case 9: {
+      const count = 1 + prng.below(12);
+      const gone = code.splice(at, Math.min(count, code.length - 1 - at));
+      const to = prng.below(code.length);
+      code.splice(to, 0, ...gone);
+      return `${gone.length} moved from ${at} to ${to}`;
+    }
+    case 10:
+      return renamed(code, prng, at);
     default: {
       const changed = altered(old, prng, code);
       code[at] = changed;
       return `${text(old)} at ${at} became ${text(changed)}`;
     }
   }
+}
+
+/** Takes one local for another over some instructions. */
+function renamed(code: Code, prng: Prng, at: number): string {
+  const isLocal = (one: Uint8Array): boolean => one[0]! >= 0x20 && one[0]! <= 0x22 && one.length === 2;
+  const used = code.filter(isLocal).map((one) => one[1]!);
+  if (used.length === 0) return 'nothing';
+  const [from, to] = [prng.pick(used), prng.pick(used)];
+  const end = Math.min(code.length, at + 1 + prng.below(60));
+  for (let i = at; i < end; i++) {
+    const one = code[i]!;
+    if (isLocal(one) && one[1] === from) code[i] = Uint8Array.from([one[0]!, to]);
+  }
+  return `local ${from} is ${to} in [${at}, ${end})`;
 }
 
 /** Puts code of another body in. */

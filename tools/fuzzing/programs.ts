@@ -4,7 +4,6 @@
  */
 import wabt from 'wabt';
 import { compile } from '../../src/compiler/index.ts';
-import type { Seed } from './run.ts';
 
 const TEXT = `(module
   (import "env" "host" (func $host (param i32) (result i32)))
@@ -90,8 +89,13 @@ const ATOMICS = `(module
   (func (export "wait") (param $at i32) (param $v i64) (result i32)
     (memory.atomic.wait64 offset=8 (local.get $at) (local.get $v) (i64.const 0))))`;
 
+export interface Program {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
 /** The programs, compiled. */
-export async function programs(): Promise<Seed[]> {
+export async function programs(): Promise<Program[]> {
   const tools = await wabt();
   return Object.entries({ everything: TEXT, atomics: ATOMICS }).map(([name, text]) => {
     const features = { exceptions: true, multi_memory: true, memory64: true, threads: true, simd: true };
