@@ -17,7 +17,7 @@ import { UnsupportedError } from '../base/errors.ts';
 import { FUNCTION_MAX_BYTES, LOCALS_MAX, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import { emitIndex } from '../wasm/emit.ts';
 import { CATCH } from '../wasm/instructions.ts';
-import { OP } from '../wasm/opcodes.ts';
+import { OP, PREFIX_FC } from '../wasm/opcodes.ts';
 import type { Code, LocalRun } from '../wasm/sections/code.ts';
 import { EMPTY_BLOCK, type FuncType, I64, type ValueType } from '../wasm/types.ts';
 import { Arena, Writer } from '../wasm/writer.ts';
@@ -32,6 +32,10 @@ export interface MapEntry {
   origin: number;
   kind?: string;
 }
+
+// Copies: what a module has itself V8 takes for constants, what it imports it loads each time.
+const { local_get: LOCAL_GET, local_set: LOCAL_SET } = OP;
+const NO_TYPES: readonly ValueType[] = [];
 
 /** A function as it goes into the output. */
 export interface EmittedFunction {
@@ -160,15 +164,16 @@ export class Emitter {
     return local;
   }
 
-  op(op: number, index?: number): void {
-    if (index === undefined) this.w.u8(op);
+  op(op: number, index = -1): void {
+    if (index < 0) this.w.u8(op);
+    else if (op < PREFIX_FC) this.w.byteAndU32(op, index);
     else emitIndex(this.w, op, index);
   }
   get(local: number): void {
-    emitIndex(this.w, OP.local_get, local);
+    this.w.byteAndU32(LOCAL_GET, local);
   }
   set(local: number): void {
-    emitIndex(this.w, OP.local_set, local);
+    this.w.byteAndU32(LOCAL_SET, local);
   }
 
   i32(value: number): void {
@@ -227,8 +232,11 @@ export class Emitter {
     if (height < this.height) this.height = height;
   }
   /** The types of the operands [from, to). */
-  operands(from: number, to: number = this.height): ValueType[] {
-    return Array.from(this.types.subarray(from, to));
+  operands(from: number, to: number = this.height): readonly ValueType[] {
+    if (from >= to) return NO_TYPES;
+    const list: ValueType[] = [];
+    for (let h = from; h < to; h++) list.push(this.types[h]!);
+    return list;
   }
 
   #grow(): void {

@@ -75,6 +75,10 @@ export class Liveness {
   #from: Int32Array = new Int32Array(64);
   #to: Int32Array = new Int32Array(64);
   #lastSite = 0;
+  /** What was last asked for: the next site is often like it. */
+  #given: readonly number[] = [];
+  #givenFrom = 0;
+  #givenTo = 0;
   /** Passes over the body that it took. */
   passes = 0;
   /** By entry: memories (bit set) whose base and limit are to be read again behind it. */
@@ -100,6 +104,7 @@ export class Liveness {
       this.#to = new Int32Array(body.sites * 2 + 1);
     }
     this.#loops = 0;
+    this.#givenTo = -1;
     this.#everything = this.#isTooMuch(body, words);
     this.passes = 1;
     while (this.#pass(body) && !this.#everything) {
@@ -111,8 +116,13 @@ export class Liveness {
   }
 
   /** The live locals of a site, ascending. */
-  at(site: number): number[] {
-    return Array.from(this.#kept.subarray(this.#from[site]!, this.#to[site]!));
+  at(site: number): readonly number[] {
+    const [from, to] = [this.#from[site]!, this.#to[site]!];
+    if (from === this.#givenFrom && to === this.#givenTo) return this.#given;
+    const list: number[] = [];
+    for (let i = from; i < to; i++) list.push(this.#kept[i]!);
+    [this.#given, this.#givenFrom, this.#givenTo] = [list, from, to];
+    return list;
   }
 
   /** Telling exactly would take more room or time than a program can ask for. */

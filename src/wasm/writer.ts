@@ -53,6 +53,19 @@ export class Writer {
     this.length = at;
   }
 
+  /** A byte, and an unsigned LEB128 of a value in [0, 2^32): most instructions. */
+  byteAndU32(byte: number, value: number): void {
+    const at = this.length;
+    if (value > 0x7f || at + 2 > this.bytes.length) {
+      this.u8(byte);
+      this.u32(value);
+      return;
+    }
+    this.bytes[at] = byte;
+    this.bytes[at + 1] = value;
+    this.length = at + 2;
+  }
+
   /** A signed LEB128 of an int32. */
   s32(value: number): void {
     if (this.length + SIZE_BYTES > this.bytes.length) this.#grow(SIZE_BYTES);
@@ -146,14 +159,14 @@ export class Writer {
   /** The bytes [start, end) of `source`; short ones without a call into the engine. */
   rawRange(source: Uint8Array, start: number, end: number): void {
     const count = end - start;
-    this.reserve(count);
+    if (this.length + count > this.bytes.length) this.#grow(count);
+    const { bytes, length } = this;
     if (count > 24) {
-      this.bytes.set(source.subarray(start, end), this.length);
+      bytes.set(source.subarray(start, end), length);
     } else {
-      const { bytes, length } = this;
       for (let i = 0; i < count; i++) bytes[length + i] = source[start + i]!;
     }
-    this.length += count;
+    this.length = length + count;
   }
 
   /** Writes `count` zeros and gives the buffer, for them to be changed before the next write. */
