@@ -28,6 +28,9 @@ test('random programs about memory and loops do what they do on plain V8, suspen
 test('programs of Binaryen’s generator do what they do on plain V8, suspended anywhere', () =>
   tryKind('binaryen', 3));
 
+test('bytes that are no module are refused with a place, and what is taken of them does what plain V8 does', () =>
+  tryKind('malformed', 250));
+
 test('programs that once went wrong do what they do on plain V8', () => {
   const comparer = new Comparer(guard);
   for (const file of readdirSync(REGRESSIONS).filter((name) => name.endsWith('.wasm'))) {

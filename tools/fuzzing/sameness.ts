@@ -5,6 +5,7 @@
  */
 import { UnsupportedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
+import { trapKind } from '../../src/compiler/index.ts';
 import { ProgramTrapError } from '../../src/kernel/index.ts';
 import type { LoadedModule } from '../../src/kernel/program.ts';
 import { decodeModule } from '../../src/wasm/module.ts';
@@ -170,10 +171,10 @@ function attempt<T>(make: () => T): T | string {
     });
     return made ?? failed;
   } catch (error) {
-    if (error instanceof ProgramTrapError)
-      return error.message.startsWith('trap') || error.message === 'exception'
-        ? error.message
-        : `trap: ${error.message}`;
+    if (error instanceof ProgramTrapError) {
+      const { message } = error;
+      return /^trap|^exception/.test(message) ? message : `trap: ${trapKind(message)}`;
+    }
     throw error;
   }
 }
