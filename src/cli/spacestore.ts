@@ -131,19 +131,43 @@ function keyOf(hash: string, alone: boolean): string {
   return `${hash}.${COMPILER_VERSION}${alone ? '.alone' : ''}`;
 }
 
+/** Undefined where there is none, and where what the store has does not match its checksum: it can be made anew. */
 function getProgram(store: Store, hash: string, alone: boolean): InstalledProgram | undefined {
-  const found = store.getModule(keyOf(hash, alone));
-  return found === null ? undefined : { hash, alone, original: found.original, rewritten: found.rewritten };
+  return whole(() => {
+    const found = store.getModule(keyOf(hash, alone));
+    return found === null ? undefined : { hash, alone, original: found.original, rewritten: found.rewritten };
+  });
 }
 
+/** What can be read of the store; undefined where that is damaged. */
+function whole<T>(read: () => T | undefined): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof EnvironmentError && error.code === 'store-damaged') return undefined;
+    throw error;
+  }
+}
+
+/** In place of what is there: it was not whole. */
 async function putProgram(
   store: Store,
   { hash, alone, original, rewritten }: InstalledProgram,
 ): Promise<void> {
-  await store.putModule(keyOf(hash, alone), { original, rewritten, meta: new Uint8Array(0) });
+  await store.putModule(keyOf(hash, alone), { original, rewritten, meta: new Uint8Array(0) }, true);
 }
 
-/** A domain's program; compiled anew where another version of the compiler installed it. */
+/** The program as it was shipped, from whatever the store has of it. */
+function originalOf(store: Store, hash: string): Uint8Array | undefined {
+  for (const key of store.describe().modules) {
+    if (!key.startsWith(`${hash}.`)) continue;
+    const original = whole(() => store.getModule(key)?.original);
+    if (original !== undefined) return original;
+  }
+  return undefined;
+}
+
+/** A domain's program; compiled anew where another version of the compiler installed it, or it is damaged. */
 async function loadProgram(
   store: Store,
   hash: string,
@@ -153,12 +177,11 @@ async function loadProgram(
 ): Promise<InstalledProgram> {
   const known = getProgram(store, hash, alone);
   if (known !== undefined) return known;
-  const other = store.describe().modules.find((key) => key.startsWith(`${hash}.`));
-  const original = other === undefined ? undefined : store.getModule(other)?.original;
+  const original = originalOf(store, hash);
   if (original === undefined) {
     throw new EnvironmentError(
       'store-damaged',
-      `the space in ${folder} is damaged: the program ${hash} is missing`,
+      `the space in ${folder} is damaged: the program ${hash} is missing or not whole`,
       'bring the folder back from a copy',
     );
   }

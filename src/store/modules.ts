@@ -84,15 +84,18 @@ function recordOf(snapshot: Snapshot, hasher: PageHasher, hash: string): ModuleR
   return bytes ? decodeModule(unseal(hasher, KIND_MODULE, hash, bytes)) : null;
 }
 
-/** Stores a program; does nothing when one of that name is there. Durable when it resolves. */
+/**
+ * Stores a program; does nothing when one of that name is there, unless it is to be replaced. Durable when it resolves.
+ */
 export async function putModule(
   engine: Engine,
   hasher: PageHasher,
   hash: string,
   module: ModuleParts,
+  replace = false,
 ): Promise<void> {
   assert(HASH_PATTERN.test(hash), 'a module is named by a hash');
-  if (hasModule(engine, hash)) return;
+  if (!replace && hasModule(engine, hash)) return;
   const hashOf = (bytes: Uint8Array): readonly [number, number] => {
     hasher.hashBytes(bytes);
     return [hasher.out[0]!, hasher.out[1]!];

@@ -242,11 +242,14 @@ export class Store {
 
   /**
    * Stores a program under a name made from its contents; nothing happens when it is there. Durable when it resolves:
-   * wait for it before committing a checkpoint that names it. Rejects with `EnvironmentError`.
+   * wait for it before committing a checkpoint that names it. `replace`: it is written all the same, for what is there
+   * is damaged. Rejects with `EnvironmentError`.
    */
-  async putModule(hash: string, module: modules.ModuleParts): Promise<void> {
+  async putModule(hash: string, module: modules.ModuleParts, replace = false): Promise<void> {
     this.#assertWritable();
-    await this.#writing(`module ${hash}`, () => modules.putModule(this.#engine, this.#hasher, hash, module));
+    await this.#writing(`module ${hash}`, () =>
+      modules.putModule(this.#engine, this.#hasher, hash, module, replace),
+    );
   }
 
   /** A stored program, or null. Its bytes are read and verified at first use. Throws store-damaged. */
