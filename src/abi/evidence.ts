@@ -3,13 +3,13 @@
  * run the module; the verifier believes none of it until checked.
  *
  * The section's payload is UTF-8 JSON: it is read once at install, and a wrong byte in it must be refused with a
- * reason, never misread. All numbers are non-negative integers. Per-function role locals are packed as one string of
- * numbers because they are many.
+ * reason, never misread. All numbers are non-negative integers. What is said of each function is in a section of its
+ * own (hints.ts).
  */
 import { MalformedError } from '../base/errors.ts';
 
 export const EVIDENCE_SECTION = 'perdure.evidence';
-export const EVIDENCE_VERSION = 1;
+export const EVIDENCE_VERSION = 2;
 
 /** A run of functions, globals or tables by index. */
 export interface Range {
@@ -35,13 +35,6 @@ export interface TemplateEvidence {
   kind: 'fill' | 'copy' | 'init' | 'frame';
   a: number;
   b: number;
-}
-
-/** Which local holds what in one function: base or limit of a memory. */
-export interface RoleLocal {
-  local: number;
-  role: 'base' | 'limit';
-  memory: number;
 }
 
 export interface Evidence {
@@ -75,32 +68,6 @@ export interface Evidence {
   refsTable: number;
   /** Tables, tags and globals of the program (imported ones included), counts. */
   programTables: number;
-  /** Role locals: for each function from `prelude.start` on, in order; see `packRoles`. */
-  roles: string;
-}
-
-/** Role locals of all functions as text: functions divided by ';', locals by ','; b or l, memory, ':', local. */
-export function packRoles(functions: readonly (readonly RoleLocal[])[]): string {
-  return functions
-    .map((list) => list.map((r) => `${r.role === 'base' ? 'b' : 'l'}${r.memory}:${r.local}`).join(','))
-    .join(';');
-}
-
-/** The reverse of `packRoles`; anything else than what it makes is refused. */
-export function unpackRoles(text: string): RoleLocal[][] {
-  return text.split(';').map((list) =>
-    list === ''
-      ? []
-      : list.split(',').map((item) => {
-          const match = /^([bl])(\d{1,3}):(\d{1,6})$/.exec(item);
-          if (!match) throw new MalformedError('evidence: role locals are not well formed', -1);
-          return {
-            role: match[1] === 'b' ? ('base' as const) : ('limit' as const),
-            memory: Number(match[2]),
-            local: Number(match[3]),
-          };
-        }),
-  );
 }
 
 export function encodeEvidence(evidence: Evidence): Uint8Array {
@@ -158,7 +125,6 @@ export function decodeEvidence(payload: Uint8Array): Evidence {
   ] as const) {
     demand(isRange(value[key]), key);
   }
-  demand(typeof value.roles === 'string', 'roles');
   demand(Array.isArray(value.memories) && value.memories.every(isMemory), 'memories');
   demand(Array.isArray(value.templateList) && value.templateList.every(isTemplate), 'templateList');
   return value as Evidence;

@@ -6,14 +6,8 @@
  * The input is validated by V8 first, so everything behind may rely on types. Large and untrusted: whatever comes out
  * of here, the verifier looks at it as if an adversary had made it.
  */
-import {
-  EVIDENCE_SECTION,
-  EVIDENCE_VERSION,
-  type Evidence,
-  encodeEvidence,
-  packRoles,
-  type RoleLocal,
-} from '../abi/evidence.ts';
+import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../abi/evidence.ts';
+import { encodeHints, type FunctionHints, HINTS_SECTION } from '../abi/hints.ts';
 import {
   copyTemplate,
   fillTemplate,
@@ -210,11 +204,9 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
   emitRestoreGlobals(e, program.helpers);
   add(resumeType, e.finish());
   addHelpers(program, add);
-  const evidence = evidenceOf(
-    program,
-    functions.map((f) => f.roles),
-  );
-  return { bytes: encodeModule(assemble(program, functions, evidence)), evidence };
+  const evidence = evidenceOf(program);
+  const hints = functions.map(({ roles }, i) => ({ index: plan.preludeStart + i, roles, loops: [] }));
+  return { bytes: encodeModule(assemble(program, functions, evidence, hints)), evidence };
 }
 
 function addHelpers(program: Program, add: (type: number, f: EmittedFunction) => void): void {
@@ -247,7 +239,7 @@ function invalid(bytes: Uint8Array): MalformedError {
   return new MalformedError('V8 refuses the module', -1);
 }
 
-function evidenceOf(program: Program, roles: (readonly RoleLocal[])[]): Evidence {
+function evidenceOf(program: Program): Evidence {
   const { plan } = program;
   const parts = plan.resumeStart + plan.resumed.length;
   return {
@@ -271,7 +263,6 @@ function evidenceOf(program: Program, roles: (readonly RoleLocal[])[]): Evidence
     resumeTable: plan.resumeTable,
     refsTable: plan.refsTable,
     programTables: plan.tables.length,
-    roles: packRoles(roles),
   };
 }
 
@@ -302,7 +293,12 @@ function systemImports(plan: Plan, tagType: number): Import[] {
   ];
 }
 
-function assemble(program: Program, functions: { type: number; code: Code }[], evidence: Evidence): Module {
+function assemble(
+  program: Program,
+  functions: { type: number; code: Code }[],
+  evidence: Evidence,
+  hints: FunctionHints[],
+): Module {
   const { plan, module } = program;
   const out = emptyModule();
   const tagType = plan.typeIndex([], []);
@@ -348,8 +344,10 @@ function assemble(program: Program, functions: { type: number; code: Code }[], e
   out.dataCount = out.datas.length > 0 ? out.datas.length : undefined;
   out.exports = exportsOf(program, evidence);
   out.types = plan.types; // last: everything above may have asked for more
-  const payload = encodeEvidence(evidence);
-  out.customs = [{ name: EVIDENCE_SECTION, after: 0, source: payload, start: 0, end: payload.length }];
+  const said = [encodeEvidence(evidence), encodeHints(hints)];
+  out.customs = said.map((source, i) => ({
+    ...{ name: [EVIDENCE_SECTION, HINTS_SECTION][i]!, after: 0, source, start: 0, end: source.length },
+  }));
   return out;
 }
 

@@ -11,7 +11,7 @@
  * holds it. V8 makes nothing of such copies.
  */
 
-import type { RoleLocal } from '../abi/evidence.ts';
+import type { RoleLocal } from '../abi/hints.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
 import { FUNCTION_MAX_BYTES, LOCALS_MAX, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';

@@ -20,8 +20,8 @@ export interface Access {
   readonly size: number;
 }
 
-/** Gives why an access may leave the domain, or the empty string. `epoch`: the one in which it happens. */
-export function accessRefusal(values: Values, evidence: Evidence, epoch: number, access: Access): string {
+/** Gives why an access may leave the domain, or the empty string. */
+export function accessRefusal(values: Values, evidence: Evidence, access: Access): string {
   const { op, address, offset, size } = access;
   const kind = values.kind[address];
   const base = values.base[address]!;
@@ -30,7 +30,6 @@ export function accessRefusal(values: Values, evidence: Evidence, epoch: number,
     return isPoll ? '' : 'the address has no base'; // A
   }
   if ((kind !== VALUE && kind !== PAGE) || base === 0) return 'the address is not a base and a value';
-  if (values.epoch[address] !== epoch) return 'the base may have changed since it was read';
   const memory = base - 1;
   const root = values.root[address]!;
   const front = memory === 0 ? evidence.controlBytes : 0;

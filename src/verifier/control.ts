@@ -1,9 +1,10 @@
 /**
  * The operand stack and the open constructs of the function being verified, and how states of knowledge meet where
- * control does: rules F to K of README.md.
+ * control does: rules F to J of README.md.
  *
  * The pass tells where it is (`at`, `function`) before each instruction; refusals are thrown with that.
  */
+import type { LoopHint } from '../abi/hints.ts';
 import { RefusedError } from '../base/errors.ts';
 import { NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import type { Locals } from './locals.ts';
@@ -14,9 +15,6 @@ export const BLOCK = 0;
 export const LOOP = 1;
 export const IF = 2;
 const ELSE = 3;
-/** No branch has reached a label yet; branches of several epochs have. */
-const NO_EPOCH = -1;
-const MIXED = -2;
 
 /** A construct that is open. Objects are kept and used again for every construct at the same depth. */
 interface Frame {
@@ -29,14 +27,14 @@ interface Frame {
   results: number;
   /** `if`: what it asked. */
   condition: number;
-  // The state when it was opened.
-  fresh: number;
-  epoch: number;
+  // The state of the locals when it was opened.
   floor: number;
-  // What the branches to its end brought.
+  assigned: number;
+  /** Whether a branch leads to its end, and what all of these have assigned. */
   reached: boolean;
-  reachedFresh: number;
-  reachedEpoch: number;
+  reachedAssigned: number;
+  /** A loop's. */
+  hint: LoopHint | null;
 }
 
 export class Control {
@@ -102,12 +100,12 @@ export class Control {
     return this.#sp > 0 ? this.#stack[this.#sp - 1]! : NONE;
   }
 
-  /** Opens a construct; `condition`: what an if asks. A loop's own state begins here. */
-  open(kind: number, params: number, results: number, condition = NONE): void {
+  /** Opens a construct; `condition`: what an if asks. */
+  open(kind: number, params: number, results: number, condition = NONE): Frame {
     if (this.depth === this.#frames.length) {
       if (this.depth === NESTING_MAX) this.refuse(`more than ${NESTING_MAX} constructs open`);
-      const blank = { kind: 0, start: 0, height: 0, params: 0, results: 0, condition: 0, fresh: 0, epoch: 0 };
-      this.#frames.push({ ...blank, floor: 0, reached: false, reachedFresh: 0, reachedEpoch: 0 });
+      const blank = { kind: 0, start: 0, height: 0, params: 0, results: 0, condition: 0 };
+      this.#frames.push({ ...blank, floor: 0, assigned: 0, reached: false, reachedAssigned: 0, hint: null });
     }
     const outer = this.depth === 0 ? 0 : this.#frames[this.depth - 1]!.height;
     const frame = this.#frames[this.depth++]!;
@@ -118,41 +116,43 @@ export class Control {
     frame.params = params;
     frame.results = results;
     frame.condition = condition;
-    frame.fresh = this.#locals.fresh;
-    frame.epoch = this.#locals.epoch;
     frame.floor = this.#locals.floor;
+    frame.assigned = this.#locals.assigned;
     frame.reached = false;
-    frame.reachedFresh = -1;
-    frame.reachedEpoch = NO_EPOCH;
-    if (kind !== LOOP) return;
+    frame.reachedAssigned = -1;
+    frame.hint = null;
+    return frame;
+  }
+
+  /** Opens a loop. What may be set in it, all locals where there is no hint, is forgotten: a round may have set it. */
+  openLoop(params: number, results: number, hint: LoopHint | null): void {
+    const frame = this.open(LOOP, params, results);
     this.#sp = frame.height;
     this.pushUnknown(params);
-    this.#locals.floor = this.at; // locals may have been set by an earlier round
-    this.#locals.newEpoch(); // bases on the stack may be of before the last round
-  }
-
-  /** An edge with the state of now to the end of a construct, or back to a loop's head. */
-  #edge(frame: Frame, fresh: number, epoch: number): void {
-    if (frame.kind === LOOP) {
-      if ((frame.fresh & ~fresh) !== 0) this.refuse('a branch to a loop with bases that may have changed');
+    if (hint === null) {
+      this.#locals.floor = this.at;
       return;
     }
-    frame.reachedFresh &= fresh;
-    if (!frame.reached) frame.reachedEpoch = epoch;
-    else if (frame.reachedEpoch !== epoch) frame.reachedEpoch = MIXED;
-    frame.reached = true;
+    frame.hint = hint;
+    const wrong = this.#locals.enterLoop(hint.varying, this.at);
+    if (wrong !== '') this.refuse(wrong);
   }
 
-  /** A branch with the state of now. */
+  /** An edge to the end of a construct, with the state of now. */
+  #edge(frame: Frame, assigned = this.#locals.assigned): void {
+    frame.reached = true;
+    frame.reachedAssigned &= assigned;
+  }
+
+  /** A branch. */
   branch(label: number): void {
     if (label >= this.depth) this.refuse(`there is no label ${label}`);
-    this.#edge(this.#frames[this.depth - 1 - label]!, this.#locals.fresh, this.#locals.epoch);
+    this.#edge(this.#frames[this.depth - 1 - label]!);
   }
 
   /** A catch clause of the try_table just opened: control may come from any call in it. Labels count from outside. */
   catchTo(label: number): void {
-    if (label >= this.depth - 1) this.refuse(`there is no label ${label}`);
-    this.#edge(this.#frames[this.depth - 2 - label]!, 0, MIXED);
+    this.branch(label + 1);
   }
 
   /** `else`: the state is that of the `if`. */
@@ -161,7 +161,7 @@ export class Control {
     if (frame.kind !== IF) this.refuse('else without if');
     if (live) {
       if (this.#sp !== frame.height + frame.results) this.refuse('wrong number of operands');
-      this.#edge(frame, this.#locals.fresh, this.#locals.epoch);
+      this.#edge(frame);
     }
     frame.kind = ELSE;
     this.#restore(frame, frame.params);
@@ -172,8 +172,7 @@ export class Control {
   #restore(frame: Frame, operands: number): void {
     this.#values.join(frame.start, this.at);
     this.#locals.floor = frame.floor;
-    this.#locals.fresh = frame.fresh;
-    this.#locals.epoch = frame.epoch;
+    this.#locals.assigned = frame.assigned;
     this.#sp = frame.height;
     this.pushUnknown(operands);
   }
@@ -183,22 +182,15 @@ export class Control {
     const frame = this.#frames[this.depth - 1]!;
     if (live && this.#sp !== frame.height + frame.results) this.refuse('wrong number of operands');
     this.depth--;
-    if (frame.kind === IF) {
-      if (live) this.#edge(frame, this.#locals.fresh, this.#locals.epoch);
-      if (!frame.reached) {
-        this.#restore(frame, frame.results);
-        this.#values.isZero(frame.condition, this.at);
-        return true;
-      }
-      this.#edge(frame, frame.fresh, frame.epoch);
-    } else {
-      if (!frame.reached) return live; // one way in at most: what holds before the end holds behind it
-      if (live) this.#edge(frame, this.#locals.fresh, this.#locals.epoch);
-    }
+    if (frame.hint !== null) this.#locals.leaveLoop(frame.hint.varying);
+    // One way in at most, but for the branches to a loop, which do not lead here: what holds before the end holds behind.
+    if (frame.kind === LOOP || (frame.kind !== IF && !frame.reached)) return live;
+    const isOneWay = frame.kind === IF && !live && !frame.reached;
+    if (live) this.#edge(frame);
+    if (frame.kind === IF) this.#edge(frame, frame.assigned);
     this.#restore(frame, frame.results);
-    this.#locals.fresh = frame.reachedFresh;
-    if (frame.reachedEpoch === MIXED) this.#locals.newEpoch();
-    else this.#locals.epoch = frame.reachedEpoch;
+    this.#locals.assigned = frame.reachedAssigned;
+    if (isOneWay) this.#values.isZero(frame.condition, this.at);
     return true;
   }
 }

@@ -4,6 +4,7 @@
  * to a part of WebAssembly that no rewritten module uses, is a `MalformedError` with its offset.
  */
 import { EVIDENCE_SECTION } from '../abi/evidence.ts';
+import { HINTS_SECTION } from '../abi/hints.ts';
 import { Cursor } from './cursor.ts';
 import { valueType } from './opcodes.ts';
 
@@ -112,6 +113,8 @@ export interface Decoded {
   bodies: Body[];
   /** Payloads of custom sections named EVIDENCE_SECTION. */
   evidence: Body[];
+  /** And of those named HINTS_SECTION. */
+  hints: Body[];
 }
 
 /** Section numbers in the order in which sections stand. */
@@ -125,7 +128,7 @@ export function decode(bytes: Uint8Array): Decoded {
   const m: Decoded = {
     ...{ bytes, types: [], imports: [], functions: [], tables: [], tableInits: [], memories: 0, tags: 0 },
     ...{ importedGlobals: 0, globals: [], exports: [], start: -1, segments: [], datas: 0, activeData: -1 },
-    ...{ bodies: [], evidence: [] },
+    ...{ bodies: [], evidence: [], hints: [] },
   };
   let last = -1;
   while (c.pos < bytes.length) {
@@ -136,7 +139,9 @@ export function decode(bytes: Uint8Array): Decoded {
     c.pos = start;
     c.end = start + size;
     if (id === 0) {
-      if (c.name() === EVIDENCE_SECTION) m.evidence.push({ start: c.pos, end: c.end });
+      const name = c.name();
+      if (name === EVIDENCE_SECTION) m.evidence.push({ start: c.pos, end: c.end });
+      if (name === HINTS_SECTION) m.hints.push({ start: c.pos, end: c.end });
       c.pos = c.end;
     } else {
       const place = ORDER.indexOf(id);

@@ -5,11 +5,12 @@
  * V8 compiles the same bytes, so operand types are taken for granted; heights of the operand stack and label depths
  * are checked all the same, for this code must refuse what is malformed and never go wrong on it.
  */
-import type { Evidence, RoleLocal } from '../abi/evidence.ts';
+import type { Evidence } from '../abi/evidence.ts';
+import type { FunctionHints, LoopHint } from '../abi/hints.ts';
 import { MalformedError } from '../base/errors.ts';
 import { LOCALS_MAX, PAGE_SHIFT } from '../base/limits.ts';
 import { accessRefusal } from './access.ts';
-import { BLOCK, Control, IF, LOOP } from './control.ts';
+import { BLOCK, Control, IF } from './control.ts';
 import type { Cursor } from './cursor.ts';
 import type { FuncShape } from './decode.ts';
 import { Locals } from './locals.ts';
@@ -30,7 +31,7 @@ import {
   valueType,
 } from './opcodes.ts';
 import { callRefusal, isFree } from './rules.ts';
-import { LIMITS, NONE, Values } from './values.ts';
+import { BASES, LIMITS, NONE, Values } from './values.ts';
 
 /** What the pass must know of the module. */
 export interface Surroundings {
@@ -40,6 +41,9 @@ export interface Surroundings {
   readonly functions: readonly number[];
 }
 
+const NOTHING: FuncShape = { params: 0, results: 0, signature: '' };
+const ONE_RESULT: FuncShape = { params: 0, results: 1, signature: '' };
+
 export class FunctionPass {
   readonly #c: Cursor;
   readonly #module: Surroundings;
@@ -47,8 +51,12 @@ export class FunctionPass {
   readonly #values = new Values();
   readonly #locals = new Locals(this.#values);
   readonly #control = new Control(this.#values, this.#locals);
-  /** By global, from the first of the system: memory + 1 for a base, -(memory + 1) for a limit. */
+  /** By global, from the first of the system: the id of what it holds. */
   readonly #systemGlobal: Int8Array;
+  /** The loops' hints of this function, the next one's place there, and the number of the next loop. */
+  #hints: FunctionHints['loops'] = [];
+  #nextHint = 0;
+  #nextLoop = 0;
 
   constructor(cursor: Cursor, module: Surroundings) {
     this.#c = cursor;
@@ -56,10 +64,10 @@ export class FunctionPass {
     this.#evidence = module.evidence;
     const { start: first, count } = this.#evidence.systemGlobals;
     this.#systemGlobal = new Int8Array(count);
-    this.#systemGlobal[this.#evidence.hdrGlobal - first] = 1;
+    this.#systemGlobal[this.#evidence.hdrGlobal - first] = BASES;
     this.#evidence.memories.forEach((memory, i) => {
-      this.#systemGlobal[memory.baseGlobal - first] = i + 1;
-      this.#systemGlobal[memory.limitGlobal - first] = -(i + 1);
+      this.#systemGlobal[memory.baseGlobal - first] = BASES + i;
+      this.#systemGlobal[memory.limitGlobal - first] = LIMITS + i;
     });
   }
 
@@ -67,7 +75,7 @@ export class FunctionPass {
    * Verifies the body at [start, end): local declarations and instructions.
    * @throws RefusedError for what breaks a rule, MalformedError for what is no WebAssembly.
    */
-  run(index: number, roles: readonly RoleLocal[], start: number, end: number): void {
+  run(index: number, hints: FunctionHints, start: number, end: number): void {
     const c = this.#c;
     c.pos = start;
     c.end = end;
@@ -76,8 +84,7 @@ export class FunctionPass {
     this.#locals.begin(index, start);
     this.#control.begin(index, start);
     this.#declareLocals(type.params);
-    const wrong = this.#locals.declareRoles(roles, type.params, this.#evidence.memories.length);
-    if (wrong !== '') this.#control.refuse(wrong);
+    this.#declareHints(hints, type.params);
     this.#control.open(BLOCK, 0, type.results);
     while (this.#control.depth > 0) {
       this.#control.at = c.pos;
@@ -88,6 +95,8 @@ export class FunctionPass {
       else if (!this.#instruction(op)) this.#skipDead();
     }
     if (c.pos !== end) c.fail('code behind the end of the function');
+    const left = this.#hints[this.#nextHint];
+    if (left) this.#control.refuse(`a hint for loop ${left.loop}, which does not exist`);
   }
 
   #declareLocals(params: number): void {
@@ -99,6 +108,19 @@ export class FunctionPass {
       valueType(c);
     }
     this.#locals.count = locals;
+  }
+
+  #declareHints({ roles, loops }: FunctionHints, params: number): void {
+    const wrong = this.#locals.declareRoles(roles, params, this.#evidence.memories.length);
+    if (wrong !== '') this.#control.refuse(wrong);
+    for (const { loop, varying } of loops) {
+      const last = varying.at(-1) ?? 0; // they are ascending
+      if (last >= this.#locals.count)
+        this.#control.refuse(`the hint for loop ${loop} names local ${last}, which does not exist`);
+    }
+    this.#hints = loops;
+    this.#nextHint = 0;
+    this.#nextLoop = 0;
   }
 
   #localIndex(): number {
@@ -125,8 +147,7 @@ export class FunctionPass {
       if (immediate(entry) === IMM_MEMARG_LANE) c.u8();
       const top = this.#control.top;
       const address = this.#control.popMany(count);
-      const epoch = this.#locals.epoch;
-      const wrong = accessRefusal(values, this.#evidence, epoch, { op, address, top, offset, size });
+      const wrong = accessRefusal(values, this.#evidence, { op, address, top, offset, size });
       if (wrong !== '') this.#control.refuse(wrong);
       if (gives(entry) !== 0) this.#control.push(NONE);
       return;
@@ -154,21 +175,32 @@ export class FunctionPass {
 
   // --- structure
 
-  /** Opens a construct with the block type that follows. */
-  #openTyped(kind: number, condition = NONE): void {
+  /** Reads the block type that follows. */
+  #blockType(): FuncShape {
     const at = this.#c.pos;
     const code = this.#c.s33();
-    let params = 0;
-    let results = 0;
-    if (code >= 0) {
-      const type = this.#module.types[code];
-      if (type === undefined) throw new MalformedError(`there is no type ${code}`, at);
-      params = type.params;
-      results = type.results;
-    } else if (code !== -64) {
-      results = 1;
-    }
+    if (code < 0) return code === -64 ? NOTHING : ONE_RESULT;
+    const type = this.#module.types[code];
+    if (type === undefined) throw new MalformedError(`there is no type ${code}`, at);
+    return type;
+  }
+
+  #openTyped(kind: number, condition = NONE): void {
+    const { params, results } = this.#blockType();
     this.#control.open(kind, params, results, condition);
+  }
+
+  #openLoop(): void {
+    const { params, results } = this.#blockType();
+    this.#control.openLoop(params, results, this.#loopHint());
+  }
+
+  /** The hint for the next loop of the text, null where it has none. */
+  #loopHint(): LoopHint | null {
+    const hint = this.#hints[this.#nextHint];
+    if (hint?.loop !== this.#nextLoop++) return null;
+    this.#nextHint++;
+    return hint;
   }
 
   #tryTable(): void {
@@ -198,6 +230,7 @@ export class FunctionPass {
         return;
       } else if ((op >= 0x02 && op <= 0x04) || op === 0x1f) {
         nested++;
+        if (op === 0x03) this.#loopHint();
       }
     }
   }
@@ -217,7 +250,7 @@ export class FunctionPass {
         this.#openTyped(BLOCK);
         return true;
       case 0x03:
-        this.#openTyped(LOOP);
+        this.#openLoop();
         return true;
       case 0x04:
         this.#openTyped(IF, this.#control.pop());
@@ -371,9 +404,7 @@ export class FunctionPass {
 
   #globalGet(index: number): number {
     const own = index - this.#evidence.systemGlobals.start;
-    const role = own < 0 || own >= this.#systemGlobal.length ? 0 : this.#systemGlobal[own]!;
-    if (role === 0) return NONE;
-    return role > 0 ? this.#values.baseOf(role - 1, this.#locals.epoch) : LIMITS - role - 1;
+    return own < 0 || own >= this.#systemGlobal.length ? NONE : this.#systemGlobal[own]!;
   }
 
   #table(index: number, reading: boolean): void {
@@ -408,7 +439,6 @@ export class FunctionPass {
   #called(type: FuncShape, returns: boolean): boolean {
     this.#control.popMany(type.params);
     if (!returns) return false;
-    this.#locals.stale();
     this.#control.pushUnknown(type.results);
     return true;
   }

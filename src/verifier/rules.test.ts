@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assemble, call, END, I32, I64, places, RETURN, u } from '../../tools/fuzzing/assembly.ts';
-import { type Evidence, encodeEvidence } from '../abi/evidence.ts';
+import { EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../abi/evidence.ts';
+import { encodeHints, type FunctionHints, HINTS_SECTION } from '../abi/hints.ts';
 import { MalformedError, RefusedError } from '../base/errors.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
 import { Cursor } from './cursor.ts';
@@ -117,7 +118,7 @@ test('evidence is there, once, and is what it must be', () => {
     /not JSON/,
   );
   lie({ isolate: false }, /not made to share/);
-  lie({ version: 2 }, /version/);
+  lie({ version: EVIDENCE_VERSION + 1 }, /version/);
 });
 
 test('evidence that places functions, globals or tables wrongly is refused', () => {
@@ -136,9 +137,25 @@ test('evidence that places functions, globals or tables wrongly is refused', () 
   lie({ resumeTable: 0 }, /resume table/);
   lie({ refsTable: -1 }, /tables differ/);
   lie({ programTables: 2, resumeTable: 2, refsTable: -1 }, /tables differ|export|reference/);
-  lie({ roles: `${TRUTH.roles};` }, /role locals/);
-  lie({ roles: TRUTH.roles.replace(';', ';b0:99') }, /role/);
-  lie({ roles: TRUTH.roles.replace(';', ';x') }, /role locals/);
+});
+
+test('hints are there once at most, and speak of functions that are looked at', () => {
+  const name = [...new TextEncoder().encode(HINTS_SECTION)];
+  const withHints = (...lists: FunctionHints[][]): Uint8Array<ArrayBuffer> =>
+    join([
+      ...sections(BYTES),
+      ...lists.map((list) => ({ id: 0, payload: [name.length, ...name, ...encodeHints(list)] })),
+    ]);
+  const hint = (index: number): FunctionHints[] => [
+    { index, roles: [{ local: 0, role: 'limit', memory: 0 }], loops: [] },
+  ];
+  verify(withHints([]));
+  refused(withHints([], []), /hints: more than one section/);
+  refused(withHints(hint(AT.quick)), /not a local of its own/);
+  refused(withHints(hint(AT.imports)), /no function to be looked at/);
+  refused(withHints(hint(AT.prelude)), /no function to be looked at/);
+  refused(withHints(hint(AT.templates)), /no function to be looked at/);
+  refused(withHints(hint(AT.init + 3)), /no function to be looked at/);
 });
 
 test('evidence of impossible memories is refused', () => {

@@ -19,7 +19,9 @@ export const NONE = 0;
 export const ZERO = 1;
 /** LIMITS + m is the limit of memory m. */
 export const LIMITS = 2;
-const FIRST = LIMITS + MAX_MEMORIES;
+/** BASES + m is the base of memory m: it never changes while code of the domain has native frames. */
+export const BASES = LIMITS + MAX_MEMORIES;
+const FIRST = BASES + MAX_MEMORIES;
 
 // Kinds of ids.
 export const OPAQUE = 0;
@@ -50,8 +52,6 @@ export class Values {
   /** Memory + 1, or 0 for no base. */
   base: Int8Array = new Int8Array(256);
   constant: Float64Array = new Float64Array(256);
-  /** For what contains a base: the epoch in which it is true. */
-  epoch: Int32Array = new Int32Array(256);
   /** Roots that are known to lie below 2^32. */
   #narrow: Uint8Array = new Uint8Array(256);
   /** The 64-bit extension of an i32 value, when it was made; else 0. */
@@ -76,7 +76,10 @@ export class Values {
   constructor() {
     this.kind[ZERO] = VALUE;
     this.root[ZERO] = ZERO;
-    this.kind.fill(LIMIT, LIMITS, FIRST);
+    this.kind.fill(LIMIT, LIMITS, BASES);
+    this.kind.fill(VALUE, BASES, FIRST);
+    this.root.fill(ZERO, BASES, FIRST);
+    for (let m = 0; m < MAX_MEMORIES; m++) this.base[BASES + m] = m + 1;
   }
 
   /** Forgets all ids, facts and ranges: a new function. */
@@ -88,14 +91,13 @@ export class Values {
     this.#ranges = 0;
   }
 
-  #make(kind: number, root: number, base: number, constant: number, epoch: number): number {
+  #make(kind: number, root: number, base: number, constant: number): number {
     const id = this.#next++;
     if (id === this.kind.length) this.#grow();
     this.kind[id] = kind;
     this.root[id] = root;
     this.base[id] = base;
     this.constant[id] = constant;
-    this.epoch[id] = epoch;
     this.#narrow[id] = 0;
     this.#extended[id] = 0;
     this.#node[id] = 0;
@@ -108,7 +110,6 @@ export class Values {
     this.root = larger(this.root, new Int32Array(size));
     this.base = larger(this.base, new Int8Array(size));
     this.constant = larger(this.constant, new Float64Array(size));
-    this.epoch = larger(this.epoch, new Int32Array(size));
     this.#narrow = larger(this.#narrow, new Uint8Array(size));
     this.#extended = larger(this.#extended, new Int32Array(size));
     this.#node = larger(this.#node, new Int32Array(size));
@@ -116,7 +117,7 @@ export class Values {
 
   /** A value of which nothing is known yet. */
   fresh(): number {
-    const id = this.#make(VALUE, 0, 0, 0, 0);
+    const id = this.#make(VALUE, 0, 0, 0);
     this.root[id] = id;
     return id;
   }
@@ -124,12 +125,7 @@ export class Values {
   /** A constant of i32 or i64, as an unsigned number; NONE when it is larger than anything useful. */
   literal(value: number): number {
     if (value === 0) return ZERO;
-    return value > 0 && value <= CONSTANT_MAX ? this.#make(VALUE, ZERO, 0, value, 0) : NONE;
-  }
-
-  /** The base of a memory as it is in this epoch. */
-  baseOf(memory: number, epoch: number): number {
-    return this.#make(VALUE, ZERO, memory + 1, 0, epoch);
+    return value > 0 && value <= CONSTANT_MAX ? this.#make(VALUE, ZERO, 0, value) : NONE;
   }
 
   /** True for a VALUE that is exactly this constant. */
@@ -157,29 +153,28 @@ export class Values {
     const rootX = this.root[x]!;
     const rootY = this.root[y]!;
     if (rootX !== ZERO && rootY !== ZERO) return NONE;
-    const based = this.base[x] !== 0 ? x : y;
-    if (based === x && this.base[y] !== 0) return NONE;
+    if (this.base[x] !== 0 && this.base[y] !== 0) return NONE;
     const constant = this.constant[x]! + this.constant[y]!;
     if (constant > CONSTANT_MAX) return NONE;
     const root = rootX === ZERO ? rootY : rootX;
-    return this.#make(VALUE, root, this.base[based]!, constant, this.epoch[based]!);
+    return this.#make(VALUE, root, this.base[x]! + this.base[y]!, constant);
   }
 
   /** i64.gt_u */
   exceeds(x: number, y: number): number {
     if (this.kind[x] !== VALUE || this.base[x] !== 0 || this.kind[y] !== LIMIT) return NONE;
-    return this.#make(EXCEEDS, this.root[x]!, y - LIMITS, this.constant[x]!, 0);
+    return this.#make(EXCEEDS, this.root[x]!, y - LIMITS, this.constant[x]!);
   }
 
   /** i32.or */
   either(x: number, y: number): number {
-    return this.kind[x] === EXCEEDS && this.kind[y] === EXCEEDS ? this.#make(EITHER, x, 0, y, 0) : NONE;
+    return this.kind[x] === EXCEEDS && this.kind[y] === EXCEEDS ? this.#make(EITHER, x, 0, y) : NONE;
   }
 
   /** i64.shr_u */
   page(x: number, y: number, shift: number): number {
     if (this.kind[x] !== VALUE || this.base[x] === 0 || !this.isLiteral(y, shift)) return NONE;
-    return this.#make(PAGE, this.root[x]!, this.base[x]!, this.constant[x]!, this.epoch[x]!);
+    return this.#make(PAGE, this.root[x]!, this.base[x]!, this.constant[x]!);
   }
 
   /**

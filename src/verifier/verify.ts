@@ -8,7 +8,8 @@
  *
  * Why: RATIONALE.md#the-verifier-looks-at-the-output
  */
-import { decodeEvidence, type Evidence, type RoleLocal, unpackRoles } from '../abi/evidence.ts';
+import { decodeEvidence, type Evidence } from '../abi/evidence.ts';
+import { decodeHints, type FunctionHints } from '../abi/hints.ts';
 import {
   copyTemplate,
   fillTemplate,
@@ -38,12 +39,9 @@ export function verify(bytes: Uint8Array): Evidence {
   const evidence = decodeEvidence(bytes.subarray(section.start, section.end));
   if (!evidence.isolate) throw new RefusedError('evidence: the module was not made to share a space', -1, -1);
   checkModule(m, evidence);
-  const { imports, prelude } = evidence;
-  const first = imports.start + imports.count;
-  const roles = unpackRoles(evidence.roles);
-  if (roles.length !== m.functions.length - prelude.start) {
-    throw new RefusedError('evidence: role locals are not given for each function', -1, -1);
-  }
+  const first = m.functions.length - m.bodies.length;
+  const hints = hintsOf(m);
+  let next = 0;
   const fixed = templates(evidence, m);
   const pass = new FunctionPass(new Cursor(bytes), {
     evidence,
@@ -52,10 +50,21 @@ export function verify(bytes: Uint8Array): Evidence {
   });
   m.bodies.forEach(({ start, end }, i) => {
     const template = fixed[i];
-    if (template) checkTemplate(m, first + i, template, roles[i]!, start, end);
-    else pass.run(first + i, roles[i]!, start, end);
+    if (template) checkTemplate(m, first + i, template, start, end);
+    else pass.run(first + i, hints[next]?.index === first + i ? hints[next++]! : NO_HINTS, start, end);
   });
+  const left = hints[next];
+  if (left) throw new RefusedError('hints for what is no function to be looked at', left.index, -1);
   return evidence;
+}
+
+const NO_HINTS: FunctionHints = { index: 0, roles: [], loops: [] };
+
+/** What the module says of its functions, ascending. */
+function hintsOf(m: Decoded): FunctionHints[] {
+  const [section, second] = m.hints;
+  if (second) throw new RefusedError('hints: more than one section', -1, second.start);
+  return section ? decodeHints(m.bytes, section.start, section.end) : [];
 }
 
 /** The fixed bodies, in the order of their functions. */
@@ -81,7 +90,6 @@ function checkTemplate(
   m: Decoded,
   index: number,
   template: TemplateFunction,
-  roles: readonly RoleLocal[],
   start: number,
   end: number,
 ): void {
@@ -89,7 +97,6 @@ function checkTemplate(
   const { params, results, body } = template;
   if (type !== signature(params, results))
     throw new RefusedError('not the type of its template', index, start);
-  if (roles.length > 0) throw new RefusedError('a template with role locals', index, start);
   for (let i = 0; i < Math.max(body.length, end - start); i++) {
     if (i >= body.length || start + i >= end || body[i] !== m.bytes[start + i]) {
       throw new RefusedError('not the body of its template', index, start + i);

@@ -4,8 +4,8 @@
  * `judge` runs a module twice, in two spaces whose bytes outside the domain differ everywhere. Afterwards nothing
  * outside may have changed (an escaping write), everything inside and every result must be the same in both (an
  * escaping read), and no access may have left the space itself (which is much smaller here than the space a module may
- * expect). Host functions move the domain to another place now and then, fill the old place with canaries, and let
- * its limit grow, as a kernel may at any call.
+ * expect). Between calls the domain moves to another place now and then, and canaries fill the old one; host functions
+ * let its memories grow where they lie, as a kernel may during any call.
  *
  * Nothing here imports node: `guard` is how the caller stops code that does not end.
  */
@@ -19,14 +19,12 @@ import {
   STATE_OFFSET,
 } from '../../src/abi/layout.ts';
 import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../../src/abi/system.ts';
-import { FRAME_BYTES, PAGE_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES } from '../../src/base/limits.ts';
+import { FRAME_BYTES, PAGE_BYTES, PAGE_SHIFT } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { decode, FUNC } from '../../src/verifier/decode.ts';
 import { argument, hostile } from './arguments.ts';
+import { SPACE_BYTES, Space } from './space.ts';
 
-/** Frames of the spaces here: few, so that they are quickly compared; modules are patched to be content with them. */
-const SPACE_FRAMES = 256;
-const SPACE_BYTES = SPACE_FRAMES * FRAME_BYTES;
 const STACK_BYTES = 4 * PAGE_BYTES;
 /** Between any two things of the domain lies at least this much that is not its own. */
 const GAP = 4 * FRAME_BYTES;
@@ -85,36 +83,6 @@ export interface Verdict {
   stopped: number;
 }
 
-class Space {
-  readonly memory: WebAssembly.Memory;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  readonly canary: Uint8Array;
-
-  constructor(seed: number) {
-    this.memory = new WebAssembly.Memory({
-      initial: BigInt(SPACE_FRAMES),
-      maximum: BigInt(SPACE_MAX_FRAMES),
-      shared: true,
-      address: 'i64',
-    } as WebAssembly.MemoryDescriptor);
-    this.bytes = new Uint8Array(this.memory.buffer);
-    this.view = new DataView(this.memory.buffer);
-    // No byte of one space equals that of the other: the seeds differ by 0x55 in every byte.
-    const words = new Uint32Array(SPACE_BYTES / 4);
-    let x = 0x9e3779b9;
-    for (let i = 0; i < words.length; i++) {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      words[i] = x ^ seed;
-    }
-    words[FLAG_ADDRESS / 4] = 0;
-    this.canary = new Uint8Array(words.buffer);
-    this.bytes.set(this.canary);
-  }
-}
-
 /** A domain in one space: where its parts lie, and the instance that runs in it. */
 class Domain {
   readonly space: Space;
@@ -130,6 +98,8 @@ class Domain {
   moving = false;
   #next: number;
   #moves = 0;
+  /** Frames by which it may still grow into the gaps behind its extents where it lies now. */
+  #room = 0;
 
   constructor(space: Space, evidence: Evidence, seed: number) {
     this.space = space;
@@ -156,6 +126,7 @@ class Domain {
     );
     if (sizes.length === 0) sizes.push(this.evidence.controlBytes);
     sizes.push(STACK_BYTES);
+    this.#room = GAP / FRAME_BYTES / 2;
     this.extents = sizes.map((size) => {
       if (this.#next + size + 2 * GAP > SPACE_BYTES) this.#next = FIRST + GAP * this.prng.below(8);
       const start = this.#next;
@@ -182,6 +153,22 @@ class Domain {
       set(`${EXPORT.limit}${i}`, limit);
       if (i > 0) set(`${EXPORT.base}${i}`, this.extents[i]!.start);
     });
+  }
+
+  /** Lets one of its memories grow by a frame where it lies, if there is room. */
+  grow(): void {
+    const { bytes, canary } = this.space;
+    const grown = this.prng.below(Math.max(1, this.limits.length));
+    if (this.limits.length === 0 || this.#room === 0 || this.limits[grown]! >= 34 * FRAME_BYTES) return;
+    this.#room--;
+    const extent = this.extents[grown]!;
+    const end = extent.start + extent.size;
+    for (let at = end; at < end + FRAME_BYTES; at++)
+      if (bytes[at] !== canary[at]) this.problem ??= `the byte ${at - end} behind memory ${grown} changed`;
+    bytes.fill(0, end, end + FRAME_BYTES);
+    extent.size += FRAME_BYTES;
+    this.limits[grown]! += FRAME_BYTES;
+    this.setGlobals();
   }
 
   /** Moves the domain elsewhere, perhaps with more memory; what it leaves becomes canaries again. */
@@ -319,7 +306,7 @@ export class Arena {
     verdict: Verdict,
   ): void {
     const { prng, space } = domain;
-    if (prng.chance(0.1)) domain.move();
+    if (prng.chance(0.3)) domain.move();
     const hdr = domain.extents[0]!.start;
     space.view.setUint32(hdr + RESUME_SITE_OFFSET, prng.below(12), true);
     space.view.setUint32(hdr + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
@@ -396,8 +383,8 @@ function inTemplate(error: Error, evidence: Evidence): boolean {
 
 function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imports {
   const { prng } = domain;
-  const maybeMove = (p: number): void => {
-    if (prng.chance(p)) domain.move();
+  const maybeGrow = (p: number): void => {
+    if (prng.chance(p)) domain.grow();
   };
   const unwind = new WebAssembly.Tag({ parameters: [] });
   const limitPages = (m: number): bigint => BigInt((domain.limits[m] ?? 0) / FRAME_BYTES);
@@ -406,23 +393,23 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     unwind,
     grow: (memory: number) => {
       const before = limitPages(memory);
-      maybeMove(0.7);
+      maybeGrow(0.7);
       return before;
     },
     rethrow: () => {
-      maybeMove(0.5);
+      maybeGrow(0.5);
       throw new WebAssembly.Exception(unwind, []);
     },
     stack: () => {
-      maybeMove(0.5);
+      maybeGrow(0.5);
       throw new Error('the frame stack is full');
     },
     wait: () => {
-      maybeMove(0.5);
+      maybeGrow(0.5);
       return 0;
     },
     notify: () => {
-      maybeMove(0.3);
+      maybeGrow(0.3);
       return 0;
     },
     ref_index: () => -1,
@@ -434,7 +421,7 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     if (from === SYSTEM_MODULE || kind !== 'function') continue;
     imports[from] ??= {};
     imports[from][name] = () => {
-      maybeMove(0.6);
+      maybeGrow(0.6);
       if (prng.chance(0.1)) throw new WebAssembly.Exception(unwind, []);
       return prng.below(100);
     };

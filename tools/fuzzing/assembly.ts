@@ -3,7 +3,8 @@
  * `assemble(parts)` lays out imports, prelude, wrappers, quick and resume functions as the compiler would; the code of
  * functions is written with the small words below. Nothing is checked here: tests make broken modules with it too.
  */
-import { type Evidence, encodeEvidence, packRoles, type RoleLocal } from '../../src/abi/evidence.ts';
+import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../../src/abi/evidence.ts';
+import { encodeHints, HINTS_SECTION, type LoopHint, type RoleLocal } from '../../src/abi/hints.ts';
 import type { TemplateFunction } from '../../src/abi/prelude.ts';
 import {
   copyTemplate,
@@ -72,6 +73,7 @@ export interface FunctionParts {
   results: number[];
   locals?: number[];
   roles?: RoleLocal[];
+  loops?: LoopHint[];
   code: number[];
 }
 
@@ -173,10 +175,10 @@ function exportSection(parts: ModuleParts, at: Places): number[][] {
   ];
 }
 
-function evidenceOf(parts: ModuleParts, at: Places, roles: string): Evidence {
+function evidenceOf(parts: ModuleParts, at: Places): Evidence {
   const range = (start: number, end: number) => ({ start, count: end - start });
   return {
-    ...{ version: 1, compiler: 'by hand', isolate: true, suspend: true, track: true },
+    ...{ version: EVIDENCE_VERSION, compiler: 'by hand', isolate: true, suspend: true, track: true },
     ...{ controlBytes: H, hdrGlobal: at.hdr },
     memories: memoriesOf(parts).map((memory, i) => ({
       ...{ ...memory, shared: false, imported: null },
@@ -192,7 +194,6 @@ function evidenceOf(parts: ModuleParts, at: Places, roles: string): Evidence {
     ...{ init: at.init, save: at.init + 1, restore: at.init + 2 },
     systemGlobals: range(at.hdr, at.hdr + systemGlobals(parts)),
     ...{ resumeTable: 1, refsTable: parts.refs ? 2 : -1, programTables: 1 },
-    roles,
   };
 }
 
@@ -227,7 +228,9 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
       entry([...vector((locals ?? []).map((type) => [1, type])), ...code, END]),
     ),
   ];
-  const roles = packRoles([...fixed.map(() => []), ...own.map((one) => one.roles ?? [])]);
+  const hints = own
+    .map(({ roles = [], loops = [] }, i) => ({ index: at.wrappers + i, roles, loops }))
+    .filter(({ roles, loops }) => roles.length + loops.length > 0);
   const datas = (parts.datas ?? []).map((bytes) => [1, ...u(bytes.length), ...bytes]);
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
@@ -241,6 +244,7 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     ...(datas.length > 0 ? section(12, u(datas.length)) : []),
     ...section(10, vector(bodies)),
     ...(datas.length > 0 ? section(11, vector(datas)) : []),
-    ...section(0, [...name('perdure.evidence'), ...encodeEvidence(evidenceOf(parts, at, roles))]),
+    ...section(0, [...name(EVIDENCE_SECTION), ...encodeEvidence(evidenceOf(parts, at))]),
+    ...(hints.length > 0 ? section(0, [...name(HINTS_SECTION), ...encodeHints(hints)]) : []),
   ]);
 }

@@ -2,7 +2,7 @@
  * Random modules for the verifier's fuzzer, made of the code of `pieces.ts`: two memories, the second with 64-bit
  * addresses, two imported functions, and one function that takes the addresses it uses.
  */
-import type { RoleLocal } from '../../src/abi/evidence.ts';
+import type { RoleLocal } from '../../src/abi/hints.ts';
 import { assert } from '../../src/base/assert.ts';
 import { RefusedError } from '../../src/base/errors.ts';
 import type { Prng } from '../../src/base/prng.ts';
