@@ -54,7 +54,8 @@ export function verify(bytes: Uint8Array): Evidence {
     else pass.run(first + i, hints[next]?.index === first + i ? hints[next++]! : NO_HINTS, start, end);
   });
   const left = hints[next];
-  if (left) throw new RefusedError('hints for what is no function to be looked at', left.index, -1);
+  if (left)
+    throw new RefusedError(`hints for ${left.index}, no function to be looked at`, -1, m.hints[0]!.start);
   return evidence;
 }
 
