@@ -314,6 +314,28 @@ test('a host reference in a global ends a domain that would persist, not a volat
   assert.equal(outcome.kind === 'returned' && outcome.results[0] && toNumber(outcome.results[0]), 0);
 });
 
+test('a host reference in a table ends a domain that would persist, not a volatile one', async () => {
+  const system = new TestSystem();
+  system.personality.calls.ref = () => ({ an: 'object' }) as never;
+  const text = `(module (import "env" "ref" (func $ref (result externref))) (import "env" "wait" (func $wait (param i32) (result i32)))
+    (table $t 2 externref)
+    (func (export "_start") (table.set $t (i32.const 1) (call $ref)) (drop (call $wait (i32.const 1))))
+    (func (export "none") (table.set $t (i32.const 1) (ref.null extern)) (drop (call $wait (i32.const 1)))))`;
+  const loaded = await program(text);
+  const [a, b, c] = [
+    system.add('a', loaded),
+    system.add('b', loaded, { volatile: true }),
+    system.add('c', loaded),
+  ];
+  for (const id of [a, b]) system.kernel.start(id, '_start');
+  system.kernel.start(c, 'none');
+  system.runAll();
+  system.checkpoint();
+  assert.equal(system.kernel.status(a).reason, 'a host reference cannot be kept');
+  assert.equal(system.kernel.status(b).state, 'blocked');
+  assert.equal(system.kernel.status(c).state, 'blocked');
+});
+
 test('the data of a cut stays as it is until the cut is durable', async () => {
   const text = `(module (memory 4) (func (export "fill") (param i32)
     (memory.fill (i32.const 0) (local.get 0) (i32.const 200000))))`;

@@ -105,8 +105,11 @@ export class Runner {
   save(domain: Domain): string | null {
     if (domain.instance === null) return null;
     try {
-      this.#speakingFor(domain, () => saveInstance(this.#space, domain));
-      return null;
+      let reason: string | null = null;
+      this.#speakingFor(domain, () => {
+        reason = saveInstance(this.#space, domain);
+      });
+      return reason;
     } catch (error) {
       const { ending } = domain;
       domain.ending = null;

@@ -19,15 +19,23 @@ export function markControl(domain: Domain): void {
 const address = (table: WebAssembly.Table, index: number): number | bigint =>
   typeof table.length === 'bigint' ? BigInt(index) : index;
 
-/** Tables as one block: u32 tables; for each u32 index, u32 length, i32 function indices (-1: null). */
-export function readTables(instance: Instance, indices: readonly number[]): Int32Array<ArrayBuffer> {
+/**
+ * Tables as one block: u32 tables; for each u32 index, u32 length, i32 function indices (-1: null). Null where one holds
+ * what is no function of the program.
+ */
+export function readTables(instance: Instance, indices: readonly number[]): Int32Array<ArrayBuffer> | null {
   const words: number[] = [indices.length];
   for (const index of indices) {
     const table = instance.table(index);
     assert(table !== undefined, 'tables that change are exported');
     const length = Number(table.length);
     words.push(index, length);
-    for (let i = 0; i < length; i++) words.push(instance.refIndex(table.get(address(table, i))));
+    for (let i = 0; i < length; i++) {
+      const item: unknown = table.get(address(table, i));
+      const found = instance.refIndex(item);
+      if (found < 0 && item !== null) return null;
+      words.push(found);
+    }
   }
   return Int32Array.from(words);
 }
@@ -54,18 +62,20 @@ export function writeTables(instance: Instance, words: Int32Array): boolean {
   return at === words.length;
 }
 
-/** Saves the tables that can change; writes only where something did. */
-export function saveTables(space: Space, domain: Domain, instance: Instance): void {
+/** Saves the tables that can change; writes only where something did. False where they cannot be saved. */
+export function saveTables(space: Space, domain: Domain, instance: Instance): boolean {
   const { mutableTables } = domain.module.info;
-  if (mutableTables.length === 0) return;
+  if (mutableTables.length === 0) return true;
   const words = readTables(instance, mutableTables);
+  if (words === null) return false;
   const bytes = new Uint8Array(words.buffer);
   const old = R.tables.get(space, domain.at);
   if (old !== 0 && space.view.getUint32(old, true) === bytes.length) {
     const have = space.u8.subarray(old + 8, old + 8 + bytes.length);
-    if (bytes.every((byte, i) => have[i] === byte)) return;
+    if (bytes.every((byte, i) => have[i] === byte)) return true;
   }
   keepTables(space, domain, words);
+  return true;
 }
 
 /** Keeps tables as `readTables` gives them. */
@@ -86,11 +96,12 @@ export function savedTables(space: Space, domain: Domain): Int32Array<ArrayBuffe
   return new Int32Array(space.readBytes(block + 8, space.view.getUint32(block, true)).buffer);
 }
 
-/** Puts everything a checkpoint needs of a running instance into the space. */
-export function saveInstance(space: Space, domain: Domain): void {
+/** Puts everything a checkpoint needs of a running instance into the space; gives why that cannot be done, or null. */
+export function saveInstance(space: Space, domain: Domain): string | null {
   const { instance } = domain;
   assert(instance !== null, 'only a running form is saved');
   instance.save();
-  saveTables(space, domain, instance);
+  const kept = saveTables(space, domain, instance);
   markControl(domain);
+  return kept ? null : 'a host reference cannot be kept';
 }
