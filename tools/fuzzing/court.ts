@@ -28,7 +28,11 @@ const GROWTH_MAX = 2;
 const HALF = ((SPACE_FRAMES * FRAME_BYTES - FIRST) / FRAME_BYTES / 2) | 0;
 /** Steps of one call, and of all of a module's; calls of a module. */
 const CALL_FUEL = 3000;
-const CALLS = 20;
+const CALLS = 24;
+/** How much of the calls go to the function that was changed. */
+const AIMED = 0.8;
+/** Values that frames are filled with: more than the functions here have. */
+const FRAME_SLOTS = 48;
 
 export interface Judgement {
   /** What went wrong, or null: the module kept to its domain. */
@@ -42,6 +46,16 @@ export interface Judgement {
 export interface Callable {
   readonly name: string;
   readonly params: readonly number[];
+}
+
+export interface Case {
+  readonly bytes: Uint8Array;
+  readonly evidence: Evidence;
+  readonly callables: readonly Callable[];
+  /** Numbers that the code has, which arguments are made of. */
+  readonly words: readonly number[];
+  /** The function to call most often, by index; -1 for none. */
+  readonly focus: number;
 }
 
 /** A domain of the moment. */
@@ -82,14 +96,7 @@ export class Court {
     this.#contents = new Uint8Array(words.buffer);
   }
 
-  /** @param words numbers that the module's code has, which arguments are made of */
-  judge(
-    bytes: Uint8Array,
-    evidence: Evidence,
-    callables: readonly Callable[],
-    words: readonly number[],
-    seed: number,
-  ): Judgement {
+  judge({ bytes, evidence, callables, words, focus }: Case, seed: number): Judgement {
     const judgement: Judgement = { escape: null, calls: 0, traps: 0, unwinds: 0 };
     if (framesOf(evidence) > HALF - 2) return judgement;
     this.#prng = new Prng(seed);
@@ -112,11 +119,18 @@ export class Court {
     const resume = instance.exports[EXPORT.resume] as WebAssembly.Table | undefined;
     const resumeFunctions = resume === undefined ? [] : elements(resume);
     this.#call(EXPORT.init, instance.exports[EXPORT.init], [], judgement);
+    const isFocus = (f: unknown): boolean => typeof f === 'function' && f.name === String(focus);
+    const called = callables.filter(({ name }) => isFocus(instance.exports[name]));
+    const resumed = resumeFunctions.filter(isFocus);
     for (let n = 0; n < CALLS && this.#problem === null; n++) {
-      const { name, params } = this.#prng.pick(callables);
-      this.#call(name, instance.exports[name], this.#arguments(params, words), judgement);
-      if (this.#prng.chance(0.2)) this.#move();
-      if (resumeFunctions.length > 0 && this.#prng.chance(0.3)) this.#resume(resumeFunctions, judgement);
+      const aimed = this.#prng.chance(AIMED);
+      if (this.#prng.chance(aimed && resumed.length > 0 ? 1 : aimed && called.length > 0 ? 0 : 0.2)) {
+        this.#resume(aimed && resumed.length > 0 ? resumed : resumeFunctions, words, judgement);
+      } else if (callables.length > 0) {
+        const { name, params } = this.#prng.pick(aimed && called.length > 0 ? called : callables);
+        this.#call(name, instance.exports[name], this.#arguments(params, words), judgement);
+      }
+      if (this.#prng.chance(0.1)) this.#move();
     }
     for (const name of [EXPORT.save, EXPORT.restore]) this.#call(name, instance.exports[name], [], judgement);
     this.#inspect(resume, resumeFunctions);
@@ -247,17 +261,19 @@ export class Court {
     this.#problem ??= `${name}(${args.join()}): ${bad.bytes} bytes at ${where(bad.at, g)}, limits ${g.limits.join()}`;
   }
 
-  /** Resume functions, at frames that hold anything. */
-  #resume(functions: readonly unknown[], judgement: Judgement): void {
+  /** Resume functions, at frames whose values hurt. */
+  #resume(functions: readonly unknown[], words: readonly number[], judgement: Judgement): void {
+    if (functions.length === 0) return;
     const prng = this.#prng;
-    const g = this.#ground;
+    const { stack } = this.#ground;
     for (let n = 1 + prng.below(3); n > 0; n--) {
-      const found = functions[prng.below(functions.length)];
+      const found = prng.pick(functions);
       if (typeof found !== 'function') continue;
-      if (prng.chance(0.5)) this.#setStack(8 * prng.below(STACK_BYTES / 8));
-      for (let k = prng.below(8); k > 0; k--) {
-        const at = g.stack + 8 * prng.below(STACK_BYTES / 8);
-        this.#view.setBigInt64(at, BigInt(g.limits[0] ?? 0) - BigInt(prng.below(20)), true);
+      const used = prng.chance(0.8) ? FRAME_SLOTS : prng.below(STACK_BYTES / 8);
+      this.#setStack(8 * used);
+      for (let slot = 0; slot < FRAME_SLOTS; slot++) {
+        const value = prng.chance(0.4) ? this.#hostile(words) : BigInt(prng.below(4096));
+        this.#view.setBigInt64(stack + 8 * slot, BigInt.asIntN(64, value), true);
       }
       this.#call('resume', found, [], judgement);
     }
@@ -267,7 +283,7 @@ export class Court {
   #arguments(params: readonly number[], words: readonly number[]): unknown[] {
     const prng = this.#prng;
     const all = prng.chance(0.15);
-    const one = prng.below(params.length + 1);
+    const one = prng.chance(0.9) ? prng.below(params.length || 1) : -1;
     return params.map((type, i) =>
       argument(
         type,
@@ -281,32 +297,27 @@ export class Court {
     const limits = this.#ground.limits;
     const limit = BigInt(limits.length > 0 ? prng.pick(limits) : 0);
     const word = BigInt(words.length > 0 ? prng.pick(words) : 8);
-    const small = BigInt(prng.below(5)) - 2n;
-    switch (prng.below(10)) {
+    const small = prng.chance(0.5) ? 0n : BigInt(prng.below(5)) - 2n;
+    switch (prng.below(14)) {
       case 0:
-      case 1:
-      case 2: // just inside for a check of this reach, or just not
-        return limit - word + small;
-      case 3:
         return limit - word * BigInt(prng.below(40)) + small;
-      case 4:
+      case 1:
         return limit + small;
-      case 5:
+      case 2:
         return small;
-      case 6:
+      case 3:
         return (1n << 32n) - word + small;
-      case 7:
+      case 4:
         return word + small;
-      case 8:
+      case 5:
         return prng.pick([
-          -word + small,
-          (1n << 31n) + small,
-          (1n << 63n) + small,
-          (1n << 40n) - word,
+          ...[-word + small, (1n << 31n) + small, (1n << 63n) + small, (1n << 40n) - word],
           BigInt(prng.u32()),
         ]);
-      default:
+      case 6:
         return limit - BigInt(prng.pick([1, 2, 4, 8, 16, 64, 4096])) + small;
+      default: // just inside for a check of this reach, or just not
+        return limit - word + small;
     }
   }
 

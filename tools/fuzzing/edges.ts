@@ -41,10 +41,10 @@ export function edgeProgram(prng: Prng, count = FUNCTIONS): EdgeProgram {
   (type $leaf (func (param i32) (result i64)))
   (table 2 funcref) (elem (i32.const 0) $leaf $grows)
   ${Array.from({ length: SEGMENTS }, () => `(data "${bytesText(prng)}")`).join('\n  ')}
-  (func $fill ${memories.flatMap((memory) => fillText(prng, memory)).join(' ')})
+  (func $fill (export "fill") ${memories.flatMap((memory) => fillText(prng, memory)).join(' ')})
   (start $fill)
-  (func $leaf (param $p i32) (result i64) ${leafText(prng, memories)})
-  (func $grows (param $p i32) (result i64) ${growText(prng, memories)})
+  (func $leaf (export "leaf") (param $p i32) (result i64) ${leafText(prng, memories)})
+  (func $grows (export "grows") (param $p i32) (result i64) ${growText(prng, memories)})
   ${functions.join('\n  ')})`;
   return { text, draw: drawOf(memories, count) };
 }
@@ -52,7 +52,7 @@ export function edgeProgram(prng: Prng, count = FUNCTIONS): EdgeProgram {
 function memoriesOf(prng: Prng): MemoryShape[] {
   const count = prng.pick([1, 1, 1, 2, 3]);
   return Array.from({ length: count }, (_, i) => {
-    const min = prng.pick([0, 1, 1, 1, 1, 2, 3]);
+    const min = prng.pick([0, 1, 1, 1, 1, 1, 1, 2, 3]);
     return {
       name: `$m${i}`,
       is64: prng.chance(0.25),

@@ -12,7 +12,7 @@ import { decode, FUNC } from '../../src/verifier/decode.ts';
 import { verify } from '../../src/verifier/verify.ts';
 import { wat } from '../../src/wasm/wat.testing.ts';
 import { type Arena, subjectOf } from './arena.ts';
-import { type Callable, Court, callablesOf } from './court.ts';
+import { type Callable, type Case, Court, callablesOf } from './court.ts';
 import { edgeProgram } from './edges.ts';
 import { generate } from './generate.ts';
 import { makeArena } from './guard.ts';
@@ -82,7 +82,8 @@ export class Hunt implements Kind {
   async run(seed: number): Promise<Found | null> {
     if (this.name === 'random') {
       const prey = preyOf('random', generate(new Prng(seed), true));
-      return this.#try(prey, { bytes: prey.bytes, what: 'as it was made' }, seed);
+      const { bytes, words } = prey;
+      return this.#try(prey, { bytes, what: 'as it was made', body: -1, words }, seed);
     }
     const block = Math.floor(seed / BLOCK);
     if (block !== this.#block) {
@@ -126,7 +127,7 @@ export class Hunt implements Kind {
       counts.invalid++;
       return null;
     }
-    const judgement = this.#court.judge(bytes, evidence, prey.callables, prey.words, seed);
+    const judgement = this.#court.judge(caseOf(prey, mutant, evidence), seed);
     counts.run++;
     counts.calls += judgement.calls;
     counts.traps += judgement.traps;
@@ -141,9 +142,9 @@ export class Hunt implements Kind {
     return null;
   }
 
-  #probe(prey: Prey, { bytes }: Mutant, seed: number): void {
+  #probe(prey: Prey, mutant: Mutant, seed: number): void {
     try {
-      const judgement = this.#court.judge(bytes, prey.evidence, prey.callables, prey.words, seed);
+      const judgement = this.#court.judge(caseOf(prey, mutant, prey.evidence), seed);
       this.counts.probed++;
       if (judgement.escape !== null) this.counts.probedEscapes++;
     } catch {
@@ -154,8 +155,8 @@ export class Hunt implements Kind {
   /** Runs a random module as it was made, though the verifier refuses it; whether it was seen to escape. */
   unrepaired(seed: number): boolean {
     const bytes = generate(new Prng(seed), false);
-    const { evidence, callables } = preyOf('random', generate(new Prng(seed), true));
-    return this.#court.judge(bytes, evidence, callables, [8, 16, 64], seed).escape !== null;
+    const { evidence, callables, words } = preyOf('random', generate(new Prng(seed), true));
+    return this.#court.judge({ bytes, evidence, callables, words, focus: -1 }, seed).escape !== null;
   }
 
   summary(): string {
@@ -166,6 +167,11 @@ export class Hunt implements Kind {
     );
   }
 }
+
+const caseOf = ({ callables }: Prey, { bytes, body, words }: Mutant, evidence: Evidence): Case => ({
+  ...{ bytes, evidence, callables, words },
+  focus: body < 0 ? -1 : evidence.prelude.start + body,
+});
 
 function preyOf(name: string, bytes: Uint8Array<ArrayBuffer>): Prey {
   const evidence = verify(bytes);

@@ -6,6 +6,7 @@
  */
 import { EVIDENCE_SECTION } from '../../src/abi/evidence.ts';
 import { HINTS_SECTION } from '../../src/abi/hints.ts';
+import { MalformedError } from '../../src/base/errors.ts';
 import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
@@ -27,6 +28,9 @@ interface Section {
 export interface Mutant {
   bytes: Uint8Array<ArrayBuffer>;
   what: string;
+  /** Number of the body that was changed, -1 where none was; and the numbers of its code as it is now. */
+  body: number;
+  words: readonly number[];
 }
 
 const u = (value: number | bigint): number[] => {
@@ -109,34 +113,35 @@ export class Mutable {
     }
     if (hints !== undefined && prng.chance(0.15)) changed.set(hints, changedNumbers(hints, prng, said));
     if (said.length > 0 && prng.chance(0.7))
-      return { bytes: this.#encode(-1, [], changed), what: said.join('; ') };
+      return {
+        ...{ bytes: this.#encode(-1, [], changed), what: said.join('; ') },
+        ...{ body: -1, words: this.words },
+      };
     const index = prng.chance(0.02)
       ? prng.below(this.#bodies.length)
       : this.#first + prng.below(Math.max(1, this.#bodies.length - this.#first));
     const body = this.#bodies[Math.min(index, this.#bodies.length - 1)]!;
     const code = [...body.code];
     const rounds = prng.chance(0.3) ? 2 + prng.below(3) : 1;
-    for (let i = 0; i < rounds; i++) said.push(change(code, prng, this.#bodies));
-    return { bytes: this.#encode(index, code, changed), what: `body ${index}: ${said.join('; ')}` };
+    for (let i = 0; i < rounds; i++) said.push(this.#change(code, prng));
+    return {
+      ...{ bytes: this.#encode(index, code, changed), what: `body ${index}: ${said.join('; ')}` },
+      ...{ body: index, words: wordsOf([code]) },
+    };
   }
 
-  /** Numbers of the code: constants and offsets, for arguments that fit them. */
-  get words(): readonly number[] {
-    const found = new Set<number>();
-    for (const { code } of this.#bodies.slice(this.#first)) {
-      for (const instruction of code) {
-        const c = new Cursor(instruction);
-        const op = c.u8();
-        if (op === 0x41) found.add(c.i32());
-        if (op === 0x42) found.add(c.s64());
-        if (!isAccess(op)) continue;
-        c.u32();
-        const offset = c.u64();
-        found.add(offset);
-        found.add(offset - 65536);
-      }
+  #change(code: Code, prng: Prng): string {
+    try {
+      return prng.chance(0.3) ? shifted(code, prng) : change(code, prng, this.#bodies);
+    } catch (error) {
+      if (error instanceof MalformedError) return 'nothing'; // what an earlier change left cannot be read
+      throw error;
     }
-    return [...found].filter((word) => word > 0 && word < 2 ** 33);
+  }
+
+  /** Numbers of the program's code. */
+  get words(): readonly number[] {
+    return wordsOf(this.#bodies.slice(this.#first).map(({ code }) => code));
   }
 
   #flip(prng: Prng): Mutant {
@@ -144,7 +149,7 @@ export class Mutable {
     const at = prng.below(bytes.length);
     const before = bytes[at]!;
     bytes[at] = prng.chance(0.5) ? before ^ (1 << prng.below(8)) : prng.below(256);
-    return { bytes, what: `byte ${at}: ${before} to ${bytes[at]}` };
+    return { bytes, what: `byte ${at}: ${before} to ${bytes[at]}`, body: -1, words: this.words };
   }
 
   #encode(index: number, code: Code, changed: ReadonlyMap<Section, Uint8Array>): Uint8Array<ArrayBuffer> {
@@ -175,6 +180,27 @@ function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += part.length;
   }
   return out;
+}
+
+/** Constants and offsets of some bodies, for arguments that fit them. */
+function wordsOf(bodies: readonly Code[]): readonly number[] {
+  const found = new Set<number>();
+  for (const instruction of bodies.flat()) {
+    const op = instruction[0]!;
+    if ((op !== 0x41 && op !== 0x42 && !isAccess(op)) || instruction.length < 2) continue;
+    const c = new Cursor(instruction);
+    c.pos = 1;
+    try {
+      if (isAccess(op)) {
+        c.u32();
+        const offset = c.u64();
+        found.add(offset).add(offset - 65536);
+      } else found.add(op === 0x41 ? c.i32() : c.s64());
+    } catch (error) {
+      if (!(error instanceof MalformedError)) throw error; // what a change left of an instruction
+    }
+  }
+  return [...found].filter((word) => word > 0 && word < 2 ** 33);
 }
 
 /** The name of a custom section; empty for any other. */
@@ -287,6 +313,30 @@ function change(code: Code, prng: Prng, bodies: readonly Body[]): string {
       return `${text(old)} at ${at} became ${text(changed)}`;
     }
   }
+}
+
+/** Moves one access, or one constant (what a check adds, how far a pointer steps), by a little. */
+function shifted(code: Code, prng: Prng): string {
+  // Other changes may have left an opcode alone.
+  const isWhole = (one: Uint8Array): boolean =>
+    isAccess(one[0]!) ? one.length > 2 : (one[0] === 0x41 || one[0] === 0x42) && one.length > 1;
+  const at = code.flatMap((one, i) => (isWhole(one) ? [i] : []));
+  if (at.length === 0) return 'nothing';
+  const where = prng.pick(at);
+  const old = code[where]!;
+  const by = prng.pick([1, 1, 1, -1, -1, -1, 2, 4, 8, -8]);
+  const c = new Cursor(old);
+  const op = c.u8();
+  if (isAccess(op)) {
+    const align = c.u32();
+    const next = BigInt(c.u64()) + BigInt(by);
+    code[where] = Uint8Array.from([op, align, ...u(next < 0n ? 0n : next)]);
+  } else {
+    const value = op === 0x41 ? c.i32() | 0 : c.s64();
+    if (!Number.isSafeInteger(value)) return 'nothing';
+    code[where] = Uint8Array.from([op, ...s(value + by)]);
+  }
+  return `${text(old)} at ${where} moved by ${by}`;
 }
 
 /** Takes one local for another over some instructions. */
