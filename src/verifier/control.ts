@@ -45,6 +45,8 @@ export class Control {
   depth = 0;
   #stack: Int32Array = new Int32Array(1024);
   #sp = 0;
+  /** Operands below the innermost construct's own. */
+  #floor = 0;
   readonly #frames: Frame[] = [];
   readonly #values: Values;
   readonly #locals: Locals;
@@ -60,6 +62,7 @@ export class Control {
     this.at = start;
     this.depth = 0;
     this.#sp = 0;
+    this.#floor = 0;
   }
 
   refuse(reason: string): never {
@@ -84,13 +87,13 @@ export class Control {
   }
 
   pop(): number {
-    if (this.#sp <= this.#frames[this.depth - 1]!.height) this.refuse('too few operands');
+    if (this.#sp <= this.#floor) this.refuse('too few operands');
     return this.#stack[--this.#sp]!;
   }
 
   /** Takes the topmost `count` operands; gives the id of the deepest of them. */
   popMany(count: number): number {
-    if (this.#sp - count < this.#frames[this.depth - 1]!.height) this.refuse('too few operands');
+    if (this.#sp - count < this.#floor) this.refuse('too few operands');
     this.#sp -= count;
     return this.#stack[this.#sp]!;
   }
@@ -107,12 +110,12 @@ export class Control {
       const blank = { kind: 0, start: 0, height: 0, params: 0, results: 0, condition: 0 };
       this.#frames.push({ ...blank, floor: 0, assigned: 0, reached: false, reachedAssigned: 0, hint: null });
     }
-    const outer = this.depth === 0 ? 0 : this.#frames[this.depth - 1]!.height;
     const frame = this.#frames[this.depth++]!;
-    if (this.#sp - params < outer) this.refuse('too few operands');
+    if (this.#sp - params < this.#floor) this.refuse('too few operands');
     frame.kind = kind;
     frame.start = this.at;
     frame.height = this.#sp - params;
+    this.#floor = frame.height;
     frame.params = params;
     frame.results = results;
     frame.condition = condition;
@@ -182,6 +185,7 @@ export class Control {
     const frame = this.#frames[this.depth - 1]!;
     if (live && this.#sp !== frame.height + frame.results) this.refuse('wrong number of operands');
     this.depth--;
+    this.#floor = this.depth === 0 ? 0 : this.#frames[this.depth - 1]!.height;
     if (frame.hint !== null) this.#locals.leaveLoop(frame.hint.varying);
     // One way in at most, but for the branches to a loop, which do not lead here: what holds before the end holds behind.
     if (frame.kind === LOOP || (frame.kind !== IF && !frame.reached)) return live;

@@ -150,7 +150,9 @@ export const PREFIX_FE = table(80, [
   ),
 ]);
 
-const PREFIXED: Readonly<Record<number, Uint16Array>> = { 252: PREFIX_FC, 253: PREFIX_FD, 254: PREFIX_FE };
+/** The table behind a prefix byte. */
+export const prefixed = (op: number): Uint16Array | undefined =>
+  op === 0xfd ? PREFIX_FD : op === 0xfc ? PREFIX_FC : op === 0xfe ? PREFIX_FE : undefined;
 
 /** Reads a memarg and gives its offset. One that names a memory is refused: there is one memory, the space. */
 export function memargOffset(c: Cursor): number {
@@ -236,11 +238,15 @@ const OTHERS = table(256, [
 export function skipInstruction(c: Cursor): number {
   const at = c.pos;
   const op = c.u8();
-  const prefixed = PREFIXED[op];
-  if (PLAIN[op] !== 0) skipImmediate(c, PLAIN[op]!);
-  else if (prefixed !== undefined) skipPrefixed(c, op, prefixed);
-  else if (OTHERS[op] !== 0) skipOther(c, OTHERS[op]!);
-  else throw new MalformedError(`unknown instruction 0x${op.toString(16)}`, at);
+  if (PLAIN[op] !== 0) {
+    skipImmediate(c, PLAIN[op]!);
+  } else if (OTHERS[op] !== 0) {
+    skipOther(c, OTHERS[op]!);
+  } else {
+    const table = prefixed(op);
+    if (table === undefined) throw new MalformedError(`unknown instruction 0x${op.toString(16)}`, at);
+    skipPrefixed(c, op, table);
+  }
   return op;
 }
 

@@ -20,9 +20,7 @@ import {
   immediate,
   memargOffset,
   PLAIN,
-  PREFIX_FC,
-  PREFIX_FD,
-  PREFIX_FE,
+  prefixed,
   selectType,
   skipImmediate,
   skipInstruction,
@@ -355,7 +353,7 @@ export class FunctionPass {
 
   #prefixed(prefix: number): void {
     const code = this.#c.u32();
-    const entry = (prefix === 0xfc ? PREFIX_FC : prefix === 0xfd ? PREFIX_FD : PREFIX_FE)[code];
+    const entry = prefixed(prefix)?.[code];
     if (entry) return this.#simple(prefix, entry);
     if (prefix === 0xfc) return this.#bulk(code);
     if (prefix === 0xfe && code === 3) {

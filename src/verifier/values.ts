@@ -84,8 +84,11 @@ export class Values {
 
   /** Forgets all ids, facts and ranges: a new function. */
   begin(): void {
+    // What is not written for each id that is made.
+    this.#narrow.fill(0, 0, this.#next);
+    this.#extended.fill(0, 0, this.#next);
+    this.#node.fill(0, 0, this.#next);
     this.#next = FIRST;
-    this.#node[ZERO] = 0;
     this.#nodeCount = 1;
     this.#factCount = 1;
     this.#ranges = 0;
@@ -98,9 +101,6 @@ export class Values {
     this.root[id] = root;
     this.base[id] = base;
     this.constant[id] = constant;
-    this.#narrow[id] = 0;
-    this.#extended[id] = 0;
-    this.#node[id] = 0;
     return id;
   }
 
@@ -269,7 +269,8 @@ export class Values {
   /** True when what has this stamp was made void by a join. */
   isVoid(stamp: number): boolean {
     let high = this.#ranges;
-    if (high === 0 || stamp >= this.#to[high - 1]!) return false;
+    if (high === 0 || stamp >= this.#to[high - 1]! || stamp < this.#from[0]!) return false;
+    if (stamp >= this.#from[high - 1]!) return true;
     let low = 0; // the first range that begins behind the stamp
     while (low < high) {
       const middle = (low + high) >>> 1;
