@@ -73,6 +73,7 @@ export class Mutable {
 
   mutate(prng: Prng): Mutant {
     if (prng.chance(0.02)) return this.#flip(prng);
+    if (prng.chance(0.04)) return this.#declared(prng);
     const hints = this.#sections.find((section) => customName(section) === HINTS_SECTION);
     const said: string[] = [];
     const sections = new Map<Section, Uint8Array>();
@@ -103,6 +104,23 @@ export class Mutable {
   /** Numbers of the program's code. */
   get words(): readonly number[] {
     return wordsOf(this.#bodies.slice(this.#first).map(({ code }) => code));
+  }
+
+  /** A number or two in a section other than code: types, imports, globals, exports, elements. */
+  #declared(prng: Prng): Mutant {
+    const section = prng.pick(
+      this.#sections.filter(({ id, payload }) => id > 0 && id !== 10 && payload.length > 1),
+    );
+    const payload = section.payload.slice();
+    const said: string[] = [];
+    for (let n = 1 + prng.below(2); n > 0; n--) {
+      const at = prng.below(payload.length);
+      const before = payload[at]!;
+      payload[at] = prng.pick([before + 1, before - 1, prng.pick([...payload]), before ^ 1]) & 0xff;
+      said.push(`byte ${at} of section ${section.id}: ${before} to ${payload[at]}`);
+    }
+    const bytes = this.#encode(-1, [], new Map([[section, payload]]));
+    return { bytes, what: said.join('; '), body: -1, words: this.words };
   }
 
   #flip(prng: Prng): Mutant {
