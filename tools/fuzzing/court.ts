@@ -10,7 +10,6 @@ import {
   FLAG_ADDRESS,
   MARKS_ADDRESS,
   RESUME_MODE_OFFSET,
-  RESUME_SITE_OFFSET,
   STATE_OFFSET,
 } from '../../src/abi/layout.ts';
 import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../../src/abi/system.ts';
@@ -19,6 +18,8 @@ import { Prng } from '../../src/base/prng.ts';
 import { argument } from './arguments.ts';
 import { type Fixed, MARK, OWN, POLL, PRELUDE, Watch, type Watcher } from './watch.ts';
 
+/** The table of resume functions. */
+const RESUME_TABLE = 'k:resume';
 const SPACE_FRAMES = 192;
 const FIRST = 0x600000 + FRAME_BYTES;
 const STACK_BYTES = 2 * PAGE_BYTES;
@@ -116,7 +117,7 @@ export class Court {
     }
     this.#ground.exports = instance.exports;
     this.#setGlobals();
-    const resume = instance.exports[EXPORT.resume] as WebAssembly.Table | undefined;
+    const resume = instance.exports[RESUME_TABLE] as WebAssembly.Table | undefined;
     const resumeFunctions = resume === undefined ? [] : elements(resume);
     this.#call(EXPORT.init, instance.exports[EXPORT.init], [], judgement);
     const isFocus = (f: unknown): boolean => typeof f === 'function' && f.name === String(focus);
@@ -245,8 +246,9 @@ export class Court {
     this.#watch.fuel = CALL_FUEL;
     this.#watch.polls = prng.chance(0.4) ? 1 + prng.below(6) : 0;
     this.#view.setUint32(FLAG_ADDRESS, prng.chance(0.1) ? 1 : 0, true);
-    this.#view.setUint32(region + RESUME_SITE_OFFSET, prng.below(12), true);
+    // How a frame is resumed, and where.
     this.#view.setUint32(region + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
+    this.#view.setUint32(region + RESUME_MODE_OFFSET + 4, prng.below(12), true);
     judgement.calls++;
     try {
       (f as WebAssembly.Func)(...args);
