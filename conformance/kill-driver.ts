@@ -28,6 +28,8 @@ const STARTING_MS = 500;
 const FIRST_RUN_MS = 2000;
 const RUNNING_MS = 600;
 const POLL_MS = 2;
+/** How often a program's own process may be killed: seldom enough that the next one comes to a call. */
+const CHILD_MS = 2500;
 
 export interface Plan {
   readonly seed: number;
@@ -35,6 +37,8 @@ export interface Plan {
   readonly kills: number;
   /** Is made; is left behind where there was a problem. */
   readonly folder: string;
+  /** The program has a process of its own, which is killed as well, and far more often. */
+  readonly alone?: boolean;
 }
 
 type Moment = 'starting' | 'running' | 'writing';
@@ -44,6 +48,8 @@ export interface Life {
   readonly kills: Readonly<Record<Moment, number>>;
   /** Kills that came before the program was in the space for good: it was run anew. */
   readonly unborn: number;
+  /** Kills of the program's own process. */
+  readonly childKills: number;
   readonly problem: string | undefined;
 }
 
@@ -58,6 +64,9 @@ interface Ended {
 class Trial {
   readonly kills: Record<Moment, number> = { starting: 0, running: 0, writing: 0 };
   unborn = 0;
+  /** Kills that met the program's own process. */
+  childKills = 0;
+  readonly #alone: boolean;
   readonly #victim: Victim;
   readonly #expected: Seen;
   readonly #random: Prng;
@@ -68,7 +77,8 @@ class Trial {
   /** How much output was there after the last kill. */
   #out = 0;
 
-  constructor(victim: Victim, expected: Seen, { seed, folder }: Plan) {
+  constructor(victim: Victim, expected: Seen, { seed, folder, alone }: Plan) {
+    this.#alone = alone ?? false;
     this.#victim = victim;
     this.#expected = expected;
     this.#random = new Prng(seed);
@@ -103,6 +113,7 @@ class Trial {
       'run',
       ...this.#checkpoints(),
       ...grant,
+      ...(this.#alone ? ['--isolation', 'process'] : []),
       '--name',
       this.#victim.name,
       program,
@@ -164,6 +175,7 @@ class Trial {
     watch: { onText: () => void },
   ): Set<NodeJS.Timeout> {
     const timers = new Set<NodeJS.Timeout>();
+    if (this.#alone) timers.add(setInterval(() => this.#killChild(child.pid!), CHILD_MS));
     if (moment === undefined) return timers;
     const most = moment === 'running' ? RUNNING_MS : first ? FIRST_RUN_MS << this.unborn : STARTING_MS;
     const after = moment === 'writing' ? this.#random.below(4) : this.#random.below(most);
@@ -184,6 +196,15 @@ class Trial {
       timers.add(poll);
     }
     return timers;
+  }
+
+  /** Kills the program's own process, if there is one that has begun to be of use. */
+  #killChild(owner: number): void {
+    if (this.#random.chance(0.5)) return;
+    for (const child of childrenOf(owner)) {
+      process.kill(child, 'SIGKILL');
+      this.childKills++;
+    }
   }
 
   /** After a kill: what has come out is how the undisturbed run begins, and never less than before. */
@@ -249,6 +270,21 @@ class Trial {
   }
 }
 
+/** Processes of the host whose parent this is. */
+function childrenOf(owner: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+        return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(owner);
+      } catch {
+        return false; // it has ended meanwhile
+      }
+    })
+    .map(Number);
+}
+
 /** Where two byte strings part. */
 function difference(found: Buffer, wanted: Buffer): string {
   const shorter = Math.min(found.length, wanted.length);
@@ -268,5 +304,5 @@ export async function live(victim: Victim, expected: Seen, plan: Plan): Promise<
     problem = (error as Error).message;
   }
   if (problem === undefined) rmSync(plan.folder, { recursive: true, force: true });
-  return { kills: trial.kills, unborn: trial.unborn, problem };
+  return { kills: trial.kills, unborn: trial.unborn, childKills: trial.childKills, problem };
 }

@@ -39,6 +39,17 @@ for (const victim of VICTIMS) {
   });
 }
 
+for (const victim of VICTIMS.filter(({ name }) => ['lines', 'deep', 'sqlite', 'flite-host'].includes(name))) {
+  test(`${victim.name} in a process of its own, both killed again and again, is one run on plain V8`, async (t) => {
+    const missing = await unavailable(victim.guest);
+    if (missing !== undefined) return t.skip(missing);
+    const undisturbed = await expected(victim, root);
+    const folder = join(root, `${victim.name}-alone`);
+    const life = await live(victim, undisturbed, { seed, kills: 2, folder, alone: true });
+    assert.equal(life.problem, undefined, `--alone --program ${victim.name} --seed ${seed} --lives 1`);
+  });
+}
+
 test('a life that is not that of an undisturbed run is told from it', async (t) => {
   const victim = VICTIMS.find(({ name }) => name === 'lines')!;
   const missing = await unavailable(victim.guest);

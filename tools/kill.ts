@@ -1,5 +1,5 @@
 /**
- * `npm run kill [-- --kills N] [--seed S] [--program NAME] [--lives N] [--keep FOLDER]`: the long kill test. Programs live in
+ * `npm run kill [-- --kills N] [--seed S] [--program NAME] [--lives N] [--alone] [--keep FOLDER]`: the long kill test. Programs live in
  * processes that are killed with SIGKILL at random moments and resumed, until so many kills have met a living process;
  * whatever is seen from outside is compared with an undisturbed run on plain V8. One line a program; exit code 1 and
  * the life's folder under FOLDER where something differed. Each life has a seed of its own, which is printed where it
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     lives: { type: 'string', default: 'Infinity' },
     seed: { type: 'string' },
     program: { type: 'string', multiple: true },
+    alone: { type: 'boolean', default: false },
     keep: { type: 'string', default: '.perdure/kill' },
   },
 });
@@ -42,7 +43,7 @@ async function killProgram(victim: Victim, seed: number, wanted: number, folder:
     rmSync(kept, { recursive: true, force: true });
     // Drawn from another sequence than the life's own moments.
     const kills = 3 + new Prng(one ^ 0x5eed).below(12);
-    const life = await live(victim, undisturbed, { seed: one, kills, folder: kept });
+    const life = await live(victim, undisturbed, { seed: one, kills, folder: kept, alone: values.alone });
     for (const moment of ['starting', 'running', 'writing'] as const)
       tally.kills[moment] += life.kills[moment];
     tally.unborn += life.unborn;

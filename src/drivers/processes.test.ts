@@ -106,7 +106,6 @@ test('garbage, and words out of turn, end it for good', async (t) => {
     'say(ready, ready)': /kind 7 where none belongs/,
     'say(ready, Buffer.from([77, 0, 0, 0, 0, 0, 0, 0]))': /kind 77/,
     'say(ready); hear(); good[8] = 99; say(good)': /a reason that is none/,
-    'say(ready); hear(); say(good, good)': /spoke out of turn/,
     'say(ready); hear(); say(good, Buffer.from([1]))': /spoke out of turn/,
     "fail('no\\x1b[31m memory\\n')": /cannot run it: no \[31m memory$/,
   };
@@ -115,6 +114,13 @@ test('garbage, and words out of turn, end it for good', async (t) => {
     assert.match(lost, reason);
     assert.equal(hostile, true, script);
   }
+});
+
+test('who says more than was asked is heard once', async (t) => {
+  const { child, come } = open(t, 'say(ready); hear(); say(good, good)');
+  child.run(ORDER);
+  assert.ok(!('lost' in (await come())));
+  assert.equal(child.alive, false);
 });
 
 test('a flood is cut off, and so is one who speaks when nobody asked', async (t) => {
@@ -142,6 +148,11 @@ test('one that does not stop when asked is given up', async (t) => {
   const { lost, hostile } = await fate(t, 'say(ready); for (;;);', { answerMs: 300 });
   assert.equal(lost, 'its process does not stop when it is asked to');
   assert.equal(hostile, false);
+});
+
+test('one that never begins is given up', async (t) => {
+  const { lost } = await fate(t, 'hear();', { answerMs: 300 });
+  assert.equal(lost, 'its process does not start');
 });
 
 test('one that uses far more memory than its program may is ended', async (t) => {

@@ -201,6 +201,8 @@ class Child implements Enclosure {
   }
 
   cpuMicros(): number {
+    // What it takes to start is not the program's.
+    if (!this.#ready) return 0;
     if (this.#alive && performance.now() - this.#cpuSeenAt > TICK_MS / 5) this.#measure();
     const used = Math.max(0, this.#cpuSeen - this.#cpuTold);
     this.#cpuTold += used;
@@ -221,7 +223,7 @@ class Child implements Enclosure {
       if (elapsed > (this.#settings.idleMs ?? IDLE_MS)) this.close();
       return;
     }
-    this.#measure();
+    if (this.#ready) this.#measure();
     const memory = this.#memoryBytes();
     const most = this.#options.memoryLimitBytes + PROCESS_OVERHEAD_BYTES;
     if (memory > most) {
@@ -231,13 +233,14 @@ class Child implements Enclosure {
       );
       return;
     }
-    if (this.#asked && elapsed > (this.#settings.answerMs ?? ANSWER_MS)) {
-      this.#lose('its process does not stop when it is asked to');
+    const silent = elapsed > (this.#settings.answerMs ?? ANSWER_MS);
+    if (silent && (this.#asked || !this.#ready)) {
+      this.#lose(`its process does not ${this.#ready ? 'stop when it is asked to' : 'start'}`);
       return;
     }
     if (!this.#asked && this.#ready && elapsed > this.#settings.stopEveryMs) {
       this.ask();
-    } else if (elapsed > TICK_MS) {
+    } else if (this.#ready && elapsed > TICK_MS) {
       // So that its processor time is counted while it runs.
       this.#settings.wake(this.#options.domain);
     }
