@@ -27,15 +27,15 @@ const READ_BYTES = 1 << 18;
 /** The channel, read and written by this thread alone, which waits for it. */
 class Channel {
   readonly #reader = new MessageReader();
+  readonly #buffer = new Uint8Array(READ_BYTES);
   #waiting: { kind: number; payload: Uint8Array }[] = [];
 
   next(): { kind: number; payload: Uint8Array } {
     while (this.#waiting.length === 0) {
-      // A buffer for each read: messages are views of it.
-      const buffer = new Uint8Array(READ_BYTES);
-      const bytes = readSync(CHANNEL, buffer);
+      const bytes = readSync(CHANNEL, this.#buffer);
       if (bytes === 0) process.kill(process.pid, 'SIGKILL');
-      this.#waiting = this.#reader.push(buffer.subarray(0, bytes));
+      // Messages are views of what they came in: of a copy, which is as small as they are.
+      this.#waiting = this.#reader.push(this.#buffer.slice(0, bytes));
     }
     return this.#waiting.shift() as { kind: number; payload: Uint8Array };
   }

@@ -80,7 +80,7 @@ async function fate(t: TestContext, script: string, more = {}): Promise<Lost & {
   const { child, come } = open(t, script, more);
   child.run(ORDER);
   const found = await come();
-  assert.ok('lost' in found, 'it is lost');
+  assert.ok('lost' in found, `it is lost: ${script}`);
   assert.equal(child.alive, false);
   return { ...found, child };
 }
@@ -105,7 +105,7 @@ test('garbage, and words out of turn, end it for good', async (t) => {
     'say(good)': /spoke out of turn/,
     'say(ready, ready)': /kind 7 where none belongs/,
     'say(ready, Buffer.from([77, 0, 0, 0, 0, 0, 0, 0]))': /kind 77/,
-    'say(ready); hear(); good[8] = 99; say(good)': /a reason that is none/,
+    'say(ready); hear(); good[24] = 99; say(good)': /a reason that is none/,
     'say(ready); hear(); say(good, Buffer.from([1]))': /spoke out of turn/,
     "fail('no\\x1b[31m memory\\n')": /cannot run it: no \[31m memory$/,
   };
