@@ -2,7 +2,7 @@
  * Random modules for the verifier's fuzzer, made of the code of `pieces.ts`: two memories, the second with 64-bit
  * addresses, two imported functions, and one function that takes the addresses it uses.
  */
-import type { RoleLocal } from '../../src/abi/hints.ts';
+import type { LoopHint, RoleLocal } from '../../src/abi/hints.ts';
 import { assert } from '../../src/base/assert.ts';
 import { RefusedError } from '../../src/base/errors.ts';
 import type { Prng } from '../../src/base/prng.ts';
@@ -13,15 +13,19 @@ import { verify } from '../../src/verifier/verify.ts';
 import { assemble, BLOCK, DROP, I32, I64, i64, type ModuleParts, places, UNREACHABLE } from './assembly.ts';
 import { BASES, Generator, LIMITS, SECOND_BASE } from './pieces.ts';
 
+/** Locals with a role, which no hint names. */
+const ROLES: readonly number[] = [...BASES, ...LIMITS, SECOND_BASE];
+
 /**
  * A random module. With `repair`, whatever the verifier refuses in it is taken out, instruction by instruction, until it
  * accepts the rest: so every access left is one that the verifier let pass.
  */
 export function generate(prng: Prng, repair: boolean): Uint8Array<ArrayBuffer> {
-  const at = places(partsWith([]));
+  const at = places(partsWith([], []));
   let code = split(new Generator(prng, at.hdr, at.wrappers).body());
+  const hinted = prng.chance(0.7) ? 0.8 : 0;
   for (;;) {
-    const bytes = assemble(partsWith(code.flat()));
+    const bytes = assemble(partsWith(code.flat(), loopHints(prng, code, hinted)));
     if (!repair) return bytes;
     const refused = refusalIn(bytes, at.quick);
     if (refused < 0) return bytes;
@@ -76,7 +80,28 @@ function harmless(instruction: readonly number[]): number[] {
   return [DROP];
 }
 
-function partsWith(code: number[]): ModuleParts {
+/** True hints for some of the loops: just the locals that are set in them. `share`: the probability for each. */
+function loopHints(prng: Prng, code: readonly number[][], share: number): LoopHint[] {
+  const hints: { loop: number; set: Set<number> }[] = [];
+  /** Constructs that are open: the loop's hint, or null for what is no loop. */
+  const open: ({ set: Set<number> } | null)[] = [];
+  for (const [op, local] of code as [number, number][]) {
+    if (op === 0x03) {
+      const hint = { loop: hints.length, set: new Set<number>() };
+      hints.push(hint);
+      open.push(hint);
+    } else if (op === 0x02 || op === 0x04 || op === 0x1f) open.push(null);
+    else if (op === 0x0b) open.pop();
+    else if ((op === 0x21 || op === 0x22) && !ROLES.includes(local)) {
+      for (const hint of open) hint?.set.add(local);
+    }
+  }
+  return hints
+    .filter(() => prng.chance(share))
+    .map(({ loop, set }) => ({ loop, varying: [...set].sort((a, b) => a - b), fuel: -1, pointers: [] }));
+}
+
+function partsWith(code: number[], loops: LoopHint[]): ModuleParts {
   const roles: RoleLocal[] = [
     ...[0, 1].map((memory) => ({ local: BASES[memory]!, role: 'base' as const, memory })),
     ...[0, 1].map((memory) => ({ local: LIMITS[memory]!, role: 'limit' as const, memory })),
@@ -92,6 +117,6 @@ function partsWith(code: number[]): ModuleParts {
       { params: [], results: [] },
       { params: [], results: [] },
     ],
-    quick: [{ params: [I32, I32, I32, I64, I64], results: [I64], locals, roles, code }],
+    quick: [{ params: [I32, I32, I32, I64, I64], results: [I64], locals, roles, loops, code }],
   };
 }
