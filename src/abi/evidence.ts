@@ -9,7 +9,7 @@
 import { MalformedError } from '../base/errors.ts';
 
 export const EVIDENCE_SECTION = 'perdure.evidence';
-export const EVIDENCE_VERSION = 2;
+export const EVIDENCE_VERSION = 3;
 
 /** A run of functions, globals or tables by index. */
 export interface Range {
@@ -56,15 +56,14 @@ export interface Evidence {
   templateList: TemplateEvidence[];
   wrappers: Range;
   quick: Range;
-  resume: Range;
-  /** Function indices of init, save, restore. */
+  /** Function indices of init, save, restore, and of `k:function` (-1 without `suspend`). */
   init: number;
   save: number;
   restore: number;
+  functionAt: number;
   /** Globals from here on belong to the system. */
   systemGlobals: Range;
-  /** Tables of the system: `resume`, and `refs` or -1. The program's tables come before. */
-  resumeTable: number;
+  /** The table of the system, `refs`, or -1. The program's tables come before. */
   refsTable: number;
   /** Tables, tags and globals of the program (imported ones included), counts. */
   programTables: number;
@@ -108,21 +107,13 @@ export function decodeEvidence(payload: Uint8Array): Evidence {
     'init',
     'save',
     'restore',
-    'resumeTable',
+    'functionAt',
     'refsTable',
     'programTables',
   ] as const) {
     demand(isCount(value[key]), key);
   }
-  for (const key of [
-    'imports',
-    'prelude',
-    'templates',
-    'wrappers',
-    'quick',
-    'resume',
-    'systemGlobals',
-  ] as const) {
+  for (const key of ['imports', 'prelude', 'templates', 'wrappers', 'quick', 'systemGlobals'] as const) {
     demand(isRange(value[key]), key);
   }
   demand(Array.isArray(value.memories) && value.memories.every(isMemory), 'memories');

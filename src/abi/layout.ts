@@ -50,14 +50,12 @@ export const CONTROL = {
 
 /** The state zone begins here; below it only the prelude and the kernel write. */
 export const STATE_OFFSET = 4096;
-/** u32 in the state zone: how a resumed call site goes on; see RESUME_*. */
+/** u32 in the state zone: how a resumed call site goes on; see RESUME_*. The 12 bytes behind it are free. */
 export const RESUME_MODE_OFFSET = STATE_OFFSET;
 /** The callee returned: its results are in the result area. */
 export const RESUME_RESULTS = 0;
 /** The callee threw: the site calls the system import `rethrow`. */
 export const RESUME_THROW = 1;
-/** u32 in the state zone: the number of the site at which a resume function goes on; the kernel sets it. */
-export const RESUME_SITE_OFFSET = STATE_OFFSET + 4;
 /** Results of the last function that ended in a resumed activation: 16 bytes each, from here. */
 export const RESULTS_OFFSET = STATE_OFFSET + 16;
 /** Bytes a result or a saved global takes. */

@@ -3,6 +3,10 @@
  * frames, all in terms of the program as it was shipped. Types only: the compiler supplies them (kernel and compiler do
  * not know each other), and what they say is used for reporting and for checking saved frames, never for safety.
  */
+import type { FrameSite } from './resume.ts';
+
+export type { FrameSite } from './resume.ts';
+
 /** A value type by its binary code. */
 export type ValueType = number;
 
@@ -13,12 +17,6 @@ export interface FunctionShape {
 
 /** Types at a safepoint of a function: what a frame standing there holds (abi/frame.ts). */
 export interface FrameLayout {
-  /**
-   * The number of this site. Before it calls a resume function (table `k:resume`, type ()->()) the kernel takes the
-   * trailer and the mask words off the frame stack, writes this number at hdr + RESUME_SITE_OFFSET and the mode at
-   * hdr + RESUME_MODE_OFFSET; the resume function pops only the values.
-   */
-  readonly site: number;
   /** The locals, ascending, that this compiler's code expects among the values (the frame's masks must say the same). */
   readonly live: readonly number[];
   /** Types of all locals, parameters included, by index. The frame's masks tell which are among its values. */
@@ -112,6 +110,12 @@ export interface ProgramInfo {
   frameLayout(functionIndex: number, offset: number, kind: number): FrameLayout | null;
   /** Types of a tag's arguments, null where there is no such tag. */
   tagParams(tagIndex: number): readonly ValueType[] | null;
+  /**
+   * A module with the continuations of these places (abi/resume.ts), each of which has a `frameLayout`. `number`, other
+   * for each module in use, tells it from others when code of it traps.
+   * @throws UnsupportedError where a continuation is larger than V8 takes functions
+   */
+  resumeModule(sites: readonly FrameSite[], number: number): Uint8Array<ArrayBuffer>;
   /** Where and why rewritten code trapped; V8's message says what it was for V8. */
   describeTrap(at: NativePlace, message: string): TrapDescription | null;
   /** The program's place for one in rewritten code, null inside functions of the system. */

@@ -65,21 +65,39 @@ export const SYSTEM = {
 /** The program's own exports carry this prefix, so that none can be mistaken for the system's. */
 export const GUEST_EXPORT = 'g:';
 /**
- * Exports for the kernel. `limit`, `base` and `table` are followed by a number; `result`, the globals in which results
- * of reference type lie, by the type's code, a colon and the number of the result.
+ * Exports for the kernel. `limit`, `base`, `table`, `global` and `tag` are followed by a number; `result`, the globals in
+ * which results of reference type lie, by the type's code, a colon and the number of the result. `function`, type
+ * (i32) -> (funcref), gives a function by its index in the module; for what no code may call it traps.
  */
 export const EXPORT = {
   hdr: 'k:hdr',
   limit: 'k:limit',
   base: 'k:base',
   table: 'k:table',
-  resume: 'k:resume',
+  global: 'k:global',
+  tag: 'k:tag',
+  function: 'k:function',
   refs: 'k:refs',
   result: 'k:result',
   init: 'k:init',
   save: 'k:save',
   restore: 'k:restore',
 } as const;
+
+/**
+ * A resume module is made later, of continuations of saved frames (abi/resume.ts). It imports, in this order: what every
+ * rewritten module imports of the system; from `MAIN_MODULE` all globals, tables and tags of the domain's rewritten
+ * module, by the names under which that exports them and in its order; and functions of it, by their index in decimal.
+ */
+export const MAIN_MODULE = 'main';
+
+/** Under which name a rewritten module exports its global of this index. `systemGlobals`: where those of the system begin. */
+export function globalExport(index: number, systemGlobals: number): string {
+  const at = index - systemGlobals;
+  if (at < 0) return EXPORT.global + index;
+  if (at === 0) return EXPORT.hdr;
+  return at % 2 === 1 ? `${EXPORT.limit}${(at - 1) / 2}` : `${EXPORT.base}${at / 2}`;
+}
 
 /**
  * Bytes of control area (control page and state zone) a module needs: a multiple of FRAME_BYTES.

@@ -54,6 +54,8 @@ export const LOCALS_MAX = 50_000;
 /** Constructs open in one another, and operands on the stack, in one function: far more than any compiler makes. */
 export const NESTING_MAX = 100_000;
 export const OPERANDS_MAX = 1_000_000;
+/** Bytes of resume modules kept for one program; past it they are forgotten, and made again when wanted. */
+export const RESUME_MODULES_MAX_BYTES = 64 << 20;
 /** Bytes a program may have written that have not got out yet; then its writes block. */
 export const OUTBOX_MAX_BYTES = 1 << 20;
 /** Bytes of standard input that wait in the space to be read; more stays with the host. */

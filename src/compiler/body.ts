@@ -6,7 +6,7 @@
  * `FlatBody.load` may be called again and again; the arrays are reused. A block's entry names its end, an if its
  * else; a branch names the block it goes to by entry (or BODY_LABEL for the function's own label).
  *
- * Why: RATIONALE.md#two-versions-of-each-function
+ * Why: RATIONALE.md#continuations-are-made-when-they-are-needed
  */
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
@@ -286,6 +286,25 @@ export class FlatBody {
     return false;
   }
 
+  /**
+   * How much longer the body gets when it is gone on with in the middle of loops, each of which is then there once more:
+   * the most that loops around one place hold together, as a multiple of the whole body.
+   */
+  repeated(): number {
+    let most = 0;
+    let around = 0;
+    for (let i = 0; i < this.count; i++) {
+      const opened = this.match[i]!;
+      if (opened > i && this.op[i] === OP.loop) {
+        around += opened - i;
+        most = Math.max(most, around);
+      } else if (opened >= 0 && this.op[i] === OP.end && this.op[opened] === OP.loop) {
+        around -= i - opened;
+      }
+    }
+    return most / Math.max(1, this.count);
+  }
+
   #grow(): void {
     const { length } = this.op;
     const size = length * 2;
@@ -323,7 +342,7 @@ const CALL = 7;
 /** Other instructions behind which nothing in their block is reached. */
 const LEAVES = 8;
 const SELECT = 9;
-/** Those that the kernel or its templates carry out: growing, waiting, bulk memory. */
+/** Those that the kernel, its templates or helpers carry out: growing, waiting, bulk memory, filling tables. */
 const KERNELS = 10;
 
 const KIND = kinds();
@@ -342,7 +361,7 @@ function kinds(): Uint8Array {
   set(LEAVES, OP.unreachable, OP.return, OP.throw, OP.throw_ref);
   set(SELECT, OP.select_t);
   set(KERNELS, OP.memory_atomic_wait32, OP.memory_atomic_wait64, OP.memory_atomic_notify);
-  set(KERNELS, OP.memory_size, OP.memory_grow, OP.memory_fill, OP.memory_copy, OP.memory_init);
+  set(KERNELS, OP.memory_size, OP.memory_grow, OP.memory_fill, OP.memory_copy, OP.memory_init, OP.table_init);
   return list;
 }
 

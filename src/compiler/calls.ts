@@ -22,7 +22,7 @@ export function poll(f: FunctionState, shape: FrameShape): void {
   e.facts.safepoint();
   emitPoll(e);
   e.open(OP.if, EMPTY_BLOCK);
-  emitSave(e, f.helpers, shape, f.input.locals);
+  emitSave(e, shape, f.input.locals);
   e.branch(OP.br, f.unwind);
   e.close();
 }
@@ -54,42 +54,35 @@ function guarded(f: FunctionState, i: number, kind: number, { args, results, mak
   e.close();
   e.branch(OP.br, done);
   e.close();
-  emitSave(e, f.helpers, shape, f.input.locals);
+  emitSave(e, shape, f.input.locals);
   e.branch(OP.br, f.unwind);
-  e.close();
-}
-
-/** Resume version: a call that was under way when the frame was saved, or is made for the first time. */
-function resumedCall(f: FunctionState, i: number, callee: Callee): void {
-  const { e } = f;
-  // The arguments are in their slots only: they are wanted in one arm.
-  const first = e.height - callee.args;
-  f.seeking();
-  const spilled = e.spilledNow();
-  e.open(OP.if, blockTypeOf(e, { params: [], results: callee.results }));
-  f.found();
-  e.op(OP.global_get, e.plan.hdrGlobal);
-  e.systemAccess(OP.i32_load, RESUME_MODE_OFFSET);
-  e.open(OP.if, EMPTY_BLOCK);
-  e.op(OP.call, SYSTEM.rethrow);
-  e.op(OP.unreachable);
-  e.close();
-  emitLoadResults(e, callee.results);
-  e.op(OP.else);
-  e.unstash(first);
-  guarded(f, i, KIND_CALLING, callee);
-  e.spilledAgain(spilled);
   e.close();
 }
 
 function makeCall(f: FunctionState, i: number, callee: Callee): void {
   const { e } = f;
   if (f.body.site[i] === 0) callee.make();
-  else if (f.resume) resumedCall(f, i, callee);
   else guarded(f, i, KIND_CALLING, callee);
   if (callee.args > 0) e.pop(callee.args);
   e.pushAll(callee.results);
   f.reload(i);
+}
+
+/**
+ * In a continuation: the end of a call that was under way when the frame was saved. What it gave, or threw, is where
+ * the kernel left it.
+ */
+export function returnedCall(f: FunctionState, i: number): void {
+  const { e } = f;
+  e.op(OP.global_get, e.plan.hdrGlobal);
+  e.systemAccess(OP.i32_load, RESUME_MODE_OFFSET);
+  e.open(OP.if, EMPTY_BLOCK);
+  e.call(SYSTEM.rethrow);
+  e.op(OP.unreachable);
+  e.close();
+  const { results } = calleeType(f, i).type;
+  emitLoadResults(e, results);
+  e.pushAll(results);
 }
 
 /** The type of the function a call instruction calls, and its operands: an indirect one takes the table's index too. */
@@ -101,15 +94,9 @@ function calleeType(f: FunctionState, i: number): { type: FuncType; args: number
   return { type, args: type.params.length + (direct ? 0 : 1) };
 }
 
-/** How many operands of entry i are in their slots, and not on the real stack, when a resumed call begins. */
-export function operandsInSlots(f: FunctionState, i: number): number {
-  const op = f.body.op[i]!;
-  return op === OP.call || op === OP.call_indirect ? calleeType(f, i).args : 0;
-}
-
 function emitCallOp(f: FunctionState, op: number, i: number): void {
   const { e, body } = f;
-  if (op === OP.call || op === OP.return_call) return e.op(op, e.plan.functionIndex(body.a[i]!));
+  if (op === OP.call || op === OP.return_call) return e.call(e.plan.functionIndex(body.a[i]!), op);
   e.w.u8(op);
   e.w.u32(body.a[i]!);
   e.w.u32(body.b[i]!);
@@ -125,41 +112,8 @@ export function call(f: FunctionState, i: number, op: number): void {
 export function returnCall(f: FunctionState, i: number, op: number): void {
   const { e } = f;
   const { args } = calleeType(f, i);
-  const tail = f.tails.get(i);
-  if (tail === undefined) {
-    emitCallOp(f, op, i);
-  } else {
-    // A real tail call cannot leave the results where the kernel looks for them; a call outside all of the
-    // program's try_tables, whose unwinding nobody records, means the same.
-    const locals = e.operands(e.height - args).map((type) => e.newLocal(type));
-    for (const local of locals.toReversed()) e.set(local);
-    tail.locals = locals;
-    e.branch(OP.br, tail.label);
-  }
+  emitCallOp(f, op, i);
   if (args > 0) e.pop(args);
-}
-
-/** Resume version: opens a label for each tail call. */
-export function openTails(f: FunctionState): void {
-  const { body } = f;
-  for (let i = body.count - 1; i >= 0; i--) {
-    const op = body.op[i]!;
-    if (op !== OP.return_call && op !== OP.return_call_indirect) continue;
-    f.tails.set(i, { label: f.e.open(OP.block, EMPTY_BLOCK), locals: [] });
-  }
-}
-
-/** Behind the code: the tail calls, in the order of their labels. */
-export function closeTails(f: FunctionState): void {
-  const { e, body } = f;
-  if (f.tails.size === 0) return;
-  e.branch(OP.br, f.ret);
-  for (const [i, { locals }] of [...f.tails].reverse()) {
-    e.close();
-    for (const local of locals) e.get(local);
-    emitCallOp(f, body.op[i] === OP.return_call ? OP.call : OP.call_indirect, i);
-    e.branch(OP.br, f.ret);
-  }
 }
 
 /** The memory's index and the checked or own address of a wait or notify, instead of the address on the stack. */
@@ -187,9 +141,8 @@ export function wait(f: FunctionState, i: number, op: number): void {
     e.get(expected);
     e.get(timeout);
     e.i32(width);
-    e.op(OP.call, SYSTEM.wait);
+    e.call(SYSTEM.wait);
   };
-  if (f.resume) f.found();
   if (body.site[i]! > 0) guarded(f, i, KIND_BEFORE, { args: 3, results: [I32], make });
   else make();
   e.pop(3);
@@ -203,7 +156,6 @@ export function grow(f: FunctionState, i: number): void {
   const memory = body.a[i]!;
   const result = addressType(e, memory);
   const make = (): void => emitGrow(e, memory);
-  if (f.resume) f.found();
   if (body.site[i]! > 0) guarded(f, i, KIND_BEFORE, { args: 1, results: [result], make });
   else make();
   e.pop();
@@ -218,7 +170,7 @@ export function notify(f: FunctionState, i: number): void {
   e.set(count);
   atomicAddress(e, f.body, i);
   e.get(count);
-  e.op(OP.call, SYSTEM.notify);
+  e.call(SYSTEM.notify);
   e.pop(2);
   e.push(I32);
   f.reload(i);

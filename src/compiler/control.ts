@@ -5,38 +5,28 @@ import { KIND_BEFORE } from '../abi/frame.ts';
 import { assert } from '../base/assert.ts';
 import { CATCH, CATCH_ALL, CATCH_ALL_REF, CATCH_REF } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { blockFuncType, EMPTY_BLOCK, I32 } from '../wasm/types.ts';
+import { blockFuncType, I32 } from '../wasm/types.ts';
 import { CAUGHT, type ResolvedCatch } from './body.ts';
 import { poll } from './calls.ts';
 import { blockTypeOf } from './emitter.ts';
-import type { FrameShape } from './frames.ts';
 import { emitReload } from './memory.ts';
-import { openLoopPoints, openPoints } from './points.ts';
 import type { Control, FunctionState } from './state.ts';
 
 /** block, loop, if and try_table. */
 export function openBlock(f: FunctionState, i: number, op: number): void {
   const { e, body } = f;
   const type = blockFuncType(e.plan.types, body.a[i]!)!;
-  const holdsSites = body.lastSite[i]! > 0;
-  const seeks = f.resume && holdsSites;
-  if (op === OP.if) {
-    e.pop();
-    if (seeks) seekingCondition(f, i);
-  }
+  if (op === OP.if) e.pop();
   const height = e.height - type.params.length;
-  if (holdsSites) spillOutside(f, op, height);
-  const control: Control = { entry: i, op, label: 0, height, type, points: [], passed: 0, detours: [] };
+  f.heights[i] = height;
+  if (body.lastSite[i]! > 0) spillOutside(f, op, height);
+  const control: Control = { entry: i, op, label: 0, height, type, detours: [] };
   control.label = op === OP.try_table ? openTry(f, control) : e.open(op, body.a[i]!);
   f.enter(control);
   e.facts.open(op === OP.loop);
   if (op === OP.loop) e.forgetOrigins();
   e.enter(height);
   if (op === OP.loop && body.site[i]! > 0) loopHead(f, control, i);
-  else if (seeks) {
-    const elseAt = op === OP.if ? body.elseAt[i]! : -1;
-    openPoints(f, control, i + 1, elseAt >= 0 ? elseAt : body.match[i]!);
-  }
 }
 
 /**
@@ -56,38 +46,12 @@ function spillOutside(f: FunctionState, op: number, height: number): void {
   }
 }
 
-/** When a site is sought in an if, the arm is chosen by the site, not by the condition on the stack. */
-function seekingCondition(f: FunctionState, i: number): void {
-  const { e, body } = f;
-  const condition = e.scratch(I32, 3);
-  const elseAt = body.elseAt[i]!;
-  e.set(condition);
-  f.soughtUpTo(body.lastSite[elseAt >= 0 ? elseAt : i]!);
-  e.get(condition);
-  f.seeking();
-  e.op(OP.select); // site ≠ 0 ? site ≤ last of the first arm : condition
-}
-
-/** A loop that is a safepoint: its poll is the first point of its sequence. */
+/** A loop that is a safepoint polls at its head. */
 function loopHead(f: FunctionState, control: Control, i: number): void {
   const { e } = f;
-  const site = f.body.site[i]!;
   const { params } = control.type;
-  const shapeAt = (): FrameShape => f.shape(site, f.body.start[i]!, KIND_BEFORE, e.height);
   if (params.length > 0) e.stash(control.height);
-  if (f.resume) {
-    // The poll is a point without an instruction. Who was saved here has answered it: asking again at once would
-    // let a word that stays raised stop the program for ever.
-    openLoopPoints(f, control, i, site);
-    f.seeking();
-    e.open(OP.if, EMPTY_BLOCK);
-    f.found();
-    e.op(OP.else);
-    poll(f, shapeAt());
-    e.close();
-  } else {
-    poll(f, shapeAt());
-  }
+  poll(f, f.shape(f.body.site[i]!, f.body.start[i]!, KIND_BEFORE, e.height));
   if (params.length > 0) e.unstash(control.height);
 }
 
@@ -97,14 +61,14 @@ function loopHead(f: FunctionState, control: Control, i: number): void {
  * A clause that names a loop goes a way round: to a block of ours about the try_table, behind which base and limit are
  * read again before the loop is entered. A loop's head may rely on them, and whoever threw may have moved the domain.
  */
-function openTry(f: FunctionState, control: Control): number {
+export function openTry(f: FunctionState, control: Control): number {
   const { e } = f;
   const { w } = e;
   const clauses = f.body.catches.get(control.entry)!;
   openDetours(f, control, clauses);
   const ours = e.plan.options.suspend && clauses.some((c) => c.kind >= CATCH_ALL);
   w.u8(OP.try_table);
-  w.s33(f.body.a[control.entry]!);
+  w.s33(blockTypeOf(e, control.type));
   w.u32(clauses.length + (ours ? 1 : 0));
   if (ours) {
     w.u8(CATCH);
@@ -151,14 +115,12 @@ function emitClause(f: FunctionState, { kind, tag, target }: ResolvedCatch, deto
   w.u32(depth - (detour ?? f.labelOf(target)));
 }
 
-export function elseArm(f: FunctionState, i: number): void {
-  const { e, body, control } = f;
+export function elseArm(f: FunctionState): void {
+  const { e, control } = f;
   e.op(OP.else);
   e.facts.otherArm();
   e.truncate(control.height);
   e.pushAll(control.type.params);
-  const opened = body.match[i]!;
-  if (f.resume && body.lastSite[opened]! > 0) openPoints(f, control, i + 1, body.match[opened]!);
 }
 
 export function endBlock(f: FunctionState, i: number): void {
@@ -189,6 +151,5 @@ export function branchTable(f: FunctionState, i: number): void {
 }
 
 export function returns(f: FunctionState): void {
-  if (f.resume) f.e.branch(OP.br, f.ret);
-  else f.e.op(OP.return);
+  f.e.op(OP.return);
 }

@@ -6,8 +6,7 @@
  * own label has the id 0.
  *
  * Operands: `types` holds the type of each operand of the program's stack, from the bottom. All of them are on the
- * real stack between two instructions. An operand that must survive in a saved frame, or across a join of the resume
- * version, is also put into the local that belongs to its height and type (`slot`); `spilled` tells that this local
+ * real stack between two instructions. An operand that must survive in a saved frame is also put into the local that belongs to its height and type (`slot`); `spilled` tells that this local
  * holds it. V8 makes nothing of such copies.
  */
 
@@ -22,6 +21,7 @@ import type { Code, LocalRun } from '../wasm/sections/code.ts';
 import { EMPTY_BLOCK, type FuncType, I64, type ValueType } from '../wasm/types.ts';
 import { Arena, Writer } from '../wasm/writer.ts';
 import { Facts } from './facts.ts';
+import type { Links } from './links.ts';
 import type { Plan } from './plan.ts';
 
 /** Where an instruction of the program begins in the emitted code; `kind` overrides what a trap there means. */
@@ -68,6 +68,8 @@ export class Emitter {
   #forgotten = 0;
   #time = 0;
   readonly facts = new Facts();
+  /** What is written is part of a resume module, where the rewritten module's functions stand elsewhere. */
+  links: Links | null = null;
   /** Filled only while a trap is being explained. */
   map: MapEntry[] | null = null;
   /** How many locals there are, and those that are not parameters. */
@@ -164,6 +166,10 @@ export class Emitter {
     return local;
   }
 
+  /** `call`, or `return_call`, of a function of the rewritten module. */
+  call(index: number, op: number = OP.call): void {
+    this.op(op, this.links === null ? index : this.links.of(index));
+  }
   op(op: number, index = -1): void {
     if (index < 0) this.w.u8(op);
     else if (op < PREFIX_FC) this.w.byteAndU32(op, index);
@@ -314,14 +320,13 @@ export class Emitter {
     this.unstash(lowest + 1);
   }
 
-  /** What was spilled, for `spilledAgain`. */
-  spilledNow(): Uint8Array {
-    return this.spilled.slice(0, this.height);
-  }
-  /** The same operands are spilled as were at `spilledNow`. */
-  spilledAgain(then: Uint8Array): void {
-    this.spilled.set(then);
-    this.#spilledTo = 0;
+  /** Operands whose slots hold their values already become operands, up to a height. `types`: of all operands. */
+  pushFromSlots(types: readonly ValueType[], to: number): void {
+    for (let h = this.height; h < to; h++) {
+      this.get(this.slot(h, types[h]!));
+      this.push(types[h]!);
+      this.spilled[h] = 1;
+    }
   }
 
   /** An i32 or i64 access of the system to the space, at hdr plus a constant. `hdr` is on the stack already. */

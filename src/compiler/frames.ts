@@ -39,74 +39,62 @@ export interface FrameShape {
   operands: readonly ValueType[];
 }
 
-/** Index of the helper functions for exnref values, when the module has them. */
-export interface Helpers {
-  saveExn: number;
-  loadExn: number;
-  functionOf: number;
-}
-
 /** Pushes the value on the stack to the frame stack. */
-function emitPush(e: Emitter, helpers: Helpers, type: ValueType): void {
+function emitPush(e: Emitter, type: ValueType): void {
   const { plan } = e;
   switch (type) {
     case I32:
-      return e.op(OP.call, plan.prelude('push_i32'));
+      return e.call(plan.prelude('push_i32'));
     case I64:
-      return e.op(OP.call, plan.prelude('push_i64'));
+      return e.call(plan.prelude('push_i64'));
     case F32:
-      return e.op(OP.call, plan.prelude('push_f32'));
+      return e.call(plan.prelude('push_f32'));
     case F64:
-      return e.op(OP.call, plan.prelude('push_f64'));
+      return e.call(plan.prelude('push_f64'));
     case V128:
-      return e.op(OP.call, plan.prelude('push_v128'));
+      return e.call(plan.prelude('push_v128'));
     case FUNCREF:
-      e.op(OP.call, SYSTEM.refIndex);
-      return e.op(OP.call, plan.prelude('push_i32'));
+      e.call(SYSTEM.refIndex);
+      return e.call(plan.prelude('push_i32'));
     case EXTERNREF:
-      e.op(OP.call, SYSTEM.externId);
-      return e.op(OP.call, plan.prelude('push_i32'));
+      e.call(SYSTEM.externId);
+      return e.call(plan.prelude('push_i32'));
     case EXNREF:
-      return e.op(OP.call, helpers.saveExn);
+      return e.call(e.plan.helpers.saveExn);
     default:
       return unreachable('no other value types get past the decoder');
   }
 }
 
 /** Pops a value from the frame stack onto the stack. */
-function emitPop(e: Emitter, helpers: Helpers, type: ValueType): void {
+function emitPop(e: Emitter, type: ValueType): void {
   const { plan } = e;
   switch (type) {
     case I32:
-      return e.op(OP.call, plan.prelude('pop_i32'));
+      return e.call(plan.prelude('pop_i32'));
     case I64:
-      return e.op(OP.call, plan.prelude('pop_i64'));
+      return e.call(plan.prelude('pop_i64'));
     case F32:
-      return e.op(OP.call, plan.prelude('pop_f32'));
+      return e.call(plan.prelude('pop_f32'));
     case F64:
-      return e.op(OP.call, plan.prelude('pop_f64'));
+      return e.call(plan.prelude('pop_f64'));
     case V128:
-      return e.op(OP.call, plan.prelude('pop_v128'));
+      return e.call(plan.prelude('pop_v128'));
     case FUNCREF:
-      e.op(OP.call, plan.prelude('pop_i32'));
-      return e.op(OP.call, helpers.functionOf);
+      e.call(plan.prelude('pop_i32'));
+      return e.call(e.plan.helpers.functionOf);
     case EXTERNREF:
-      e.op(OP.call, plan.prelude('pop_i32'));
-      return e.op(OP.call, SYSTEM.externOf);
+      e.call(plan.prelude('pop_i32'));
+      return e.call(SYSTEM.externOf);
     case EXNREF:
-      return e.op(OP.call, helpers.loadExn);
+      return e.call(e.plan.helpers.loadExn);
     default:
       return unreachable('no other value types get past the decoder');
   }
 }
 
 /** Saves a frame from the locals and the slots of the operands. `localTypes`: of the whole function. */
-export function emitSave(
-  e: Emitter,
-  helpers: Helpers,
-  shape: FrameShape,
-  localTypes: ArrayLike<ValueType>,
-): void {
+export function emitSave(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
   const { locals, operands } = shape;
   const count = locals.length + operands.length;
   const typeOf = (i: number): ValueType =>
@@ -119,13 +107,16 @@ export function emitSave(
       const slot = i - locals.length;
       e.get(slot < 0 ? locals[i]! : e.slot(slot, operands[slot]!));
     }
-    if (pushed === 1) emitPush(e, helpers, typeOf(i - 1));
-    else e.op(OP.call, e.plan.prelude(pushed === 4 ? 'push_i32_x4' : 'push_i32_x2'));
+    if (pushed === 1) emitPush(e, typeOf(i - 1));
+    else e.call(e.plan.prelude(pushed === 4 ? 'push_i32_x4' : 'push_i32_x2'));
   }
   emitFrameEnd(e, shape, localTypes);
 }
 
-/** Masks and trailer: constants, copied from the segment that holds those of all frames. */
+/**
+ * Masks and trailer: constants, copied from the segment that holds those of all frames. A resume module has no segments
+ * and pushes them.
+ */
 function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
   const { locals, operands } = shape;
   const masks = maskWordsFor(localTypes.length);
@@ -145,13 +136,23 @@ function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<Value
   const { functionIndex, offset, kind } = shape;
   const counts = { operands: operands.length, maskWords: masks, slots };
   writeTrailer(bytes, at + masks * 8, { functionIndex, instructionOffset: offset, kind, ...counts });
+  if (e.links !== null) {
+    const words = new DataView(ends.bytes.buffer, at, ends.length - at);
+    for (let word = 0; word < words.byteLength; word += 8) {
+      e.w.u8(OP.i64_const);
+      e.w.s64(words.getBigInt64(word, true));
+      e.call(e.plan.prelude('push_i64'));
+    }
+    ends.clear();
+    return;
+  }
   // Of fixed width, so that the code of a function does not depend on what was compiled before it.
   e.w.u8(OP.i32_const);
   for (let shift = 0; shift < 21; shift += 7) e.w.u8(((at >>> shift) & 0x7f) | 0x80);
   e.w.u8((at >>> 21) & 0x3f);
   if (at >= FRAME_ENDS_MAX) throw new UnsupportedError('the module has too many safepoints', offset);
   e.i32(masks * 8 + TRAILER_BYTES);
-  e.op(OP.call, e.plan.frameTemplate);
+  e.call(e.plan.frameTemplate);
 }
 
 /** What four bytes of signed LEB128 can tell. */
@@ -175,20 +176,15 @@ export function argumentSlots(params: readonly ValueType[]): number {
 }
 
 /** Restores a frame's values (trailer and masks are gone already) into the locals and the operands' slots. */
-export function emitRestore(
-  e: Emitter,
-  helpers: Helpers,
-  shape: FrameShape,
-  localTypes: ArrayLike<ValueType>,
-): void {
+export function emitRestore(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
   for (let h = shape.operands.length - 1; h >= 0; h--) {
     const type = shape.operands[h]!;
-    emitPop(e, helpers, type);
+    emitPop(e, type);
     e.set(e.slot(h, type));
   }
   for (let i = shape.locals.length - 1; i >= 0; i--) {
     const local = shape.locals[i]!;
-    emitPop(e, helpers, localTypes[local]!);
+    emitPop(e, localTypes[local]!);
     e.set(local);
   }
 }
@@ -251,25 +247,19 @@ export function emitGlobalSave(e: Emitter, index: number, type: ValueType, offse
   const kept = isRefType(type) ? I32 : type;
   const local = e.scratch(kept);
   e.op(OP.global_get, index);
-  if (type === FUNCREF) e.op(OP.call, SYSTEM.refIndex);
-  if (type === EXTERNREF) e.op(OP.call, SYSTEM.externId);
+  if (type === FUNCREF) e.call(SYSTEM.refIndex);
+  if (type === EXTERNREF) e.call(SYSTEM.externId);
   e.set(local);
   e.op(OP.global_get, e.plan.hdrGlobal);
   e.get(local);
   e.systemAccess(STORES.get(kept)!, offset);
 }
 
-export function emitGlobalRestore(
-  e: Emitter,
-  helpers: Helpers,
-  index: number,
-  type: ValueType,
-  offset: number,
-): void {
+export function emitGlobalRestore(e: Emitter, index: number, type: ValueType, offset: number): void {
   e.op(OP.global_get, e.plan.hdrGlobal);
   e.systemAccess(LOADS.get(isRefType(type) ? I32 : type)!, offset);
-  if (type === FUNCREF) e.op(OP.call, helpers.functionOf);
-  if (type === EXTERNREF) e.op(OP.call, SYSTEM.externOf);
+  if (type === FUNCREF) e.call(e.plan.helpers.functionOf);
+  if (type === EXTERNREF) e.call(SYSTEM.externOf);
   e.op(OP.global_set, index);
 }
 

@@ -22,11 +22,11 @@ import {
   RESULTS_OFFSET,
   RESUME_MODE_OFFSET,
   RESUME_RESULTS,
-  RESUME_SITE_OFFSET,
   RESUME_THROW,
 } from '../abi/layout.ts';
 import type { ProgramInfo } from '../abi/program.ts';
-import { EXPORT } from '../abi/system.ts';
+import { continuationName, type FrameSite } from '../abi/resume.ts';
+import { EXPORT, MAIN_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
 import { isRefType } from '../wasm/types.ts';
@@ -57,6 +57,7 @@ export class TestHost {
   unwinds = 0;
   /** How many times the domain moved. */
   moves = 0;
+  readonly #imports: Record<string, unknown>;
   readonly #unwind = new WebAssembly.Tag({ parameters: [] });
   #pending: unknown;
   #max: number[] = [];
@@ -80,10 +81,11 @@ export class TestHost {
       shared: true,
     } as unknown as WebAssembly.MemoryDescriptor);
     this.view = new DataView(this.space.buffer);
+    this.#imports = this.#system();
     const module = new WebAssembly.Module(this.compiled.bytes);
     const instance = new WebAssembly.Instance(module, {
       ...this.#restarting(imports),
-      perdure: this.#system(),
+      perdure: this.#imports,
     } as WebAssembly.Imports);
     this.exports = instance.exports as Record<string, unknown>;
     this.#max = this.compiled.evidence.memories.map(({ max }) =>
@@ -309,6 +311,29 @@ export class TestHost {
     });
   }
 
+  /** What resume modules were made for, by number. */
+  readonly resumed: FrameSite[] = [];
+  readonly #continuations = new Map<string, () => void>();
+
+  /** The continuation of a site: from a resume module made for it alone. */
+  #continuation(site: FrameSite): () => void {
+    const name = continuationName(site);
+    let found = this.#continuations.get(name);
+    if (found === undefined) {
+      const module = new WebAssembly.Module(this.info.resumeModule([site], this.resumed.push(site) - 1));
+      const lookup = this.exports[EXPORT.function] as (index: number) => unknown;
+      const main: Record<string, unknown> = { ...this.exports };
+      for (const item of WebAssembly.Module.imports(module)) {
+        if (item.module === MAIN_MODULE && item.kind === 'function')
+          main[item.name] = lookup(Number(item.name));
+      }
+      const imports = { perdure: this.#imports, [MAIN_MODULE]: main } as WebAssembly.Imports;
+      found = new WebAssembly.Instance(module, imports).exports[name] as () => void;
+      this.#continuations.set(name, found);
+    }
+    return found;
+  }
+
   /** Runs the saved frames, innermost first, until none is left. */
   trampoline(): void {
     const { view } = this;
@@ -319,12 +344,9 @@ export class TestHost {
       assert(layout, `a frame stands at no safepoint: ${JSON.stringify(trailer)}`);
       assert(layout.operands.length === trailer.operands, 'the operands are those of the place');
       this.#sp -= TRAILER_BYTES + trailer.maskWords * 8;
-      view.setUint32(this.#base + RESUME_SITE_OFFSET, layout.site, true);
       view.setUint32(this.#base + RESUME_MODE_OFFSET, mode, true);
       view.setUint32(FLAG_ADDRESS, this.always ? 1 : 0, true);
-      const resume = (this.exports[EXPORT.resume] as WebAssembly.Table).get(
-        trailer.functionIndex,
-      ) as () => void;
+      const resume = this.#continuation({ ...trailer, offset: trailer.instructionOffset });
       mode = RESUME_RESULTS;
       const low = this.#sp - trailer.slots * 8;
       try {

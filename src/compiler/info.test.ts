@@ -48,8 +48,8 @@ test('a trap is told by its place and kind in the program as it was shipped', as
       host.call(name, ...args);
     } catch (error) {
       const { stack, message } = error as Error;
-      const at = /wasm-function\[(\d+)\]:0x([0-9a-f]+)/.exec(stack!)!;
-      const place = { module: '', functionIndex: Number(at[1]), offset: Number.parseInt(at[2]!, 16) };
+      const at = /at .*?(wasm:\S*):wasm-function\[(\d+)\]:0x([0-9a-f]+)/.exec(stack!)!;
+      const place = { module: at[1]!, functionIndex: Number(at[2]), offset: Number.parseInt(at[3]!, 16) };
       const trap = info.describeTrap(place, message)!;
       return { ...trap, op: bytes[trap.offset] };
     }

@@ -10,6 +10,7 @@
 import { KIND_BEFORE } from '../abi/frame.ts';
 import type {
   FrameLayout,
+  FrameSite,
   FunctionShape,
   ImportName,
   NativePlace,
@@ -18,6 +19,7 @@ import type {
   StateSlot,
   TrapDescription,
 } from '../abi/program.ts';
+import { resumeModuleNumber } from '../abi/resume.ts';
 import { SYSTEM_IMPORTS } from '../abi/system.ts';
 import { InstructionCursor } from '../wasm/instructions.ts';
 import { decodeModule } from '../wasm/module.ts';
@@ -25,10 +27,13 @@ import { decodeNames, type Names } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { EXNREF, I32, type ValueType } from '../wasm/types.ts';
-import { FULL, Program } from './compile.ts';
+import { FULL } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
+import { entryShape } from './parts.ts';
 import type { CompileOptions } from './plan.ts';
+import { Program } from './program.ts';
+import { compileResume } from './resume.ts';
 import { trapKind } from './traps.ts';
 
 /** What is known of one function's frames. */
@@ -55,6 +60,8 @@ class Info implements ProgramInfo {
   readonly #rewritten: Uint8Array | null;
   readonly #known = new Map<number, Known>();
   #names: Names | undefined;
+  /** What resume modules were made for, by number. */
+  readonly #resumed = new Map<number, readonly FrameSite[]>();
   /** First byte of each defined function's code in the rewritten module. */
   #starts: number[] | undefined;
 
@@ -121,14 +128,14 @@ class Info implements ProgramInfo {
     const site = known.shapes.findIndex((shape) => shape?.offset === offset && shape.kind === kind);
     if (site < 0) return this.#entryLayout(functionIndex, offset, kind, known);
     const shape = known.shapes[site]!;
-    return { site, live: shape.locals, locals: known.locals, operands: shape.operands };
+    return { live: shape.locals, locals: known.locals, operands: shape.operands };
   }
 
-  /** A function without safepoints can still be begun from a frame, where it is exported: by a stub, site 1. */
+  /** A function without safepoints can still be begun from a frame. */
   #entryLayout(functionIndex: number, offset: number, kind: number, known: Known): FrameLayout | null {
     if (kind !== KIND_BEFORE || offset !== this.firstInstruction(functionIndex)) return null;
     const { params } = this.functionShape(functionIndex);
-    return { site: 1, live: params.map((_, i) => i), locals: known.locals, operands: [] };
+    return { live: params.map((_, i) => i), locals: known.locals, operands: [] };
   }
 
   #frames(functionIndex: number): Known {
@@ -138,16 +145,9 @@ class Info implements ProgramInfo {
     const defined = functionIndex - program.plan.importedFunctions;
     if (defined < 0) {
       const { params } = this.functionShape(functionIndex);
-      const shape = {
-        functionIndex,
-        offset: 0,
-        kind: KIND_BEFORE,
-        locals: params.map((_, i) => i),
-        operands: [],
-      };
-      known = { locals: params, shapes: [shape] };
+      known = { locals: params, shapes: [entryShape(functionIndex, params.length, 0)] };
     } else {
-      program.emitter.map = null;
+      program.emitter.frameEnds.clear();
       known = { shapes: program.quick(defined).shapes, locals: Array.from(program.input(defined).locals) };
     }
     this.#known.set(functionIndex, known);
@@ -181,11 +181,17 @@ class Info implements ProgramInfo {
     return this.#names;
   }
 
+  resumeModule(sites: readonly FrameSite[], number: number): Uint8Array<ArrayBuffer> {
+    const { bytes } = compileResume(this.#program, sites, number);
+    this.#resumed.set(number, sites);
+    return bytes;
+  }
+
   describeTrap(at: NativePlace, message: string): TrapDescription | null {
-    const { plan } = this.#program;
+    const { templateStart, wrapperStart } = this.#program.plan;
     const kind = trapKind(message);
-    const { functionIndex: outputFunction } = at;
-    if (outputFunction >= plan.templateStart && outputFunction < plan.wrapperStart) {
+    const main = resumeModuleNumber(at.module) === undefined;
+    if (main && at.functionIndex >= templateStart && at.functionIndex < wrapperStart) {
       return { functionIndex: -1, offset: 0, kind: 'out of bounds memory access' };
     }
     const found = this.#locate(at);
@@ -213,44 +219,49 @@ class Info implements ProgramInfo {
     return cursor.op;
   }
 
-  #locate({
-    functionIndex: outputFunction,
-    offset: outputOffset,
-  }: NativePlace): { functionIndex: number; entry: MapEntry } | null {
-    const { plan, module, emitter } = this.#program;
-    const program = this.#program;
-    let defined = outputFunction - plan.quickStart;
-    let resumed = false;
-    if (defined < 0) {
-      const imported = outputFunction - plan.wrapperStart;
-      return imported < 0 ? null : { functionIndex: imported, entry: { at: 0, origin: 0 } };
-    }
-    if (defined >= module.codes.length) {
-      const index = plan.resumed[outputFunction - plan.resumeStart];
-      if (index === undefined) return null;
-      if (index < plan.importedFunctions) return { functionIndex: index, entry: { at: 0, origin: 0 } };
-      defined = index - plan.importedFunctions;
-      resumed = true;
-    }
-    emitter.map = [];
-    const compiler = program.quick(defined);
-    if (resumed) {
-      emitter.map = [];
-      compiler.resume(program.input(defined));
-    }
-    const map = emitter.map;
-    emitter.map = null;
-    const at = outputOffset - this.#start(outputFunction);
-    let entry = map[0];
-    for (const candidate of map) if (candidate.at <= at) entry = candidate;
-    return entry ? { functionIndex: plan.importedFunctions + defined, entry } : null;
+  #locate(at: NativePlace): { functionIndex: number; entry: MapEntry } | null {
+    const number = resumeModuleNumber(at.module);
+    if (number === undefined) return this.#locateMain(at);
+    const sites = this.#resumed.get(number);
+    return sites === undefined ? null : this.#locateResumed(at, sites);
   }
 
-  #start(outputFunction: number): number {
-    if (this.#starts === undefined) {
-      this.#starts = this.#rewritten ? decodeModule(this.#rewritten).codes.map((code) => code.start) : [];
-    }
-    const imports = SYSTEM_IMPORTS.length + this.#program.plan.importedFunctions;
-    return this.#starts[outputFunction - imports] ?? 0;
+  #locateMain({ functionIndex: at, offset }: NativePlace): { functionIndex: number; entry: MapEntry } | null {
+    const program = this.#program;
+    const { plan, module, emitter } = program;
+    const functionIndex = at - plan.wrapperStart; // wrappers and functions stand in the program's order
+    const defined = functionIndex - plan.importedFunctions;
+    if (functionIndex < 0 || defined >= module.codes.length) return null;
+    if (defined < 0) return { functionIndex, entry: { at: 0, origin: 0 } };
+    emitter.frameEnds.clear();
+    emitter.map = [];
+    program.quick(defined);
+    const map = emitter.map;
+    emitter.map = null;
+    this.#starts ??= this.#rewritten ? decodeModule(this.#rewritten).codes.map((code) => code.start) : [];
+    const imported = SYSTEM_IMPORTS.length + plan.importedFunctions;
+    const entry = entryAt(map, offset - (this.#starts[at - imported] ?? 0));
+    return entry && { functionIndex, entry };
   }
+
+  #locateResumed(
+    { functionIndex, offset }: NativePlace,
+    sites: readonly FrameSite[],
+  ): { functionIndex: number; entry: MapEntry } | null {
+    // Its number is in its name only, behind all code.
+    const { bytes, imported, parts } = compileResume(this.#program, sites, 0, true);
+    const part = parts[functionIndex - imported];
+    const start = decodeModule(bytes).codes[functionIndex - imported]?.start;
+    if (part === undefined || start === undefined) return null;
+    // What only restores or calls stands for the place of the frame.
+    const entry = entryAt(part.map, offset - start) ?? { at: 0, origin: part.site.offset };
+    return { functionIndex: part.site.functionIndex, entry };
+  }
+}
+
+/** The last entry of a map that is not behind an offset, or the first. */
+function entryAt(map: readonly MapEntry[], at: number): MapEntry | null {
+  let entry = map[0];
+  for (const candidate of map) if (candidate.at <= at) entry = candidate;
+  return entry ?? null;
 }

@@ -157,7 +157,7 @@ export function emitGrow(e: Emitter, memory: number): void {
   e.w.u8(OP.i32_const);
   e.w.s32(memory);
   e.get(delta);
-  e.op(OP.call, SYSTEM.grow);
+  e.call(SYSTEM.grow);
   if (!wide) e.op(OP.i32_wrap_i64);
 }
 

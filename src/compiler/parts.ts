@@ -1,6 +1,6 @@
 /**
  * The functions of a rewritten module that are not the program's: wrappers of its imports, init, save, restore, and
- * the helpers for references in frames.
+ * the helpers (helpers.ts).
  */
 import { KIND_BEFORE } from '../abi/frame.ts';
 import { RESULTS_OFFSET } from '../abi/layout.ts';
@@ -9,6 +9,7 @@ import { assert } from '../base/assert.ts';
 import { emitI64Const } from '../wasm/emit.ts';
 import { CATCH, CATCH_REF } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
+import { writeOp } from '../wasm/optable.ts';
 import { EMPTY_BLOCK, EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import {
@@ -16,61 +17,40 @@ import {
   emitGlobalRestore,
   emitGlobalSave,
   emitIfFlag,
-  emitRestore,
   emitSave,
-  emitStoreResults,
   exnSlots,
-  type Helpers,
+  type FrameShape,
 } from './frames.ts';
+
+import { helperTypes } from './helpers.ts';
+import type { SegmentOp } from './scan.ts';
 
 /**
  * The wrapper of an imported function: calls it, and when it unwinds saves a frame that says "in this call, with these
- * arguments". `resume`: first restores the arguments from such a frame; results go to the result area.
+ * arguments".
  */
-export function emitWrapper(e: Emitter, helpers: Helpers, index: number, resume: boolean): void {
+export function emitWrapper(e: Emitter, index: number): void {
   const type = e.plan.functionType(index);
-  e.begin(type.params, resume ? 0 : type.params.length);
-  const shape = {
-    functionIndex: index,
-    offset: 0,
-    kind: KIND_BEFORE,
-    locals: type.params.map((_, i) => i),
-    operands: [],
-  };
-  if (resume) emitRestore(e, helpers, shape, type.params);
-  const finish = (): void => {
-    if (resume) emitStoreResults(e, type.results);
-    e.op(OP.return);
-  };
+  e.begin(type.params, type.params.length);
   const call = (): void => {
     type.params.forEach((_, i) => e.get(i));
     e.op(OP.call, SYSTEM_IMPORTS.length + index);
   };
-  if (!e.plan.options.suspend) {
-    call();
-    finish();
-    return;
-  }
+  if (!e.plan.options.suspend) return call();
   e.open(OP.block, EMPTY_BLOCK);
   e.openGuard(blockTypeOf(e, { params: [], results: type.results }));
   call();
   e.close();
-  finish();
+  e.op(OP.return);
   e.close();
-  emitSave(e, helpers, shape, type.params);
+  emitSave(e, entryShape(index, type.params.length, 0), type.params);
   e.op(OP.throw, 0);
 }
 
-/** The resume version of a function that has no safepoints: it can only be begun. Calls the quick version. */
-export function emitEntry(e: Emitter, helpers: Helpers, index: number): void {
-  const type = e.plan.functionType(index);
-  e.begin(type.params, 0);
-  const locals = type.params.map((_, i) => i);
-  const shape = { functionIndex: index, offset: 0, kind: KIND_BEFORE, locals, operands: [] };
-  emitRestore(e, helpers, shape, type.params);
-  for (const local of locals) e.get(local);
-  e.op(OP.call, e.plan.functionIndex(index));
-  emitStoreResults(e, type.results);
+/** The frame of a function that has not begun: its parameters. */
+export function entryShape(functionIndex: number, params: number, offset: number): FrameShape {
+  const locals = Array.from({ length: params }, (_, i) => i);
+  return { functionIndex, offset, kind: KIND_BEFORE, locals, operands: [] };
 }
 
 /** init: the active data segments, in order. */
@@ -84,7 +64,7 @@ export function emitInit(e: Emitter): void {
     e.w.s32(0);
     e.w.u8(OP.i32_const);
     e.w.s32(data.end - data.start);
-    if (e.plan.options.isolate) e.op(OP.call, e.plan.template('init', data.memory, i));
+    if (e.plan.options.isolate) e.call(e.plan.template('init', data.memory, i));
     else emitOwnInit(e, data.memory, i);
     emitDrop(e, 9, i);
   });
@@ -105,11 +85,11 @@ export function emitSaveGlobals(e: Emitter): void {
 }
 
 /** restore: globals from the state zone; segments dropped that were dropped. */
-export function emitRestoreGlobals(e: Emitter, helpers: Helpers): void {
+export function emitRestoreGlobals(e: Emitter): void {
   e.begin([], 0);
   const { plan } = e;
   for (const { index, type, offset } of plan.savedGlobals) {
-    emitGlobalRestore(e, helpers, index, type, offset);
+    emitGlobalRestore(e, index, type, offset);
   }
   plan.module.datas.forEach((data, i) => {
     if (data.mode === 'active') emitDrop(e, 9, i);
@@ -127,6 +107,65 @@ function emitDrop(e: Emitter, op: 9 | 13, index: number): void {
   e.w.u8(0xfc);
   e.w.u32(op);
   e.w.u32(index);
+}
+
+/** Most targets of one br_table. */
+const FAN = 1024;
+
+/**
+ * (i32) -> funcref: the function of this module with this index, of those that code may call or hold a reference to;
+ * traps for others. Two levels of br_table, since V8 limits the size of one.
+ */
+export function emitFunctionAt(e: Emitter): void {
+  const { plan } = e;
+  const { preludeStart: first, partsStart } = plan;
+  const end = partsStart + 3 + helperTypes(plan).length;
+  const callable = (index: number): boolean => index < partsStart || index >= partsStart + 3;
+  const fan = (count: number, selector: () => void, arm: (i: number) => void): void => {
+    for (let i = 0; i <= count; i++) e.open(OP.block, EMPTY_BLOCK);
+    selector();
+    e.w.u8(OP.br_table);
+    e.w.u32(count);
+    for (let i = 0; i <= count; i++) e.w.u32(i);
+    for (let i = 0; i <= count; i++) {
+      e.close();
+      if (i < count) arm(i);
+      else e.op(OP.unreachable);
+    }
+  };
+  e.begin([I32], 1);
+  const place = e.newLocal(I32);
+  e.get(0);
+  e.i32(first);
+  e.op(OP.i32_sub);
+  e.set(place);
+  const shifted = (): void => {
+    e.get(place);
+    e.i32(Math.log2(FAN));
+    e.op(OP.i32_shr_u);
+  };
+  fan(Math.ceil((end - first) / FAN), shifted, (hi) => {
+    const low = (): void => {
+      e.get(place);
+      e.i32(FAN - 1);
+      e.op(OP.i32_and);
+    };
+    fan(Math.min(FAN, end - first - hi * FAN), low, (lo) => {
+      const index = first + hi * FAN + lo;
+      if (callable(index)) e.op(OP.ref_func, index);
+      else e.op(OP.unreachable);
+      e.op(OP.return);
+    });
+  });
+}
+
+/** An instruction on a segment of this module, with its operands as parameters. */
+export function emitOnSegment(e: Emitter, { op, a, b }: SegmentOp, params: readonly ValueType[]): void {
+  e.begin(params, params.length);
+  params.forEach((_, i) => e.get(i));
+  writeOp(e.w, op);
+  e.w.u32(a);
+  if (params.length > 0) e.w.u32(b);
 }
 
 /** (i32) -> funcref: the program's function with this index, null for a negative one. */
@@ -153,11 +192,11 @@ export function emitSaveExn(e: Emitter): void {
   const pushTag = (tag: number, used: number): void => {
     for (let i = used + 1; i < exnSlots(e); i++) {
       emitI64Const(e.w, 0);
-      e.op(OP.call, plan.prelude('push_i64'));
+      e.call(plan.prelude('push_i64'));
     }
     e.w.u8(OP.i32_const);
     e.w.s32(tag);
-    e.op(OP.call, push.i32);
+    e.call(push.i32);
   };
   e.get(0);
   e.op(OP.ref_is_null);
@@ -206,7 +245,7 @@ function pushValue(e: Emitter, type: ValueType): void {
     e.op(OP.unreachable); // references inside exceptions cannot be kept
     return;
   }
-  e.op(OP.call, e.plan.prelude(name));
+  e.call(e.plan.prelude(name));
 }
 
 function popValue(e: Emitter, type: ValueType): void {
@@ -217,7 +256,7 @@ function popValue(e: Emitter, type: ValueType): void {
     e.op(OP.unreachable);
     return;
   }
-  e.op(OP.call, e.plan.prelude(name));
+  e.call(e.plan.prelude(name));
 }
 
 /** () -> exnref: the reverse of `emitSaveExn`, an exception with the same tag and arguments. */
@@ -227,7 +266,7 @@ export function emitLoadExn(e: Emitter): void {
   const tagTypes = plan.tags.map((tag) => plan.types[tag.type]!.params);
   e.open(OP.block, EMPTY_BLOCK); // null
   for (let t = 0; t < tagTypes.length; t++) e.open(OP.block, EMPTY_BLOCK);
-  e.op(OP.call, plan.prelude('pop_i32'));
+  e.call(plan.prelude('pop_i32'));
   e.w.u8(OP.br_table);
   e.w.u32(tagTypes.length);
   for (let t = 0; t < tagTypes.length; t++) e.w.u32(t);
@@ -235,7 +274,7 @@ export function emitLoadExn(e: Emitter): void {
   const exception = e.newLocal(EXNREF);
   const popRest = (used: number): void => {
     for (let i = used + 1; i < exnSlots(e); i++) {
-      e.op(OP.call, plan.prelude('pop_i64'));
+      e.call(plan.prelude('pop_i64'));
       e.op(OP.drop);
     }
   };

@@ -9,6 +9,7 @@ import { FUNCREF, I32, I64, type ValueType } from '../wasm/types.ts';
 import { emitSetFlag } from './frames.ts';
 import { addressType, emitAccess, emitSize } from './memory.ts';
 import { emitOwnMark, emitOwnRangeMark } from './own.ts';
+import { segmentKey } from './scan.ts';
 import type { FunctionState } from './state.ts';
 
 /** Writes entry `i`; `op` is its instruction. */
@@ -47,7 +48,7 @@ function bulk(
   kind: 'fill' | 'copy' | 'init',
   order: (a: number, b: number) => readonly [number, number],
 ): Handler {
-  return (f, i) => {
+  return (f, i, op) => {
     const { e, body } = f;
     const origin = body.start[i]!;
     const [middle, count] = e.operands(e.height - 2) as [ValueType, ValueType];
@@ -55,9 +56,9 @@ function bulk(
     const [to, from] = order(body.a[i]!, body.b[i]!);
     if (!e.plan.options.isolate) {
       if (e.plan.options.track) emitOwnRangeMark(e, to, middle, count, origin);
-      return copy(f, i);
+      return kind === 'init' ? onSegment(f, i, op) : copy(f, i);
     }
-    e.op(OP.call, e.plan.template(kind, to, from));
+    e.call(e.plan.template(kind, to, from));
     f.reload(i);
   };
 }
@@ -117,10 +118,20 @@ function memorySize(f: FunctionState, i: number): void {
   e.push(addressType(e, memory));
 }
 
+/** An instruction on a segment of the rewritten module; of a resume module, a call of the helper that makes it. */
+function onSegment(f: FunctionState, i: number, op: number): void {
+  const { e, body } = f;
+  if (e.links === null) return copy(f, i);
+  const b = op === OP.data_drop || op === OP.elem_drop ? 0 : body.b[i]!; // those name one index
+  const helper = e.plan.helpers.segments.get(segmentKey({ op, a: body.a[i]!, b }));
+  assert(helper !== undefined, 'the scan saw every instruction on a segment');
+  e.call(helper);
+}
+
 /** data.drop, elem.drop: also noted in the state zone, for the next instance. */
 function drops(flags: (f: FunctionState) => number): Handler {
-  return (f, i) => {
-    copy(f, i);
+  return (f, i, op) => {
+    onSegment(f, i, op);
     emitSetFlag(f.e, flags(f) + f.body.a[i]! * 16);
   };
 }
@@ -142,14 +153,22 @@ export const PLAIN: readonly (readonly [op: number, handler: Handler])[] = [
   [OP.table_grow, copied(2, indexOfTable)],
   [OP.table_fill, copied(3)],
   [OP.table_copy, copied(3)],
-  [OP.table_init, copied(3)],
+  [
+    OP.table_init,
+    (f, i, op) => {
+      f.e.pop(3);
+      onSegment(f, i, op);
+    },
+  ],
   [OP.ref_null, copied(0, (_, a) => a)],
   [OP.ref_is_null, copied(1, () => I32)],
   [
     OP.ref_func,
-    (f, i, op) => {
-      f.e.push(FUNCREF);
-      f.e.op(op, f.e.plan.functionIndex(f.body.a[i]!));
+    ({ e, body }, i, op) => {
+      e.push(FUNCREF);
+      if (e.links === null) return e.op(op, e.plan.functionIndex(body.a[i]!));
+      e.i32(body.a[i]!);
+      e.call(e.plan.helpers.functionOf);
     },
   ],
   [OP.throw, throws],

@@ -3,7 +3,7 @@
  * module, then only read (but for types, which grow as the emitters ask for block types).
  *
  * The order of things is the contract of abi/ (system.ts, evidence.ts): system imports, the program's imports,
- * prelude, templates, wrappers of imported functions, quick functions, resume functions, init, save, restore, helpers.
+ * prelude, templates, wrappers of imported functions, quick functions, init, save, restore, helpers (helpers.ts).
  */
 
 import type { MemoryEvidence, TemplateEvidence } from '../abi/evidence.ts';
@@ -28,13 +28,14 @@ import {
   type ValueType,
 } from '../wasm/types.ts';
 
-import type { ScanFacts } from './scan.ts';
+import { type Helpers, helpersOf } from './helpers.ts';
+import type { ScanFacts, SegmentOp } from './scan.ts';
 import { TypeIndex } from './typeindex.ts';
 
 export interface CompileOptions {
   /** Rewrite memory accesses into the space. Off for a program that has a process of its own. */
   isolate: boolean;
-  /** Safepoints, unwinding, resume functions. Off only to measure. */
+  /** Safepoints, unwinding, continuations. Off only to measure. */
   suspend: boolean;
   /** Mark changed pages. Off only to measure. */
   track: boolean;
@@ -64,9 +65,9 @@ export class Plan {
   /** The template that copies masks and trailers; -1 without `suspend`. */
   readonly frameTemplate: number;
   readonly quickStart: number;
-  readonly resumeStart: number;
-  /** Function indices in the program that have a resume function, ascending; filled by the compiler. */
-  readonly resumed: number[] = [];
+  /** init, save, restore; behind them the helpers. */
+  readonly partsStart: number;
+  readonly helpers: Helpers;
   readonly templates: TemplateEvidence[] = [];
   readonly #templateIndex = new Map<string, number>();
   readonly memoryEvidence: MemoryEvidence[] = [];
@@ -77,7 +78,6 @@ export class Plan {
   readonly hdrGlobal: number;
   readonly systemGlobalCount: number;
   readonly systemGlobalStart: number;
-  readonly resumeTable: number;
   readonly refsTable: number;
 
   // The state zone.
@@ -90,6 +90,7 @@ export class Plan {
   readonly usesRefs: boolean;
   readonly usesExceptions: boolean;
   readonly tablesChange: boolean;
+  readonly segmentOps: readonly SegmentOp[];
   /** Functions of the program that can be called from outside: exported ones, and the start function. */
   readonly entries: ReadonlySet<number>;
 
@@ -111,6 +112,7 @@ export class Plan {
     this.tablesChange = facts.tablesChange;
     this.usesRefs = facts.usesRefs || facts.tablesChange;
     this.usesExceptions = facts.usesExceptions;
+    this.segmentOps = facts.segmentOps;
     this.templates = facts.templates;
     // Masks and trailers of all frames lie in a data segment of ours, behind the program's.
     if (options.suspend) this.templates.push({ kind: 'frame', a: 0, b: module.datas.length });
@@ -125,7 +127,8 @@ export class Plan {
     this.wrapperStart = this.templateStart + this.templates.length;
     this.frameTemplate = options.suspend ? this.wrapperStart - 1 : -1;
     this.quickStart = this.wrapperStart + this.importedFunctions;
-    this.resumeStart = this.quickStart + module.functions.length;
+    this.partsStart = this.quickStart + module.functions.length;
+    this.helpers = helpersOf(this, this.partsStart + 3);
 
     this.maxResults = this.types.reduce((most, type) => Math.max(most, type.results.length), 1);
     this.#hideReferences();
@@ -133,8 +136,7 @@ export class Plan {
     this.hdrGlobal = this.systemGlobalStart;
     this.systemGlobalCount = 1 + Math.max(0, this.memories.length * 2 - 1);
     this.#placeMemories();
-    this.resumeTable = this.tables.length;
-    this.refsTable = this.usesRefs ? this.tables.length + 1 : -1;
+    this.refsTable = this.usesRefs ? this.tables.length : -1;
 
     let slot = this.maxResults;
     this.globals.forEach((global, index) => {
@@ -270,6 +272,11 @@ const PRELUDE_PLACE = Object.fromEntries(PRELUDE_ORDER.map((name, i) => [name, i
 /** True for types whose values mean nothing outside this instance and are saved as numbers. */
 export function isKeptAsIndex(type: ValueType): boolean {
   return type === FUNCREF || type === EXTERNREF;
+}
+
+/** Types of the globals in which results of reference type travel. */
+export function hiddenTypes(plan: Plan): GlobalType[] {
+  return [...plan.hiddenGlobals.keys()].map((key) => ({ type: Number(key.split(':')[0]), mutable: true }));
 }
 
 /** The init of a system global. */

@@ -1,6 +1,6 @@
 /**
  * One quick look over all code before anything is placed: which bulk memory templates it needs, whether references to
- * functions are values in it, whether its tables change while it runs.
+ * functions are values in it, whether its tables change while it runs, what it does to segments.
  *
  * Why: RATIONALE.md#tables-stay-v8s
  */
@@ -9,7 +9,7 @@ import { UnsupportedError } from '../base/errors.ts';
 import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';
 import type { Module } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { EXNREF, FUNCREF, type FuncType, type TableType } from '../wasm/types.ts';
+import { EXNREF, FUNCREF, type TableType, type ValueType } from '../wasm/types.ts';
 
 export interface ScanFacts {
   templates: TemplateEvidence[];
@@ -18,7 +18,18 @@ export interface ScanFacts {
   /** Exceptions are values somewhere. */
   usesExceptions: boolean;
   tablesChange: boolean;
+  /** Instructions on segments, each once. */
+  segmentOps: SegmentOp[];
 }
+
+/** memory.init, data.drop, table.init or elem.drop, with its indices in the order of the bytes. */
+export interface SegmentOp {
+  readonly op: number;
+  readonly a: number;
+  readonly b: number;
+}
+
+export const segmentKey = ({ op, a, b }: SegmentOp): string => `${op}:${a}:${b}`;
 
 export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanFacts {
   const templates = new Map<string, TemplateEvidence>();
@@ -28,17 +39,16 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
   module.datas.forEach((data, i) => {
     if (data.mode === 'active') need('init', data.memory, i);
   });
-  const mentions = (type: FuncType): boolean =>
-    type.params.includes(FUNCREF) || type.results.includes(FUNCREF);
-  const globals = [
-    ...module.imports.flatMap((i) => (i.kind === 'global' ? [i.global] : [])),
-    ...module.globals,
-  ];
-  let usesRefs = module.types.some(mentions) || globals.some((g) => g.type === FUNCREF && g.mutable);
-  let usesExceptions = module.types.some((t) => t.params.includes(EXNREF) || t.results.includes(EXNREF));
+  const segmentOps = new Map<string, SegmentOp>();
+  let usesRefs = typesMention(module, FUNCREF) || keepsReferences(module);
+  let usesExceptions = typesMention(module, EXNREF);
   let tablesChange = false;
   const tables = [...module.imports.flatMap((i) => (i.kind === 'table' ? [i.table] : [])), ...module.tables];
   const cursor = new InstructionCursor(bytes);
+  const onSegment = (b: number): void => {
+    const found = { op: cursor.op, a: cursor.imm0, b };
+    segmentOps.set(segmentKey(found), found);
+  };
   for (const code of module.codes) {
     if (code.locals.some((run) => run.type === FUNCREF)) usesRefs = true;
     if (code.locals.some((run) => run.type === EXNREF)) usesExceptions = true;
@@ -53,6 +63,16 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
           break;
         case OP.memory_init:
           need('init', cursor.imm1, cursor.imm0);
+          if (!isolate) onSegment(cursor.imm1);
+          break;
+        case OP.data_drop:
+        case OP.elem_drop:
+          onSegment(0);
+          break;
+        case OP.table_init:
+          onSegment(cursor.imm1);
+          tablesChange = true;
+          refuseExceptions(tables[cursor.imm1], cursor.offset);
           break;
         case OP.table_set:
         case OP.table_fill:
@@ -61,15 +81,8 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
           tablesChange = true;
           refuseExceptions(tables[cursor.imm0], cursor.offset);
           break;
-        case OP.table_init:
-          tablesChange = true;
-          refuseExceptions(tables[cursor.imm1], cursor.offset);
-          break;
         case OP.try_table:
-          for (let i = 0; i < cursor.catchCount; i++) {
-            const { kind } = cursor.catches[i]!;
-            if (kind === CATCH_REF || kind === CATCH_ALL_REF) usesExceptions = true;
-          }
+          if (givesExceptions(cursor)) usesExceptions = true;
           break;
         case OP.ref_null:
           if (cursor.imm0 === EXNREF) usesExceptions = true;
@@ -83,7 +96,24 @@ export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanF
   }
   // A table that comes from outside may change behind the program's back.
   if (module.imports.some((i) => i.kind === 'table')) tablesChange = true;
-  return { templates: [...templates.values()], usesRefs, usesExceptions, tablesChange };
+  return {
+    ...{ templates: [...templates.values()], segmentOps: [...segmentOps.values()] },
+    ...{ usesRefs, usesExceptions, tablesChange },
+  };
+}
+
+/** Some clause of the try_table the cursor is at hands the exception on. */
+function givesExceptions({ catches, catchCount }: InstructionCursor): boolean {
+  return catches.slice(0, catchCount).some(({ kind }) => kind === CATCH_REF || kind === CATCH_ALL_REF);
+}
+
+const typesMention = (module: Module, type: ValueType): boolean =>
+  module.types.some(({ params, results }) => params.includes(type) || results.includes(type));
+
+/** Some mutable global holds a reference to a function. */
+function keepsReferences(module: Module): boolean {
+  const imported = module.imports.flatMap((item) => (item.kind === 'global' ? [item.global] : []));
+  return [...imported, ...module.globals].some((global) => global.type === FUNCREF && global.mutable);
 }
 
 /** Exceptions cannot be told apart from outside, so a checkpoint would lose them. */

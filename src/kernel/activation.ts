@@ -1,6 +1,6 @@
 /**
- * Running a domain: the trampoline. It takes the innermost saved frame, calls that function's resume version, hands its
- * results (or its exception) to the frame outside it, and so on until no frame is left, or the code unwinds.
+ * Running a domain: the trampoline. It takes the innermost saved frame, calls its continuation, hands its results (or its
+ * exception) to the frame outside it, and so on until no frame is left, or the code unwinds.
  *
  * Between two frames everything is in the space, so the domain can stop there too, unless an exception is on its way:
  * that is carried in JavaScript to the next frame at once.
@@ -12,13 +12,13 @@ import {
   RESULTS_OFFSET,
   RESUME_MODE_OFFSET,
   RESUME_RESULTS,
-  RESUME_SITE_OFFSET,
   RESUME_THROW,
   VALUE_BYTES,
 } from '../abi/layout.ts';
 import { EXPORT } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
-import { EnvironmentError } from '../base/errors.ts';
+import { EnvironmentError, UnsupportedError } from '../base/errors.ts';
+import { continuationOf } from './continuations.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, END, type Ended, STATE } from './domain.ts';
 import {
@@ -38,7 +38,7 @@ import { growByMoving, growStack } from './memory.ts';
 import { deepStacks } from './native.ts';
 import { fromReference, isReference, toReference } from './references.ts';
 import { Ends, NO_TRACE, TRACE_ENDS } from './trace.ts';
-import { describeTrap, endTrace, placesTrace, type TrapReport } from './traps.ts';
+import { describeTrap, endTrace, placesTrace, savedTrace, type TrapReport } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
 
 const R = DomainRecord.fields;
@@ -150,12 +150,10 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   domain.liveFrom = offset;
   try {
     if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
-      const resume = instance.resumeFunction(frame.trailer.functionIndex);
-      if (resume === null) return damaged(domain);
+      const resume = instance.continuation(continuationOf(domain, frame));
       domain.setStackPointer(frame.masks);
-      const { view } = space;
-      view.setUint32(domain.region + RESUME_SITE_OFFSET, frame.layout.site, true);
-      view.setUint32(domain.region + RESUME_MODE_OFFSET, throwing ? RESUME_THROW : RESUME_RESULTS, true);
+      const mode = throwing ? RESUME_THROW : RESUME_RESULTS;
+      space.view.setUint32(domain.region + RESUME_MODE_OFFSET, mode, true);
       domain.carriesReferences = hasReferenceResult(domain, frame.trailer.functionIndex);
       resume();
     } else {
@@ -210,7 +208,11 @@ function thrown(
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     return { kind: 'ended', end: END.trap, code: 0, ...describeTrap(domain, error) };
   }
-  if (error instanceof TypeError) return damaged(domain); // a resume function of a shape no compiler makes
+  if (error instanceof UnsupportedError) {
+    const reason = `cannot go on: ${error.message}`;
+    return { kind: 'ended', end: END.trap, code: 0, reason, trace: savedTrace(domain) };
+  }
+  if (error instanceof TypeError) return damaged(domain); // a continuation of a shape no compiler makes
   throw error;
 }
 
@@ -233,7 +235,7 @@ function uncaught(domain: Domain): SliceEnd {
 }
 
 /**
- * Whether the quick version of an exported function may be called instead of its resume version: the frame stands
+ * Whether an exported function may be called itself instead of a continuation: the frame stands
  * before its first instruction and holds no more than its parameters, so both begin at the same place with the same
  * values. Only integers go this way, since JavaScript does not keep the bits of NaNs, and references where the kernel
  * itself is the caller; none while a safepoint is asked for: the quick version would come to one at once.

@@ -2,8 +2,9 @@
  * A domain's running form: an instance of its rewritten module over the space. It holds nothing that is not in the
  * space too, or can be made again from there: drop it at any time between slices and make another.
  */
-import { EXPORT, GUEST_EXPORT } from '../abi/system.ts';
+import { EXPORT, GUEST_EXPORT, MAIN_MODULE, SYSTEM_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
+import type { Continuation, Resume } from './continuations.ts';
 import type { Domain } from './domain.ts';
 import type { LoadedModule } from './program.ts';
 
@@ -33,7 +34,8 @@ export class Instance {
   /** Limit global of each memory, and base global (null for memory 0, which hdr stands for). */
   readonly #limits: WebAssembly.Global[] = [];
   readonly #bases: (WebAssembly.Global | null)[] = [];
-  readonly #resume: WebAssembly.Table;
+  readonly #system: Record<string, WebAssembly.ExternValue>;
+  readonly #resumes = new WeakMap<Resume, WebAssembly.Exports>();
   readonly #refs: WebAssembly.Table | null;
   #refIndex: Map<unknown, number> | null = null;
 
@@ -46,9 +48,9 @@ export class Instance {
     this.exports = exports;
     this.#module = domain.module;
     this.#hdr = exports[EXPORT.hdr] as WebAssembly.Global;
-    this.#resume = exports[EXPORT.resume] as WebAssembly.Table;
+    this.#system = imports[SYSTEM_MODULE] as Record<string, WebAssembly.ExternValue>;
     this.#refs = (exports[EXPORT.refs] as WebAssembly.Table | undefined) ?? null;
-    assert(this.#hdr !== undefined && this.#resume !== undefined, 'a verified module exports hdr and resume');
+    assert(this.#hdr !== undefined, 'a verified module exports hdr');
     for (let i = 0; i < domain.module.evidence.memories.length; i++) {
       this.#limits.push(exports[EXPORT.limit + i] as WebAssembly.Global);
       this.#bases.push(i === 0 ? null : (exports[EXPORT.base + i] as WebAssembly.Global));
@@ -85,10 +87,19 @@ export class Instance {
     (this.exports[EXPORT.restore] as Plain)();
   }
 
-  /** The resume function of a function of the program, or null where it has none. */
-  resumeFunction(functionIndex: number): Plain | null {
-    const { length } = this.#resume;
-    return functionIndex < length ? (this.#resume.get(functionIndex) as Plain | null) : null;
+  /** A continuation, in an instance of its module for this one. */
+  continuation({ resume, name }: Continuation): Plain {
+    let exports = this.#resumes.get(resume);
+    if (exports === undefined) {
+      const lookup = this.exports[EXPORT.function] as (index: number) => WebAssembly.Func;
+      const main = Object.create(null) as Record<string, WebAssembly.ExternValue>;
+      for (const item of resume.others) main[item] = this.exports[item] as WebAssembly.ExternValue;
+      for (const index of resume.functions) main[index] = lookup(Number(index));
+      const imports = { [SYSTEM_MODULE]: this.#system, [MAIN_MODULE]: main };
+      exports = new WebAssembly.Instance(resume.module, imports).exports;
+      this.#resumes.set(resume, exports);
+    }
+    return exports[name] as Plain;
   }
 
   /** The quick version of a function of the program, or null where it is not at hand. */

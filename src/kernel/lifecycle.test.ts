@@ -37,6 +37,20 @@ test('a processor time limit ends a program with that reason', async () => {
   assert.deepEqual(system.values('b'), [0, 1]);
 });
 
+test('only what can be stopped becomes a domain, and only what marks its changes one that persists', async () => {
+  const system = new TestSystem();
+  const loaded = await module;
+  const claiming = (claims: object) => ({ ...loaded, evidence: { ...loaded.evidence, ...claims } });
+  assert.throws(() => system.add('a', claiming({ track: false })), /without marks/);
+  assert.throws(() => system.add('a', claiming({ suspend: false })), /without safepoints/);
+  assert.throws(
+    () => system.add('a', claiming({ suspend: false }), { volatile: true }),
+    /without safepoints/,
+  );
+  system.add('a', claiming({ track: false }), { volatile: true });
+  assert.equal(system.kernel.ids().length, 1);
+});
+
 test('a raised safepoint word brings a loop without calls back', async () => {
   const system = new TestSystem();
   const id = system.add('a', await module);

@@ -6,6 +6,7 @@
  * limit of NATIVE_FRAMES_MAX (`deepStacks`), and system calls with an ordinary one (`plainStacks`): errors that kernel
  * and drivers make and handle there should not cost more the deeper the program is.
  */
+import { resumeModuleNumber } from '../abi/resume.ts';
 import { NATIVE_FRAMES_MAX } from '../base/limits.ts';
 import type { NativePlace } from './program.ts';
 
@@ -69,6 +70,11 @@ function frameOf(shown: Shown): NativePlace | null {
   );
 }
 
+function isResumed(shown: Shown): boolean {
+  const place = frameOf(shown);
+  return place !== null && resumeModuleNumber(place.module) !== undefined;
+}
+
 /**
  * The program's frames on the stack of an error: the innermost run of WebAssembly frames. Outside of it is the kernel,
  * and perhaps another program that an embedder linked to this one.
@@ -79,8 +85,8 @@ export function nativeStack(error: Error): NativeStack {
   while (from < shown.length && !isWasm(shown[from] as Shown)) from++;
   let to = from;
   while (to < shown.length && isWasm(shown[to] as Shown)) to++;
-  return {
-    frames: shown.slice(from, to).map((each) => () => frameOf(each)),
-    cut: to === shown.length && shown.length >= NATIVE_FRAMES_MAX,
-  };
+  const cut = to === shown.length && shown.length >= NATIVE_FRAMES_MAX;
+  // What the kernel called of a resume module is an entry, which calls what the program knows.
+  if (!cut && to > from && isResumed(shown[to - 1] as Shown)) to--;
+  return { frames: shown.slice(from, to).map((each) => () => frameOf(each)), cut };
 }

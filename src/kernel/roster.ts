@@ -74,6 +74,20 @@ export interface DomainStatus {
  */
 export type ModuleSource = (hash: string, alone: boolean) => LoadedModule | undefined;
 
+/**
+ * What a program must have been compiled with to be a domain: safepoints, or nothing could stop it, and, for one that
+ * persists, marks on the pages it changes, or checkpoints would miss them.
+ * @throws EnvironmentError
+ */
+export function checkFit({ evidence, hash }: LoadedModule, volatile: boolean): void {
+  if (evidence.suspend && (evidence.track || volatile)) return;
+  throw new EnvironmentError(
+    'unfit-program',
+    `the program ${hash} was compiled without ${evidence.suspend ? 'marks on what it changes' : 'safepoints'}`,
+    'compile it for a domain, or make the domain volatile',
+  );
+}
+
 export class Roster {
   readonly #core: Core;
   readonly #space: Space;
@@ -113,10 +127,11 @@ export class Roster {
 
   /**
    * A record for a new domain, with nothing to it yet.
-   * @throws EnvironmentError for a name that cannot be
+   * @throws EnvironmentError for a name that cannot be, or a program that can be no such domain
    */
   add(options: DomainOptions): Domain {
     const space = this.#space;
+    checkFit(options.module, options.volatile === true);
     checkName(options.name, this.#byName.has(options.name));
     const row = this.#table.insert();
     const at = this.#table.address(row);

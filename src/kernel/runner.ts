@@ -12,6 +12,7 @@ import type { Enforcer } from './enforced.ts';
 import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
 import { trimStack } from './memory.ts';
+import { checkFit } from './roster.ts';
 import { savedTables, saveInstance, writeTables } from './saved.ts';
 import { NO_TRACE, type Trace } from './trace.ts';
 import { describeTrap, savedTrace } from './traps.ts';
@@ -121,6 +122,7 @@ export class Runner {
   #instantiate(domain: Domain): void {
     const [space, core] = [this.#space, this.#core];
     try {
+      checkFit(domain.module, domain.hasFlag(FLAG.volatile));
       const instance = new Instance(
         domain,
         this.#imports.for(domain.module, domain.hasFlag(FLAG.trapUnknown)),

@@ -28,7 +28,7 @@ import {
   touches,
   valueType,
 } from './opcodes.ts';
-import { callRefusal, isFree } from './rules.ts';
+import { callRefusal, isCallable, isFree } from './rules.ts';
 import { BASES, LIMITS, NONE, Values } from './values.ts';
 
 /** What the pass must know of the module. */
@@ -410,9 +410,7 @@ export class FunctionPass {
   }
 
   #reference(index: number): void {
-    const { wrappers, resume } = this.#evidence;
-    if (index < wrappers.start || index >= resume.start)
-      this.#control.refuse(`a reference to function ${index}`);
+    if (!isCallable(this.#evidence, index)) this.#control.refuse(`a reference to function ${index}`);
   }
 
   #call(returns: boolean): boolean {

@@ -22,7 +22,6 @@ const PARTS = {
     { kind: 'frame' as const, a: 0, b: 0 },
   ],
   quick: [{ params: [I32], results: [], code: [RETURN] }],
-  resume: [{ params: [], results: [], code: [RETURN] }],
   globals: 2,
   datas: [[7]],
   refs: true,
@@ -122,21 +121,23 @@ test('evidence is there, once, and is what it must be', () => {
 });
 
 test('evidence that places functions, globals or tables wrongly is refused', () => {
-  const { imports, prelude, templates, wrappers, quick, resume, systemGlobals } = TRUTH;
+  const { imports, prelude, templates, wrappers, quick, systemGlobals } = TRUTH;
   lie({ imports: moved(imports, 0, 1) }, /imported functions/);
   lie({ prelude: moved(prelude, 1) }, /prelude/);
   lie({ prelude: moved(prelude, 0, -1), templates: moved(templates, -1, 1) }, /prelude is not complete/);
   lie({ templates: moved(templates, 0, 1) }, /templates|out of place/);
   lie({ templates: moved(templates, 0, -1), wrappers: moved(wrappers, -1, 1) }, /templates differ/);
   lie({ wrappers: moved(wrappers, 0, 1), quick: moved(quick, 1, -1) }, /wrappers differ/);
-  lie({ quick: moved(quick, 0, 1), resume: moved(resume, 1, -1) }, /reference|resume|type/);
-  lie({ resume: moved(resume, 0, 1) }, /init, save, restore/);
+  lie({ quick: moved(quick, 0, 1) }, /init, save, restore/);
   lie({ init: TRUTH.save }, /init, save, restore/);
   lie({ hdrGlobal: TRUTH.hdrGlobal + 1 }, /hdr/);
   lie({ systemGlobals: moved(systemGlobals, 1, -1), hdrGlobal: TRUTH.hdrGlobal + 1 }, /number|globals/);
-  lie({ resumeTable: 0 }, /resume table/);
+  lie({ functionAt: TRUTH.restore }, /functionAt/);
+  lie({ functionAt: -1 }, /functionAt/);
+  lie({ suspend: false }, /functionAt/);
   lie({ refsTable: -1 }, /tables differ/);
-  lie({ programTables: 2, resumeTable: 2, refsTable: -1 }, /tables differ|export|reference/);
+  lie({ refsTable: 0 }, /refs table/);
+  lie({ programTables: 2, refsTable: -1 }, /export|reference/);
 });
 
 test('hints are there once at most, and speak of functions that are looked at', () => {
@@ -155,7 +156,7 @@ test('hints are there once at most, and speak of functions that are looked at', 
   refused(withHints(hint(AT.imports)), /no function to be looked at/);
   refused(withHints(hint(AT.prelude)), /no function to be looked at/);
   refused(withHints(hint(AT.templates)), /no function to be looked at/);
-  refused(withHints(hint(AT.init + 3)), /no function to be looked at/);
+  refused(withHints(hint(AT.init + 4)), /no function to be looked at/);
 });
 
 test('evidence of impossible memories is refused', () => {
@@ -236,19 +237,18 @@ test('globals of the system begin as 0, and nothing is computed from them', () =
   verify(global(0, [I64, 1, 0x42, 9, END]));
 });
 
-test('only functions of the program become references', () => {
+test('only functions that all code may call become references', () => {
   const element = (segments: number[][]) => changed(9, () => [segments.length, ...segments.flat()]);
   const first = [0, 0x41, 0, END, 1];
-  verify(element([[...first, AT.quick]]));
-  for (const index of [0, 2, AT.prelude - 1, AT.prelude, AT.templates, AT.resume, AT.init]) {
+  for (const index of [AT.prelude, AT.templates, AT.quick, AT.init + 3]) verify(element([[...first, index]]));
+  for (const index of [0, 2, AT.prelude - 1, AT.init, AT.init + 1, AT.init + 2]) {
     refused(element([[...first, index]]), /reference to function/);
     refused(element([[1, 0, 1, index]]), /reference to function/);
     refused(element([[5, 0x70, 1, 0xd2, index, END]]), /reference to function/);
     refused(element([[3, 0, 1, index]]), /reference to function/);
   }
-  verify(element([[2, 1, 0x41, 0, END, 0, 1, AT.resume]]));
-  refused(element([[2, 1, 0x41, 0, END, 0, 1, AT.quick]]), /reference to function/);
-  refused(element([[2, 2, 0x41, 0, END, 0, 1, AT.resume]]), /reference to function/);
+  verify(element([[2, 1, 0x41, 0, END, 0, 1, AT.quick]]));
+  refused(element([[2, 2, 0x41, 0, END, 0, 1, AT.quick]]), /element segment for table 2/);
   refused(element([[0, 0x23, AT.hdr, END, 1, AT.quick]]), /reads a global of the system/);
 });
 
@@ -258,7 +258,7 @@ test('exports of the system are complete and true, and others show the program o
     'k:limit0',
     'k:limit1',
     'k:base1',
-    'k:resume',
+    'k:function',
     'k:refs',
     'k:init',
     'k:restore',
@@ -270,7 +270,7 @@ test('exports of the system are complete and true, and others show the program o
   const exported = (extra: number[]) => changed(7, (p) => [p[0]! + 1, ...p.slice(1), ...extra]);
   const x = [3, 0x67, 0x3a, 0x78]; // "g:x"
   verify(exported([...x, 0, AT.wrappers]));
-  for (const index of [0, 2, AT.imports, AT.prelude, AT.templates, AT.resume, AT.init]) {
+  for (const index of [0, 2, AT.imports, AT.prelude, AT.templates, AT.init, AT.init + 3]) {
     refused(exported([...x, 0, index]), /not the program/);
   }
   refused(exported([...x, 2, 0]), /not the program/); // the space
@@ -281,7 +281,7 @@ test('exports of the system are complete and true, and others show the program o
 });
 
 test('a call of a fixed or foreign function through a hole in the ranges is refused', () => {
-  const parts = { ...PARTS, quick: [{ params: [], results: [], code: call(AT.resume) }] };
+  const parts = { ...PARTS, quick: [{ params: [], results: [], code: call(AT.init) }] };
   refused(assemble(parts), /for the kernel/);
 });
 

@@ -20,6 +20,7 @@ import { RefusedError } from '../base/errors.ts';
 import { FRAME_BYTES, MAX_MEMORIES, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
 import { type ConstExpr, type Decoded, FUNC, GLOBAL, MEMORY, signature, TABLE, TAG } from './decode.ts';
 
+const I32 = 0x7f;
 const I64 = 0x7e;
 const FUNCREF = 0x70;
 /** Flags of the space's limits: it has a maximum, is shared, and has 64-bit addresses. */
@@ -27,7 +28,7 @@ const SPACE_FLAGS = 7;
 /** The largest control area: more globals than any program has, and far below what makes addresses wrap. */
 const CONTROL_MAX = 1 << 30;
 
-function demand(ok: boolean, reason: string, at = -1): asserts ok {
+export function demand(ok: boolean, reason: string, at = -1): asserts ok {
   if (!ok) throw new RefusedError(reason, -1, at);
 }
 const within = (index: number, range: Range): boolean =>
@@ -46,23 +47,34 @@ export function checkModule(m: Decoded, evidence: Evidence): void {
   demand(m.activeData < 0, 'an active data segment', m.activeData);
 }
 
+/** How many imports are the system's: the space, its functions, the unwind tag. */
+export const SYSTEM_ITEMS = SYSTEM_IMPORTS.length + 2;
+
 /** M1: the space, the system's functions, the unwind tag, and then only the program's own. */
 function checkImports(m: Decoded, evidence: Evidence): void {
-  const own = SYSTEM_IMPORTS.length + 2;
-  demand(m.imports.length >= own, 'imports of the system are missing');
-  m.imports.forEach((item, i) => {
-    if (i >= own) {
-      demand(item.module !== SYSTEM_MODULE, 'an import of the system is out of place', item.at);
-      demand(item.kind !== MEMORY, 'a second memory', item.at);
-      return;
-    }
+  checkSystemImports(m);
+  for (const item of m.imports.slice(SYSTEM_ITEMS)) {
+    demand(item.module !== SYSTEM_MODULE, 'an import of the system is out of place', item.at);
+    demand(item.kind !== MEMORY, 'a second memory', item.at);
+  }
+  const count = m.imports.filter((item) => item.kind === FUNC).length - SYSTEM_IMPORTS.length;
+  demand(
+    evidence.imports.start === SYSTEM_IMPORTS.length && evidence.imports.count === count,
+    'evidence: the imported functions are not where it says',
+  );
+}
+
+/** Of M1, the part that holds of resume modules too: what is the system's, and that there is no other memory. */
+export function checkSystemImports(m: Decoded): void {
+  demand(m.imports.length >= SYSTEM_ITEMS, 'imports of the system are missing');
+  m.imports.slice(0, SYSTEM_ITEMS).forEach((item, i) => {
     const fits = (name: string, kind: number): boolean =>
       item.module === SYSTEM_MODULE && item.name === name && item.kind === kind;
     if (i === 0) {
       const { flags, min, max } = item.limits;
       const exact = flags === SPACE_FLAGS && min === SPACE_MIN_FRAMES && max === SPACE_MAX_FRAMES;
       demand(fits(SPACE_IMPORT, MEMORY) && exact, 'the first import is not the space', item.at);
-    } else if (i === own - 1) {
+    } else if (i === SYSTEM_ITEMS - 1) {
       const typed = item.kind === TAG && m.types[item.type]!.signature === signature([], []);
       demand(fits(UNWIND_IMPORT, TAG) && typed, 'the unwind tag is not where it must be', item.at);
     } else {
@@ -72,31 +84,33 @@ function checkImports(m: Decoded, evidence: Evidence): void {
     }
   });
   demand(m.memories === 1, 'a memory of its own');
-  const count = m.imports.filter((item) => item.kind === FUNC).length - SYSTEM_IMPORTS.length;
-  demand(
-    evidence.imports.start === SYSTEM_IMPORTS.length && evidence.imports.count === count,
-    'evidence: the imported functions are not where it says',
-  );
 }
 
 /** M2: the groups of functions follow one another, and those the kernel calls take and give nothing. */
 function checkFunctionRanges(m: Decoded, evidence: Evidence): void {
-  const { imports, prelude, templates, wrappers, quick, resume } = evidence;
+  const { imports, prelude, templates, wrappers, quick } = evidence;
   let next = imports.start + imports.count;
-  for (const [name, range] of Object.entries({ prelude, templates, wrappers, quick, resume })) {
+  for (const [name, range] of Object.entries({ prelude, templates, wrappers, quick })) {
     demand(range.start === next && range.count >= 0, `evidence: ${name} functions are out of place`);
     next += range.count;
   }
   demand(prelude.count === PRELUDE_ORDER.length, 'evidence: the prelude is not complete');
   demand(templates.count === evidence.templateList.length, 'evidence: templates differ in number');
   demand(wrappers.count === imports.count, 'evidence: imports and wrappers differ in number');
-  const { init, save, restore } = evidence;
+  const { init, save, restore, suspend, functionAt } = evidence;
   demand(init === next && save === next + 1 && restore === next + 2, 'evidence: init, save, restore');
   demand(restore < m.functions.length, 'evidence: more functions than there are');
-  for (let i = resume.start; i <= restore; i++) {
-    const plain = m.types[m.functions[i]!]!.signature === signature([], []);
-    demand(plain, `function ${i}, which the kernel calls, has parameters or results`);
+  const typeOf = (index: number): string => m.types[m.functions[index]!]!.signature;
+  for (let i = init; i <= restore; i++) {
+    demand(
+      typeOf(i) === signature([], []),
+      `function ${i}, which the kernel calls, has parameters or results`,
+    );
   }
+  demand(functionAt === (suspend ? restore + 1 : -1), 'evidence: functionAt is out of place');
+  if (!suspend) return;
+  const typed = functionAt < m.functions.length && typeOf(functionAt) === signature([I32], [FUNCREF]);
+  demand(typed, 'functionAt does not give a function for a number');
 }
 
 /** M3: memories are of possible sizes, and their globals are those of their places. */
@@ -135,12 +149,12 @@ function checkGlobals(m: Decoded, evidence: Evidence): void {
   });
 }
 
-/** M5: behind the program's tables stand `resume` and, perhaps, `refs`. */
+/** M5: behind the program's tables stands, perhaps, `refs`. */
 function checkTables(m: Decoded, evidence: Evidence): void {
-  const { programTables, resumeTable, refsTable } = evidence;
-  demand(programTables >= 0 && resumeTable === programTables, 'evidence: the resume table is out of place');
-  demand(refsTable === -1 || refsTable === programTables + 1, 'evidence: the refs table is out of place');
-  demand(m.tables.length === programTables + (refsTable < 0 ? 1 : 2), 'evidence: tables differ in number');
+  const { programTables, refsTable } = evidence;
+  demand(programTables >= 0, 'evidence: tables of the program');
+  demand(refsTable === -1 || refsTable === programTables, 'evidence: the refs table is out of place');
+  demand(m.tables.length === programTables + (refsTable < 0 ? 0 : 1), 'evidence: tables differ in number');
   const imported = m.imports.filter((item) => item.kind === TABLE).length;
   demand(imported <= programTables, 'evidence: a table of the system is imported');
   for (const { type, limits } of m.tables.slice(programTables)) {
@@ -148,43 +162,42 @@ function checkTables(m: Decoded, evidence: Evidence): void {
   }
 }
 
-/** M6: tables and globals begin with the program's functions only; `resume` with resume functions only. */
+/**
+ * Whether code may call a function from anywhere, and so hold a reference to it: not the system's and the program's
+ * imports, nor what the kernel alone calls.
+ */
+export function isCallable(evidence: Evidence, index: number): boolean {
+  const { prelude, init, restore } = evidence;
+  return index >= prelude.start && (index < init || index > restore);
+}
+
+/** M6: tables and globals begin with functions that all code may call. */
 function checkReferences(m: Decoded, evidence: Evidence): void {
-  const { resume, resumeTable, systemGlobals } = evidence;
-  const program: Range = {
-    start: evidence.wrappers.start,
-    count: evidence.wrappers.count + evidence.quick.count,
-  };
-  const function_ = (index: number, range: Range, at: number): void =>
-    demand(within(index, range), `a reference to function ${index}`, at);
-  const expression = (e: ConstExpr, range: Range): void => {
-    for (const index of e.functions) function_(index, range, e.at);
+  const function_ = (index: number, at: number): void =>
+    demand(isCallable(evidence, index), `a reference to function ${index}`, at);
+  const expression = (e: ConstExpr): void => {
+    for (const index of e.functions) function_(index, e.at);
     for (const index of e.globals) {
-      demand(index < systemGlobals.start, 'a constant expression reads a global of the system', e.at);
-    }
-  };
-  for (const { init } of m.globals) expression(init, program);
-  for (const init of m.tableInits) expression(init, program);
-  for (const { table, offset, functions, items, at } of m.segments) {
-    const range = table === resumeTable ? resume : program;
-    demand(table < m.tables.length, `an element segment for table ${table}`, at);
-    if (offset) expression(offset, program);
-    for (const index of functions) function_(index, range, at);
-    for (const item of items) {
-      expression(item, range);
-      // A global may hold a reference to any function of the program.
       demand(
-        table !== resumeTable || item.globals.length === 0,
-        'the resume table is filled from a global',
-        at,
+        index < evidence.systemGlobals.start,
+        'a constant expression reads a global of the system',
+        e.at,
       );
     }
+  };
+  for (const { init } of m.globals) expression(init);
+  for (const init of m.tableInits) expression(init);
+  for (const { table, offset, functions, items, at } of m.segments) {
+    demand(table < m.tables.length, `an element segment for table ${table}`, at);
+    if (offset) expression(offset);
+    for (const index of functions) function_(index, at);
+    for (const item of items) expression(item);
   }
 }
 
 /** M7: the system's exports are complete and name what they must; all others are the program's own things. */
 function checkExports(m: Decoded, evidence: Evidence): void {
-  const owed = systemExports(evidence);
+  const owed = systemExports(m, evidence);
   for (const { name, kind, index, at } of m.exports) {
     const system = owed.get(name);
     if (system !== undefined) {
@@ -194,9 +207,9 @@ function checkExports(m: Decoded, evidence: Evidence): void {
     }
     const free = name.startsWith(EXPORT.result) && kind === GLOBAL; // a global as free as the program's own
     demand(free || name.startsWith(GUEST_EXPORT), `export "${name}"`, at);
-    const { wrappers, resume, programTables, systemGlobals } = evidence;
+    const { wrappers, init, programTables, systemGlobals } = evidence;
     const own =
-      (kind === FUNC && index >= wrappers.start && index < resume.start) ||
+      (kind === FUNC && index >= wrappers.start && index < init) ||
       (kind === TABLE && index < programTables) ||
       (kind === GLOBAL && index < systemGlobals.start) ||
       (kind === TAG && index > 0);
@@ -211,7 +224,7 @@ interface SystemExport {
   readonly optional: boolean;
 }
 
-function systemExports(evidence: Evidence): Map<string, SystemExport> {
+function systemExports(m: Decoded, evidence: Evidence): Map<string, SystemExport> {
   const owed = new Map<string, SystemExport>();
   const add = (name: string, kind: number, index: number, optional = false): void => {
     owed.set(name, { kind, index, optional });
@@ -221,8 +234,10 @@ function systemExports(evidence: Evidence): Map<string, SystemExport> {
     if (i > 0) add(`${EXPORT.base}${i}`, GLOBAL, memory.baseGlobal);
     add(`${EXPORT.limit}${i}`, GLOBAL, memory.limitGlobal);
   });
-  for (let i = 0; i < evidence.programTables; i++) add(`${EXPORT.table}${i}`, TABLE, i, true);
-  add(EXPORT.resume, TABLE, evidence.resumeTable);
+  for (let i = 0; i < evidence.programTables; i++) add(EXPORT.table + i, TABLE, i, true);
+  for (let i = 0; i < evidence.systemGlobals.start; i++) add(EXPORT.global + i, GLOBAL, i, true);
+  for (let i = 1; i < m.tags; i++) add(EXPORT.tag + (i - 1), TAG, i, true);
+  if (evidence.suspend) add(EXPORT.function, FUNC, evidence.functionAt);
   if (evidence.refsTable >= 0) add(EXPORT.refs, TABLE, evidence.refsTable);
   add(EXPORT.init, FUNC, evidence.init);
   add(EXPORT.save, FUNC, evidence.save);
@@ -237,11 +252,9 @@ export function isFree(evidence: Evidence, table: number, reading: boolean): boo
 
 /** M9: why a function may not call another, or the empty string. */
 export function callRefusal(evidence: Evidence, caller: number, callee: number): string {
-  const { imports, wrappers, resume, init, restore } = evidence;
-  if (within(callee, resume) || (callee >= init && callee <= restore)) {
-    return `function ${callee} is for the kernel to call`;
-  }
-  if (within(callee, imports) && !within(caller, wrappers) && !within(caller, resume)) {
+  const { imports, wrappers, init, restore } = evidence;
+  if (callee >= init && callee <= restore) return `function ${callee} is for the kernel to call`;
+  if (within(callee, imports) && !within(caller, wrappers)) {
     return `imported function ${callee} is for its wrapper to call`;
   }
   return '';

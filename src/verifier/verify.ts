@@ -39,11 +39,16 @@ export function verify(bytes: Uint8Array): Evidence {
   const evidence = decodeEvidence(bytes.subarray(section.start, section.end));
   if (!evidence.isolate) throw new RefusedError('evidence: the module was not made to share a space', -1, -1);
   checkModule(m, evidence);
+  checkBodies(m, evidence, templates(evidence, m));
+  return evidence;
+}
+
+/** Goes over all code. `fixed`: bodies of the first functions, which are to be exactly these. */
+export function checkBodies(m: Decoded, evidence: Evidence, fixed: readonly TemplateFunction[]): void {
   const first = m.functions.length - m.bodies.length;
   const hints = hintsOf(m);
   let next = 0;
-  const fixed = templates(evidence, m);
-  const pass = new FunctionPass(new Cursor(bytes), {
+  const pass = new FunctionPass(new Cursor(m.bytes), {
     evidence,
     types: m.types,
     functions: m.functions,
@@ -56,7 +61,6 @@ export function verify(bytes: Uint8Array): Evidence {
   const left = hints[next];
   if (left)
     throw new RefusedError(`hints for ${left.index}, no function to be looked at`, -1, m.hints[0]!.start);
-  return evidence;
 }
 
 const NO_HINTS: FunctionHints = { index: 0, roles: [], loops: [] };

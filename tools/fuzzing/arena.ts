@@ -15,7 +15,6 @@ import {
   FLAG_ADDRESS,
   MARKS_ADDRESS,
   RESUME_MODE_OFFSET,
-  RESUME_SITE_OFFSET,
   STATE_OFFSET,
 } from '../../src/abi/layout.ts';
 import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../../src/abi/system.ts';
@@ -263,7 +262,7 @@ export class Arena {
   }
 
   #run(domain: Domain, subject: Subject, verdict: Verdict): void {
-    const { prng, space } = domain;
+    const { space } = domain;
     const { module, params } = subject;
     let instance: WebAssembly.Instance;
     try {
@@ -284,12 +283,6 @@ export class Arena {
     for (const name of names) for (let i = 0; i < times; i++) add(name);
     add(EXPORT.save);
     add(EXPORT.restore);
-    const resume = instance.exports[EXPORT.resume] as WebAssembly.Table;
-    const resumed = Number(resume.length);
-    for (let i = 0; i < Math.min(resumed * 4, 12); i++) {
-      const found = resume.get(prng.below(resumed)) as WebAssembly.Func | null;
-      if (found) calls.push(['resume', found]);
-    }
     const ended = this.#guard(() => {
       for (const [name, call] of calls) this.#call(domain, name, call, params.get(name) ?? [], verdict);
     }, RUN_MS);
@@ -308,7 +301,6 @@ export class Arena {
     const { prng, space } = domain;
     if (prng.chance(0.3)) domain.move();
     const hdr = domain.extents[0]!.start;
-    space.view.setUint32(hdr + RESUME_SITE_OFFSET, prng.below(12), true);
     space.view.setUint32(hdr + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
     new Int32Array(space.memory.buffer)[FLAG_ADDRESS / 4] = prng.chance(0.15) ? 1 : 0;
     // Most often one argument hurts: code gets far enough to use it.

@@ -1,6 +1,6 @@
 /**
  * Rewritten modules made by hand, byte by byte, for tests of the verifier: the contract of abi/ without the compiler.
- * `assemble(parts)` lays out imports, prelude, wrappers, quick and resume functions as the compiler would; the code of
+ * `assemble(parts)` lays out imports, prelude, wrappers and quick functions as the compiler would; the code of
  * functions is written with the small words below. Nothing is checked here: tests make broken modules with it too.
  */
 import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../../src/abi/evidence.ts';
@@ -83,7 +83,6 @@ export interface ModuleParts {
   imports?: { params: number[]; results: number[] }[];
   templates?: Evidence['templateList'];
   quick: FunctionParts[];
-  resume?: FunctionParts[];
   save?: FunctionParts;
   /** Program globals: mutable i64. */
   globals?: number;
@@ -106,10 +105,9 @@ export function places(parts: ModuleParts) {
   const templates = prelude + PRELUDE_ORDER.length;
   const wrappers = templates + (parts.templates ?? []).length;
   const quick = wrappers + imports;
-  const resume = quick + parts.quick.length;
-  const init = resume + (parts.resume ?? []).length;
+  const init = quick + parts.quick.length;
   const hdr = parts.globals ?? 0;
-  return { imports, prelude, templates, wrappers, quick, resume, init, hdr };
+  return { imports, prelude, templates, wrappers, quick, init, hdr };
 }
 
 /** Globals of memory i. */
@@ -137,15 +135,18 @@ function fixedFunctions(parts: ModuleParts, { hdr }: Places): TemplateFunction[]
   return [...preludeFunctions(hdr), ...bulk];
 }
 
-/** Wrappers, quick and resume functions, init, save and restore. */
+/** Wrappers and quick functions, init, save and restore, and the function that gives functions. */
 function ownFunctions(parts: ModuleParts): FunctionParts[] {
   const empty: FunctionParts = { params: [], results: [], code: [] };
   const wrappers = (parts.imports ?? []).map(({ params, results }, i) => ({
     ...{ params, results },
     code: [...params.flatMap((_, p) => get(p)), ...call(SYSTEM_IMPORTS.length + i)],
   }));
-  return [...wrappers, ...parts.quick, ...(parts.resume ?? []), empty, parts.save ?? empty, empty];
+  return [...wrappers, ...parts.quick, empty, parts.save ?? empty, empty, FUNCTION_AT];
 }
+
+/** Gives none for every number: who runs these modules resumes nothing. */
+const FUNCTION_AT: FunctionParts = { params: [I32], results: [FUNCREF], code: [0xd0, FUNCREF] };
 
 function importSection(parts: ModuleParts, typeOf: TypeOf): number[][] {
   return [
@@ -169,8 +170,8 @@ function exportSection(parts: ModuleParts, at: Places): number[][] {
       [...name(`k:limit${i}`), 3, ...u(limitGlobal(at.hdr, i))],
     ]),
     [...name('k:table0'), 1, 0],
-    [...name('k:resume'), 1, 1],
-    ...(parts.refs ? [[...name('k:refs'), 1, 2]] : []),
+    [...name('k:function'), 0, ...u(at.init + 3)],
+    ...(parts.refs ? [[...name('k:refs'), 1, 1]] : []),
     ...['init', 'save', 'restore'].map((text, i) => [...name(`k:${text}`), 0, ...u(at.init + i)]),
   ];
 }
@@ -189,11 +190,10 @@ function evidenceOf(parts: ModuleParts, at: Places): Evidence {
     templates: range(at.templates, at.wrappers),
     templateList: parts.templates ?? [],
     wrappers: range(at.wrappers, at.quick),
-    quick: range(at.quick, at.resume),
-    resume: range(at.resume, at.init),
-    ...{ init: at.init, save: at.init + 1, restore: at.init + 2 },
+    quick: range(at.quick, at.init),
+    ...{ init: at.init, save: at.init + 1, restore: at.init + 2, functionAt: at.init + 3 },
     systemGlobals: range(at.hdr, at.hdr + systemGlobals(parts)),
-    ...{ resumeTable: 1, refsTable: parts.refs ? 2 : -1, programTables: 1 },
+    ...{ refsTable: parts.refs ? 1 : -1, programTables: 1 },
   };
 }
 
@@ -213,13 +213,11 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
   const imports = importSection(parts, typeOf);
   const functions = [...fixed, ...own].map(({ params, results }) => u(typeOf(params, results)));
   const globals = Array.from({ length: at.hdr + systemGlobals(parts) }, () => [I64, 1, 0x42, 0, END]);
-  const program = Array.from({ length: at.resume - at.wrappers }, (_, i) => u(at.wrappers + i));
-  const resume = Array.from({ length: at.init - at.resume }, (_, i) => u(at.resume + i));
-  const sizes = [program.length, resume.length, ...(parts.refs ? [program.length] : [])];
+  const program = Array.from({ length: at.init - at.wrappers }, (_, i) => u(at.wrappers + i));
+  const sizes = [program.length, ...(parts.refs ? [program.length] : [])];
   const elements = [
     [0, 0x41, 0, END, ...vector(program)],
-    [2, 1, 0x41, 0, END, 0, ...vector(resume)],
-    ...(parts.refs ? [[2, 2, 0x41, 0, END, 0, ...vector(program)]] : []),
+    ...(parts.refs ? [[2, 1, 0x41, 0, END, 0, ...vector(program)]] : []),
   ];
   const entry = (body: readonly number[]): number[] => [...u(body.length), ...body];
   const bodies = [

@@ -32,8 +32,6 @@ const CALL_FUEL = 3000;
 const CALLS = 24;
 /** How much of the calls go to the function that was changed. */
 const AIMED = 0.8;
-/** Values that frames are filled with: more than the functions here have. */
-const FRAME_SLOTS = 48;
 
 export interface Judgement {
   /** What went wrong, or null: the module kept to its domain. */
@@ -117,24 +115,19 @@ export class Court {
     }
     this.#ground.exports = instance.exports;
     this.#setGlobals();
-    const resume = instance.exports[RESUME_TABLE] as WebAssembly.Table | undefined;
-    const resumeFunctions = resume === undefined ? [] : elements(resume);
     this.#call(EXPORT.init, instance.exports[EXPORT.init], [], judgement);
     const isFocus = (f: unknown): boolean => typeof f === 'function' && f.name === String(focus);
     const called = callables.filter(({ name }) => isFocus(instance.exports[name]));
-    const resumed = resumeFunctions.filter(isFocus);
     for (let n = 0; n < CALLS && this.#problem === null; n++) {
       const aimed = this.#prng.chance(AIMED);
-      if (this.#prng.chance(aimed && resumed.length > 0 ? 1 : aimed && called.length > 0 ? 0 : 0.2)) {
-        this.#resume(aimed && resumed.length > 0 ? resumed : resumeFunctions, words, judgement);
-      } else if (callables.length > 0) {
+      if (callables.length > 0) {
         const { name, params } = this.#prng.pick(aimed && called.length > 0 ? called : callables);
         this.#call(name, instance.exports[name], this.#arguments(params, words), judgement);
       }
       if (this.#prng.chance(0.1)) this.#move();
     }
     for (const name of [EXPORT.save, EXPORT.restore]) this.#call(name, instance.exports[name], [], judgement);
-    this.#inspect(resume, resumeFunctions);
+    this.#inspect();
     judgement.escape = this.#problem;
     return judgement;
   }
@@ -246,9 +239,7 @@ export class Court {
     this.#watch.fuel = CALL_FUEL;
     this.#watch.polls = prng.chance(0.4) ? 1 + prng.below(6) : 0;
     this.#view.setUint32(FLAG_ADDRESS, prng.chance(0.1) ? 1 : 0, true);
-    // How a frame is resumed, and where.
     this.#view.setUint32(region + RESUME_MODE_OFFSET, prng.below(4) >> 1, true);
-    this.#view.setUint32(region + RESUME_MODE_OFFSET + 4, prng.below(12), true);
     judgement.calls++;
     try {
       (f as WebAssembly.Func)(...args);
@@ -261,24 +252,6 @@ export class Court {
     if (bad === null) return;
     const g = this.#ground;
     this.#problem ??= `${name}(${args.join()}): ${bad.bytes} bytes at ${where(bad.at, g)}, limits ${g.limits.join()}`;
-  }
-
-  /** Resume functions, at frames whose values hurt. */
-  #resume(functions: readonly unknown[], words: readonly number[], judgement: Judgement): void {
-    if (functions.length === 0) return;
-    const prng = this.#prng;
-    const { stack } = this.#ground;
-    for (let n = 1 + prng.below(3); n > 0; n--) {
-      const found = prng.pick(functions);
-      if (typeof found !== 'function') continue;
-      const used = prng.chance(0.8) ? FRAME_SLOTS : prng.below(STACK_BYTES / 8);
-      this.#setStack(8 * used);
-      for (let slot = 0; slot < FRAME_SLOTS; slot++) {
-        const value = prng.chance(0.4) ? this.#hostile(words) : BigInt(prng.below(4096));
-        this.#view.setBigInt64(stack + 8 * slot, BigInt.asIntN(64, value), true);
-      }
-      this.#call('resume', found, [], judgement);
-    }
   }
 
   /** Most often one argument hurts: code gets far enough to use it. */
@@ -324,7 +297,7 @@ export class Court {
   }
 
   /** What must be as it was: globals of the system, its table, and whose functions the program's tables hold. */
-  #inspect(resume: WebAssembly.Table | undefined, before: readonly unknown[]): void {
+  #inspect(): void {
     const { exports, region, bases, limits } = this.#ground;
     const evidence = this.#evidence!;
     const is = (name: string, value: number): void => {
@@ -336,8 +309,6 @@ export class Court {
       is(EXPORT.limit + i, limit);
       if (i > 0) is(EXPORT.base + i, bases[i]!);
     });
-    if (resume !== undefined && elements(resume).some((f, i) => f !== before[i]))
-      this.#problem ??= 'k:resume was changed';
     for (let i = 0; i < evidence.programTables; i++) {
       const table = exports[EXPORT.table + i] as WebAssembly.Table | undefined;
       if (table === undefined) continue;
@@ -345,12 +316,12 @@ export class Court {
     }
   }
 
-  /** A function that the program has must be one of its own. */
+  /** A function that the program has must be one that all its code may call. */
   #own(f: unknown, place: string): void {
     if (typeof f !== 'function') return;
-    const { wrappers, quick } = this.#evidence!;
+    const { prelude, init, restore } = this.#evidence!;
     const index = Number(f.name);
-    if (!(index >= wrappers.start && index < quick.start + quick.count))
+    if (!(index >= prelude.start && (index < init || index > restore)))
       this.#problem ??= `${place} holds function ${f.name}`;
   }
 
