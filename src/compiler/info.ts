@@ -252,8 +252,8 @@ class Info implements ProgramInfo {
     const { bytes, imported, parts } = compileResume(this.#program, sites, 0, true);
     const part = parts[functionIndex - imported];
     const start = decodeModule(bytes).codes[functionIndex - imported]?.start;
-    if (part === undefined || start === undefined) return null;
-    // What only restores or calls stands for the place of the frame.
+    // An entry is the system's; what it calls has the place.
+    if (part === undefined || part.entry || start === undefined) return null;
     const entry = entryAt(part.map, offset - start) ?? { at: 0, origin: part.site.offset };
     return { functionIndex: part.site.functionIndex, entry };
   }

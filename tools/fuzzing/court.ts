@@ -13,6 +13,7 @@ import {
   STATE_OFFSET,
 } from '../../src/abi/layout.ts';
 import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../../src/abi/system.ts';
+import { UnsupportedError } from '../../src/base/errors.ts';
 import { FRAME_BYTES, PAGE_BYTES, SPACE_MAX_FRAMES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { argument } from './arguments.ts';
@@ -105,7 +106,13 @@ export class Court {
       start: evidence.prelude.start,
       end: evidence.templates.start + evidence.templates.count,
     };
-    const module = new WebAssembly.Module(this.#watcher.watched(bytes, fixed, SPACE_FRAMES));
+    let module: WebAssembly.Module;
+    try {
+      module = new WebAssembly.Module(this.#watcher.watched(bytes, fixed, SPACE_FRAMES));
+    } catch (error) {
+      if (error instanceof UnsupportedError) return judgement; // a type that no program may have
+      throw error;
+    }
     this.#settle();
     let instance: WebAssembly.Instance;
     try {
