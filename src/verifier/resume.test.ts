@@ -205,7 +205,7 @@ test('its code is held to the rules for code', () => {
   refuses(/./, { locals, hints, code: [...checked, ...load(H + 1)] });
   refuses(/./, { locals, hints, code: [...checked, ...i64(0), ...set(B), ...load(H)] });
   refuses(/./, { locals, hints: [{ ...hints[0]!, roles: [{ ...roles[0]!, local: 9 }] }] });
-  refuses(/hints for function/, { hints: [{ ...hints[0]!, index: OWN + 1 }] });
+  refuses(/no function to be looked at/, { hints: [{ ...hints[0]!, index: OWN + 1 }] });
   refuses(/global of the system/, { code: [...i64(0), 0x24, HDR] });
   refuses(/./, { code: [...i64(0), ...access(LOAD64, 0), DROP] });
 });

@@ -141,6 +141,8 @@ export class Watcher {
   #bodies = new Map<string, Uint8Array>();
   /** Index of the first function that is added; what was kept is for this alone. */
   #first = -1;
+  /** How many data segments there are: what was kept names them. */
+  #segments = -1;
   readonly #w = new Writer(4096);
 
   private constructor(parts: Module) {
@@ -165,7 +167,9 @@ export class Watcher {
     const m = decodeModule(bytes);
     const imported = m.imports.filter(({ kind }) => kind === 'func').length;
     const first = imported + m.functions.length;
-    if (first !== this.#first || this.#accessors.length > 2000) this.#forget(first);
+    const segments = m.datas.length;
+    const other = first !== this.#first || segments !== this.#segments;
+    if (other || this.#accessors.length > 2000) this.#forget(first, segments);
     const codes = m.codes.map((code, i) => {
       const source = this.#body(code, imported + i, fixed);
       return { locals: code.locals, source, start: 0, end: source.length };
@@ -204,8 +208,9 @@ export class Watcher {
     }) as Uint8Array<ArrayBuffer>;
   }
 
-  #forget(first: number): void {
+  #forget(first: number, segments: number): void {
     this.#first = first;
+    this.#segments = segments;
     this.#accessors.length = 0;
     this.#byText.clear();
     this.#bodies = new Map();
