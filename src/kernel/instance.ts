@@ -60,12 +60,14 @@ export class Instance {
 
   /**
    * Tells the code where its domain lies now and how large its memories are. Never while code of it is on the native
-   * stack: the verifier counts on it.
+   * stack, and no memory ever has less than the program declares: the verifier counts on both.
    */
   place(domain: Domain): void {
     assert(!domain.nativeFrames, 'a domain whose code runs stays where it is');
     this.#hdr.value = BigInt(domain.region);
     for (let i = 0; i < this.#limits.length; i++) {
+      const { min } = this.#module.evidence.memories[i] as { min: number };
+      assert(domain.pagesOf(i) >= min, 'a memory has what the program declares');
       (this.#limits[i] as WebAssembly.Global).value = BigInt(domain.bytesOf(i));
       const base = this.#bases[i];
       if (base) base.value = BigInt(domain.addressOf(i));

@@ -26,7 +26,7 @@ export function accessRefusal(values: Values, evidence: Evidence, access: Access
   const kind = values.kind[address];
   const base = values.base[address]!;
   if (kind === VALUE && base === 0) {
-    const isPoll = op === I32_LOAD && offset === FLAG_ADDRESS && values.isLiteral(address, 0);
+    const isPoll = op === I32_LOAD && offset === FLAG_ADDRESS && values.literalOf(address) === 0;
     return isPoll ? '' : 'the address has no base'; // A
   }
   if ((kind !== VALUE && kind !== PAGE) || base === 0) return 'the address is not a base and a value';
@@ -46,7 +46,7 @@ export function accessRefusal(values: Values, evidence: Evidence, access: Access
 /** D: i32.store8 of 1 into the mark of a page of the same memory. */
 function markRefusal(values: Values, access: Access, front: number, known: number): string {
   if (access.op !== I32_STORE8) return 'a page number is used as an address';
-  if (!values.isLiteral(access.top, 1)) return 'a mark is set to something else than 1';
+  if (values.literalOf(access.top) !== 1) return 'a mark is set to something else than 1';
   if (known < 0) return 'no check covers the value in the address of a mark';
   const pages = access.offset - MARKS_ADDRESS;
   const reach = values.constant[access.address]! + pages * 2 ** PAGE_SHIFT;

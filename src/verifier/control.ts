@@ -8,6 +8,7 @@ import type { LoopHint } from '../abi/hints.ts';
 import { RefusedError } from '../base/errors.ts';
 import { NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import type { Locals } from './locals.ts';
+import { beginRounds, entryRefusal, type Rounds, roundRefusal } from './rounds.ts';
 import { NONE, type Values } from './values.ts';
 
 // Kinds of constructs. A try_table is a block; an if becomes an ELSE when its second part begins.
@@ -35,6 +36,8 @@ interface Frame {
   reachedAssigned: number;
   /** A loop's. */
   hint: LoopHint | null;
+  /** What is known at the head of a loop that counts its rounds. */
+  rounds: Rounds | null;
 }
 
 export class Control {
@@ -108,7 +111,15 @@ export class Control {
     if (this.depth === this.#frames.length) {
       if (this.depth === NESTING_MAX) this.refuse(`more than ${NESTING_MAX} constructs open`);
       const blank = { kind: 0, start: 0, height: 0, params: 0, results: 0, condition: 0 };
-      this.#frames.push({ ...blank, floor: 0, assigned: 0, reached: false, reachedAssigned: 0, hint: null });
+      this.#frames.push({
+        ...blank,
+        floor: 0,
+        assigned: 0,
+        reached: false,
+        reachedAssigned: 0,
+        hint: null,
+        rounds: null,
+      });
     }
     const frame = this.#frames[this.depth++]!;
     if (this.#sp - params < this.#floor) this.refuse('too few operands');
@@ -124,6 +135,7 @@ export class Control {
     frame.reached = false;
     frame.reachedAssigned = -1;
     frame.hint = null;
+    frame.rounds = null;
     return frame;
   }
 
@@ -137,7 +149,17 @@ export class Control {
       return;
     }
     frame.hint = hint;
-    const wrong = this.#locals.enterLoop(hint.varying, this.at);
+    const isCounted = hint.fuel >= 0;
+    if (isCounted) this.#demand(entryRefusal(this.#values, this.#locals, hint));
+    this.#demand(this.#locals.enterLoop(hint.varying, this.at));
+    if (!isCounted) return;
+    const rounds = beginRounds(this.#values, this.#locals, hint, this.at);
+    if (typeof rounds === 'string') this.refuse(rounds);
+    frame.rounds = rounds;
+  }
+
+  /** Refuses for a reason that is not empty. */
+  #demand(wrong: string): void {
     if (wrong !== '') this.refuse(wrong);
   }
 
@@ -147,10 +169,13 @@ export class Control {
     frame.reachedAssigned &= assigned;
   }
 
-  /** A branch. */
-  branch(label: number): void {
+  /** A branch; `condition`: what a `br_if` asks. */
+  branch(label: number, condition = NONE): void {
     if (label >= this.depth) this.refuse(`there is no label ${label}`);
-    this.#edge(this.#frames[this.depth - 1 - label]!);
+    const frame = this.#frames[this.depth - 1 - label]!;
+    if (frame.rounds !== null)
+      this.#demand(roundRefusal(this.#values, this.#locals, frame.rounds, condition));
+    this.#edge(frame);
   }
 
   /** A catch clause of the try_table just opened: control may come from any call in it. Labels count from outside. */

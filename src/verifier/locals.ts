@@ -147,6 +147,11 @@ export class Locals {
     for (const local of varying) this.#named[local] = this.#hinted;
   }
 
+  /** True when the innermost loop with a hint may set this ordinary local. */
+  varies(local: number): boolean {
+    return this.#named[local] === this.#hinted && !this.isRole(local);
+  }
+
   /** An ordinary local holds this from here on. */
   define(local: number, id: number, at: number): void {
     this.#value[local] = id;

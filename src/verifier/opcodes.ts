@@ -4,7 +4,7 @@
  * from wasm/optable.ts; a test holds it against V8's own validation.
  *
  * An entry is one number: bits 0-1 operands taken, bit 2 a result is given, bits 3-5 the immediate, bits 6-10 bytes
- * of memory touched (0: none). 0 means: not an instruction of this kind; the pass handles it or refuses it.
+ * of memory touched (0: none), bits 13-14 what an integer result is at most (`most`; 0: anything). 0 means: not an instruction of this kind; the pass handles it or refuses it.
  * The address of a memory access is always the deepest operand it takes.
  */
 import { MalformedError } from '../base/errors.ts';
@@ -16,12 +16,19 @@ export const IMM_LANE = 2;
 export const IMM_MEMARG_LANE = 3;
 export const IMM_16 = 4;
 /** Marks an entry as present where all other bits would be zero. */
-const PRESENT = 1 << 15;
+const PRESENT = 1 << 12;
+/** Entries from here up have a bound. */
+export const BOUNDED: number = 1 << 13;
 
 export const takes = (entry: number): number => entry & 3;
 export const gives = (entry: number): number => (entry >> 2) & 1;
 export const immediate = (entry: number): number => (entry >> 3) & 7;
 export const touches = (entry: number): number => (entry >> 6) & 31;
+export const most = (entry: number): number => MOST[entry >> 13]!;
+const MOST: readonly number[] = [Infinity, 1, 0xff, 0xffff];
+const A_BIT = 1 << 13;
+const A_BYTE = 2 << 13;
+const TWO_BYTES = 3 << 13;
 
 const entry = (takes: number, gives: number, imm: number, size: number): number =>
   takes | (gives << 2) | (imm << 3) | (size << 6) | PRESENT;
@@ -45,11 +52,13 @@ function run(first: number, entries: readonly number[]): (readonly [number, numb
 /** Instructions of one byte. */
 export const PLAIN = table(256, [
   ...run(0x28, [4, 8, 4, 8, 1, 1, 2, 2, 1, 1, 2, 2, 4, 4].map(LOAD)),
+  ...[0x2d, 0x31].map((code) => [code, code, LOAD(1) | A_BYTE] as const), // load8_u
+  ...[0x2f, 0x33].map((code) => [code, code, LOAD(2) | TWO_BYTES] as const), // load16_u
   ...run(0x36, [4, 8, 4, 8, 1, 2, 1, 2, 4].map(STORE)),
-  [0x45, 0x45, UNARY], // i32.eqz
-  [0x46, 0x4f, BINARY],
-  [0x50, 0x50, UNARY], // i64.eqz
-  [0x51, 0x66, BINARY], // i64, f32 and f64 comparisons
+  [0x45, 0x45, UNARY | A_BIT], // i32.eqz
+  [0x46, 0x4f, BINARY | A_BIT],
+  [0x50, 0x50, UNARY | A_BIT], // i64.eqz
+  [0x51, 0x66, BINARY | A_BIT], // i64, f32 and f64 comparisons
   [0x67, 0x69, UNARY],
   [0x6a, 0x78, BINARY],
   [0x79, 0x7b, UNARY],

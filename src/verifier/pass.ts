@@ -8,17 +8,19 @@
 import type { Evidence } from '../abi/evidence.ts';
 import type { FunctionHints, LoopHint } from '../abi/hints.ts';
 import { MalformedError } from '../base/errors.ts';
-import { LOCALS_MAX, PAGE_SHIFT } from '../base/limits.ts';
+import { FRAME_BYTES, LOCALS_MAX } from '../base/limits.ts';
 import { accessRefusal } from './access.ts';
 import { BLOCK, Control, IF } from './control.ts';
 import type { Cursor } from './cursor.ts';
 import type { FuncShape } from './decode.ts';
 import { Locals } from './locals.ts';
 import {
+  BOUNDED,
   gives,
   IMM_MEMARG_LANE,
   immediate,
   memargOffset,
+  most,
   PLAIN,
   prefixed,
   selectType,
@@ -28,6 +30,8 @@ import {
   touches,
   valueType,
 } from './opcodes.ts';
+import { resultOf } from './results.ts';
+import { hintsRefusal } from './rounds.ts';
 import { callRefusal, isCallable, isFree } from './rules.ts';
 import { BASES, LIMITS, NONE, Values } from './values.ts';
 
@@ -46,9 +50,9 @@ export class FunctionPass {
   readonly #c: Cursor;
   readonly #module: Surroundings;
   readonly #evidence: Evidence;
-  readonly #values = new Values();
-  readonly #locals = new Locals(this.#values);
-  readonly #control = new Control(this.#values, this.#locals);
+  readonly #values: Values;
+  readonly #locals: Locals;
+  readonly #control: Control;
   /** By global, from the first of the system: the id of what it holds. */
   readonly #systemGlobal: Int8Array;
   /** The loops' hints of this function, the next one's place there, and the number of the next loop. */
@@ -60,6 +64,9 @@ export class FunctionPass {
     this.#c = cursor;
     this.#module = module;
     this.#evidence = module.evidence;
+    this.#values = new Values(this.#evidence.memories.map(({ min }) => min * FRAME_BYTES));
+    this.#locals = new Locals(this.#values);
+    this.#control = new Control(this.#values, this.#locals);
     const { start: first, count } = this.#evidence.systemGlobals;
     this.#systemGlobal = new Int8Array(count);
     this.#systemGlobal[this.#evidence.hdrGlobal - first] = BASES;
@@ -109,13 +116,10 @@ export class FunctionPass {
   }
 
   #declareHints({ roles, loops }: FunctionHints, params: number): void {
-    const wrong = this.#locals.declareRoles(roles, params, this.#evidence.memories.length);
+    const memories = this.#evidence.memories.length;
+    const wrong =
+      this.#locals.declareRoles(roles, params, memories) || hintsRefusal(loops, this.#locals.count, memories);
     if (wrong !== '') this.#control.refuse(wrong);
-    for (const { loop, varying } of loops) {
-      const last = varying.at(-1) ?? 0; // they are ascending
-      if (last >= this.#locals.count)
-        this.#control.refuse(`the hint for loop ${loop} names local ${last}, which does not exist`);
-    }
     this.#hints = loops;
     this.#nextHint = 0;
     this.#nextLoop = 0;
@@ -147,24 +151,21 @@ export class FunctionPass {
       const address = this.#control.popMany(count);
       const wrong = accessRefusal(values, this.#evidence, { op, address, top, offset, size });
       if (wrong !== '') this.#control.refuse(wrong);
-      if (gives(entry) !== 0) this.#control.push(NONE);
+      if (gives(entry) !== 0) this.#control.push(entry < BOUNDED ? NONE : values.fresh(most(entry)));
       return;
     }
     skipImmediate(c, entry);
     if (count === 2) {
       const y = this.#control.pop();
       const x = this.#control.pop();
-      let id = NONE;
-      if (op === 0x7c) id = values.add(x, y);
-      else if (op === 0x56) id = values.exceeds(x, y);
-      else if (op === 0x88) id = values.page(x, y, PAGE_SHIFT);
-      else if (op === 0x72) id = values.either(x, y);
-      this.#control.push(id);
+      const id = resultOf(values, op, x, y);
+      this.#control.push(id === NONE && entry >= BOUNDED ? values.fresh(most(entry)) : id);
       return;
     }
     if (count === 1) {
       const x = this.#control.pop();
-      this.#control.push(op === 0xad ? values.extend(x) : NONE);
+      if (entry >= BOUNDED) this.#control.push(values.fresh(most(entry)));
+      else this.#control.push(op === 0xad ? values.extend(x) : NONE);
       return;
     }
     this.#control.popMany(count);
@@ -266,7 +267,7 @@ export class FunctionPass {
         return false;
       case 0x0d: {
         const condition = this.#control.pop();
-        this.#control.branch(c.u32());
+        this.#control.branch(c.u32(), condition);
         this.#values.isZero(condition, this.#control.at);
         return true;
       }

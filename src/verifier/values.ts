@@ -12,6 +12,7 @@
  * Never keep an id across `begin`.
  */
 import { MAX_MEMORIES } from '../base/limits.ts';
+import { I32_MAX, mostOf } from './bounds.ts';
 
 /** A value about which nothing is known and nothing can be: facts never attach to it. */
 export const NONE = 0;
@@ -34,6 +35,16 @@ export const EXCEEDS = 3;
 export const EITHER = 4;
 /** The page number of a VALUE with a base. */
 export const PAGE = 5;
+/** The rounds a loop has left, an i32, at its head; and one less than the rounds `root`. */
+export const ROUNDS = 6;
+export const DECREMENT = 7;
+/** base + root + something from 0 to `constant`. */
+export const STEPPED = 8;
+/** An i32 that is zero only if the i32 `root` is at most `constant`. */
+export const ABOVE = 9;
+
+/** Facts for this memory say that root + k <= I32_MAX. */
+const WORD = MAX_MEMORIES;
 
 /** The largest constant part of a VALUE, and the largest fact: sums of a few stay far below 2^53 and 2^64. */
 export const CONSTANT_MAX = 2 ** 41;
@@ -52,8 +63,8 @@ export class Values {
   /** Memory + 1, or 0 for no base. */
   base: Int8Array = new Int8Array(256);
   constant: Float64Array = new Float64Array(256);
-  /** Roots that are known to lie below 2^32. */
-  #narrow: Uint8Array = new Uint8Array(256);
+  /** What a value is at most wherever it is known, as an unsigned number. */
+  #most: Float64Array = new Float64Array(256);
   /** The 64-bit extension of an i32 value, when it was made; else 0. */
   #extended: Int32Array = new Int32Array(256);
   /** First of the nodes that hold a root's facts, one for each memory; 0 for none. */
@@ -73,7 +84,13 @@ export class Values {
   #to: Int32Array = new Int32Array(64);
   #ranges = 0;
 
-  constructor() {
+  /** Bytes that each memory has at least. */
+  readonly #minimum = new Float64Array(MAX_MEMORIES);
+
+  constructor(minimum: readonly number[]) {
+    this.#minimum.set(minimum);
+    this.#most.fill(Infinity);
+    this.#most[ZERO] = 0;
     this.kind[ZERO] = VALUE;
     this.root[ZERO] = ZERO;
     this.kind.fill(LIMIT, LIMITS, BASES);
@@ -85,7 +102,7 @@ export class Values {
   /** Forgets all ids, facts and ranges: a new function. */
   begin(): void {
     // What is not written for each id that is made.
-    this.#narrow.fill(0, 0, this.#next);
+    this.#most.fill(Infinity, FIRST, this.#next);
     this.#extended.fill(0, 0, this.#next);
     this.#node.fill(0, 0, this.#next);
     this.#next = FIRST;
@@ -110,41 +127,53 @@ export class Values {
     this.root = larger(this.root, new Int32Array(size));
     this.base = larger(this.base, new Int8Array(size));
     this.constant = larger(this.constant, new Float64Array(size));
-    this.#narrow = larger(this.#narrow, new Uint8Array(size));
+    this.#most = larger(this.#most, new Float64Array(size).fill(Infinity));
     this.#extended = larger(this.#extended, new Int32Array(size));
     this.#node = larger(this.#node, new Int32Array(size));
   }
 
-  /** A value of which nothing is known yet. */
-  fresh(): number {
+  /** A value of which nothing is known yet but that it is at most `most`. */
+  fresh(most = Infinity): number {
     const id = this.#make(VALUE, 0, 0, 0);
     this.root[id] = id;
+    this.#most[id] = most;
     return id;
+  }
+
+  /** The rounds that a loop has left. */
+  rounds(): number {
+    return this.#make(ROUNDS, 0, 0, 0);
+  }
+
+  /** base + root */
+  pointer(memory: number, root: number): number {
+    return this.#make(VALUE, root, memory + 1, 0);
   }
 
   /** A constant of i32 or i64, as an unsigned number; NONE when it is larger than anything useful. */
   literal(value: number): number {
     if (value === 0) return ZERO;
-    return value > 0 && value <= CONSTANT_MAX ? this.#make(VALUE, ZERO, 0, value) : NONE;
+    if (!(value > 0 && value <= CONSTANT_MAX)) return NONE;
+    const id = this.#make(VALUE, ZERO, 0, value);
+    this.#most[id] = value;
+    return id;
   }
 
-  /** True for a VALUE that is exactly this constant. */
-  isLiteral(id: number, value: number): boolean {
-    return (
-      this.kind[id] === VALUE && this.root[id] === ZERO && this.base[id] === 0 && this.constant[id] === value
-    );
+  /** The constant that this is, or -1. */
+  literalOf(id: number): number {
+    const isLiteral = this.kind[id] === VALUE && this.root[id] === ZERO && this.base[id] === 0;
+    return isLiteral ? this.constant[id]! : -1;
   }
 
   /** i64.extend_i32_u: the same i32 gives the same id, for it gives the same number. */
   extend(id: number): number {
-    if (id !== NONE && this.kind[id] === VALUE && this.root[id] === ZERO && this.base[id] === 0) return id;
-    let made = this.#extended[id]!;
-    if (made === 0 || id === NONE) {
-      made = this.fresh();
-      this.#narrow[made] = 1;
-      if (id !== NONE) this.#extended[id] = made;
+    if (id === NONE) return this.fresh(I32_MAX);
+    if (this.literalOf(id) >= 0) return id;
+    if (this.#extended[id] === 0) {
+      const made = this.fresh(Math.min(this.#most[id]!, I32_MAX)); // before the store: it may move the arrays
+      this.#extended[id] = made;
     }
-    return made;
+    return this.#extended[id]!;
   }
 
   /** i64.add */
@@ -152,18 +181,48 @@ export class Values {
     if (this.kind[x] !== VALUE || this.kind[y] !== VALUE) return NONE;
     const rootX = this.root[x]!;
     const rootY = this.root[y]!;
-    if (rootX !== ZERO && rootY !== ZERO) return NONE;
     if (this.base[x] !== 0 && this.base[y] !== 0) return NONE;
     const constant = this.constant[x]! + this.constant[y]!;
     if (constant > CONSTANT_MAX) return NONE;
-    const root = rootX === ZERO ? rootY : rootX;
-    return this.#make(VALUE, root, this.base[x]! + this.base[y]!, constant);
+    const base = this.base[x]! + this.base[y]!;
+    if (rootX === ZERO || rootY === ZERO)
+      return this.#make(VALUE, rootX === ZERO ? rootY : rootX, base, constant);
+    const isLeft = this.base[x] !== 0;
+    const most = constant + this.most(isLeft ? rootY : rootX);
+    if (base === 0 || most > CONSTANT_MAX) return NONE;
+    return this.#make(STEPPED, isLeft ? rootX : rootY, base, most);
   }
 
   /** i64.gt_u */
   exceeds(x: number, y: number): number {
     if (this.kind[x] !== VALUE || this.base[x] !== 0 || this.kind[y] !== LIMIT) return NONE;
     return this.#make(EXCEEDS, this.root[x]!, y - LIMITS, this.constant[x]!);
+  }
+
+  /** Comparisons of i32 that are zero only if x is at most this constant less `less`. */
+  above(x: number, y: number, less: number): number {
+    const bound = this.literalOf(y) - less;
+    return x !== NONE && bound >= 0 ? this.#make(ABOVE, x, 0, bound) : NONE;
+  }
+
+  /** i32.add -1 and i32.sub 1 of a number of rounds */
+  decrement(x: number, y: number, one: number): number {
+    return this.kind[x] === ROUNDS && this.literalOf(y) === one ? this.#make(DECREMENT, x, 0, 0) : NONE;
+  }
+
+  /** Other instructions of two i32: of the result its bound is known, if anything. */
+  bounded(op: number, x: number, y: number): number {
+    const most = mostOf(op, this.most(x), this.most(y), this.literalOf(y));
+    return most === Infinity ? NONE : this.fresh(most);
+  }
+
+  /** What a value is at most as an unsigned number, Infinity where nothing is known. */
+  most(id: number): number {
+    const most = this.#most[id]!;
+    if (id === NONE) return Infinity;
+    // What was learnt of an i32 is kept with its extension, which is the same number.
+    const room = this.#learned(this.#extended[id] || id, WORD);
+    return room < 0 ? most : Math.min(most, I32_MAX - room);
   }
 
   /** i32.or */
@@ -173,7 +232,7 @@ export class Values {
 
   /** i64.shr_u */
   page(x: number, y: number, shift: number): number {
-    if (this.kind[x] !== VALUE || this.base[x] === 0 || !this.isLiteral(y, shift)) return NONE;
+    if (this.kind[x] !== VALUE || this.base[x] === 0 || this.literalOf(y) !== shift) return NONE;
     return this.#make(PAGE, this.root[x]!, this.base[x]!, this.constant[x]!);
   }
 
@@ -183,14 +242,15 @@ export class Values {
    */
   mayWrap(id: number): boolean {
     if (this.kind[id] !== VALUE || this.base[id] !== 0 || this.constant[id] === 0) return false;
-    const root = this.root[id]!;
-    return root !== ZERO && this.#narrow[root] === 0 && !this.#isBounded(root);
+    return !this.#isBounded(this.root[id]!);
   }
 
   /** From here on this condition is known to be zero. `stamp`: offset of the instruction that made it so. */
   isZero(condition: number, stamp: number): void {
-    if (this.kind[condition] === EXCEEDS) this.#learn(condition, stamp);
-    if (this.kind[condition] !== EITHER) return;
+    const kind = this.kind[condition];
+    if (kind === EXCEEDS) this.#learn(condition, stamp);
+    if (kind === ABOVE) this.#learnMost(this.root[condition]!, this.constant[condition]!, stamp);
+    if (kind !== EITHER) return;
     const [one, other] = [this.root[condition]!, this.constant[condition]!];
     this.#learn(one, stamp);
     this.#learn(other, stamp);
@@ -202,8 +262,16 @@ export class Values {
     const memory = this.base[condition]!;
     const bound = this.constant[condition]!;
     // root + bound is computed modulo 2^64: it says something about a root that is known not to be near 2^64.
-    if (bound > 0 && root !== ZERO && this.#narrow[root] === 0 && !this.#isBounded(root)) return;
-    if (this.known(root, memory) >= bound) return;
+    if (bound === 0 || this.#isBounded(root)) this.remember(root, memory, bound, stamp);
+  }
+
+  #learnMost(x: number, most: number, stamp: number): void {
+    if (this.literalOf(x) < 0 && most < I32_MAX) this.remember(this.extend(x), WORD, I32_MAX - most, stamp);
+  }
+
+  /** From here on root + bound <= limit of the memory. */
+  remember(root: number, memory: number, bound: number, stamp: number): void {
+    if (this.#learned(root, memory) >= bound) return;
     let node = this.#nodeOf(root, memory);
     if (node === 0) {
       node = NODE_INTS * this.#nodeCount++;
@@ -234,15 +302,23 @@ export class Values {
     return node;
   }
 
+  /** True when a root is known to be far from 2^64. */
   #isBounded(root: number): boolean {
+    if (this.#most[root] !== Infinity) return true;
     for (let node = this.#node[root]!; node !== 0; node = this.#nodes[node + 2]!) {
-      if (this.known(root, this.#nodes[node]!) >= 0) return true;
+      if (this.#learned(root, this.#nodes[node]!) >= 0) return true;
     }
     return false;
   }
 
   /** The largest k for which root + k <= limit of the memory is known here, without wrapping; -1 if nothing is. */
   known(root: number, memory: number): number {
+    const most = this.most(root);
+    return Math.max(this.#learned(root, memory), most === Infinity ? -1 : this.#minimum[memory]! - most);
+  }
+
+  /** The same, as far as it was learnt. */
+  #learned(root: number, memory: number): number {
     const node = this.#nodeOf(root, memory);
     if (node !== 0) {
       let fact = this.#nodes[node + 1]!;
@@ -250,7 +326,7 @@ export class Values {
       this.#nodes[node + 1] = fact; // void stamps stay void
       if (fact !== 0) return this.#bounds[fact]!;
     }
-    return root === ZERO ? 0 : -1;
+    return -1;
   }
 
   /** A join: what was stamped in [from, to) holds no more. Ranges nest or follow one another. */

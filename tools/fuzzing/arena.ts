@@ -33,6 +33,8 @@ const CALLS = 48;
 const RUN_MS = 400;
 /** A domain moves no more often than this: each time costs a millisecond. */
 const MOVES_MAX = 80;
+/** The largest memory a module may begin with to be run here, in frames. */
+const MIN_MAX = 32;
 /** What a domain's memories begin with. */
 const CONTENTS = Uint8Array.from({ length: 80 * FRAME_BYTES }, (_, i) => (i * 31) & 0xff);
 /** In the import of the space: memory, flags, least (1024) and greatest frames; and with SPACE_FRAMES as the least. */
@@ -105,7 +107,7 @@ class Domain {
     this.evidence = evidence;
     this.prng = new Prng(seed);
     this.#next = FIRST + GAP * this.prng.below(8);
-    this.limits = evidence.memories.map((memory) => Math.min(memory.min, 32) * FRAME_BYTES);
+    this.limits = evidence.memories.map((memory) => memory.min * FRAME_BYTES);
     this.#place();
     for (const { start, size } of this.extents.slice(0, -1))
       space.bytes.set(CONTENTS.subarray(0, size), start);
@@ -238,6 +240,7 @@ export class Arena {
    */
   judge(subject: Subject, seed: number, log?: (line: string) => void): Verdict {
     const verdict: Verdict = { escape: null, calls: 0, traps: 0, stopped: 0 };
+    if (subject.evidence.memories.some(({ min }) => min > MIN_MAX)) return verdict; // no room for it here
     const domains = this.#spaces.map((space) => new Domain(space, subject.evidence, seed));
     for (const domain of domains) {
       this.#run(domain, subject, verdict);

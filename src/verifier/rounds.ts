@@ -1,0 +1,85 @@
+/**
+ * Loops that count their rounds down (rule L of README.md): what must hold where such a loop is entered, what is known at
+ * its head, and which branches may lead back to it.
+ */
+import type { LoopHint } from '../abi/hints.ts';
+import type { Locals } from './locals.ts';
+import { DECREMENT, NONE, STEPPED, VALUE, type Values } from './values.ts';
+
+/** The most rounds a loop may be entered with: products with them stay far below 2^53. */
+const ROUNDS_MAX = 2 ** 20;
+
+/** Such a loop while it is open: the ids at its head. */
+export interface Rounds {
+  readonly hint: LoopHint;
+  /** Of the rounds left. */
+  readonly left: number;
+  /** What each pointer is behind the base. */
+  readonly roots: readonly number[];
+}
+
+/** Why hints name what a function has not, or the empty string. */
+export function hintsRefusal(loops: readonly LoopHint[], locals: number, memories: number): string {
+  for (const { loop, varying, fuel, pointers } of loops) {
+    // Varying locals are ascending.
+    const bad = [varying.at(-1) ?? -1, fuel, ...pointers.map(({ local }) => local)].find((n) => n >= locals);
+    if (bad !== undefined) return `the hint for loop ${loop} names local ${bad}, which does not exist`;
+    const wrong = pointers.find(({ memory }) => memory >= memories);
+    if (wrong) return `the hint for loop ${loop} names memory ${wrong.memory}, which does not exist`;
+  }
+  return '';
+}
+
+/** Why the loop may not be entered with what its locals hold now, or the empty string. */
+export function entryRefusal(values: Values, locals: Locals, { fuel, pointers }: LoopHint): string {
+  const rounds = values.literalOf(locals.peek(fuel));
+  if (!(rounds >= 1 && rounds <= ROUNDS_MAX))
+    return `local ${fuel} does not hold a constant number of rounds from 1 to ${ROUNDS_MAX}`;
+  for (const { local, memory, step, reach } of pointers) {
+    const id = locals.peek(local);
+    if (values.kind[id] !== VALUE || values.base[id] !== memory + 1)
+      return `local ${local} does not hold a pointer into memory ${memory}`;
+    const needed = values.constant[id]! + step * (rounds - 1) + reach;
+    const known = values.known(values.root[id]!, memory);
+    if (known < 0) return `no check covers the pointer in local ${local}`;
+    if (known < needed) return `a check covers ${known} bytes, ${rounds} rounds of the loop need ${needed}`;
+  }
+  return '';
+}
+
+/**
+ * The head, when what the loop may set has been forgotten: gives what its locals hold now, or why the hint is wrong.
+ * `at`: offset of the loop.
+ */
+export function beginRounds(values: Values, locals: Locals, hint: LoopHint, at: number): Rounds | string {
+  for (const local of [hint.fuel, ...hint.pointers.map((pointer) => pointer.local)]) {
+    if (!locals.varies(local)) return `local ${local} counts or moves in a loop that is said not to set it`;
+    if (locals.peek(local) !== NONE) return `local ${local} is named twice in a loop's hint`;
+    locals.define(local, values.rounds(), at);
+  }
+  const roots = hint.pointers.map(({ local, memory, reach }) => {
+    const root = values.fresh();
+    values.remember(root, memory, reach, at);
+    locals.define(local, values.pointer(memory, root), at);
+    return root;
+  });
+  return { hint, left: locals.peek(hint.fuel), roots };
+}
+
+/** Why a branch back to the head with this condition (NONE where it has none) is refused, or the empty string. */
+export function roundRefusal(values: Values, locals: Locals, rounds: Rounds, condition: number): string {
+  const { fuel, pointers } = rounds.hint;
+  if (values.kind[condition] !== DECREMENT || values.root[condition] !== rounds.left)
+    return 'a branch to a loop that does not count one round';
+  if (locals.peek(fuel) !== condition) return `local ${fuel} does not hold the rounds that are left`;
+  for (const [i, { local, memory, step }] of pointers.entries()) {
+    const id = locals.peek(local);
+    const kind = values.kind[id];
+    const isMoved = (kind === VALUE || kind === STEPPED) && values.base[id] === memory + 1;
+    if (!isMoved || values.root[id] !== rounds.roots[i])
+      return `local ${local} does not hold the pointer of this round`;
+    if (values.constant[id]! > step)
+      return `local ${local} moves by up to ${values.constant[id]}, not ${step}`;
+  }
+  return '';
+}
