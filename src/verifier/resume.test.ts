@@ -198,7 +198,20 @@ test('its code is held to the rules for code', () => {
   const hints = [{ index: OWN, roles, loops: [] }];
   const checked = [
     ...[...global(HDR), ...set(B), ...global(LIMIT), ...set(L)],
-    ...[...i32(5), 0xad, ...set(E), ...get(E), ...i64(8), 0x7c, ...get(L), GT_U, ...IF, UNREACHABLE, END],
+    ...[
+      ...i32(5),
+      0x67,
+      0xad,
+      ...set(E),
+      ...get(E),
+      ...i64(8),
+      0x7c,
+      ...get(L),
+      GT_U,
+      ...IF,
+      UNREACHABLE,
+      END,
+    ],
   ];
   const load = (offset: number): number[] => [...get(B), ...get(E), 0x7c, ...access(LOAD64, offset), DROP];
   accepts({ locals, hints, code: [...checked, ...load(H)] });
