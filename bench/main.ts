@@ -11,6 +11,7 @@ import { checkpoint } from './checkpoint.ts';
 import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
 import type { Group } from './groups.ts';
+import { processes } from './process.ts';
 import { recovery } from './recovery.ts';
 import { spawn } from './spawn.ts';
 import { short, table } from './stats.ts';
@@ -33,6 +34,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   codec: codecGroup,
   compile: compileRates,
   spawn,
+  process: processes,
   checkpoint,
   recovery,
   store,

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import wabt from 'wabt';
 import { WAT_FEATURES } from '../guests/build.ts';
-import { compile, programInfo } from '../src/compiler/index.ts';
+import { ALONE, compile, programInfo } from '../src/compiler/index.ts';
 import type { KernelOptions, LoadedModule } from '../src/kernel/index.ts';
 import { Kernel } from '../src/kernel/index.ts';
 import { Space } from '../src/space/index.ts';
@@ -44,6 +44,23 @@ export async function install(text: string): Promise<LoadedModule> {
     program: new WebAssembly.Module(bytes),
     evidence: verify(bytes),
     info: programInfo(original, bytes),
+  };
+}
+
+/** The same for a process of its own. */
+export async function installAlone(text: string): Promise<LoadedModule> {
+  const parsed = (await wabt()).parseWat('bench.wat', text, WAT_FEATURES);
+  const original = parsed.toBinary({}).buffer.slice();
+  parsed.destroy();
+  const { bytes: rewritten, evidence } = compile(original, ALONE);
+  return {
+    hash: createHash('sha256').update(original).digest('hex'),
+    get program(): WebAssembly.Module {
+      throw new Error('it is compiled in its own process only');
+    },
+    evidence,
+    info: programInfo(original, rewritten, ALONE),
+    alone: { original, rewritten },
   };
 }
 

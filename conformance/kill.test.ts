@@ -39,7 +39,7 @@ for (const victim of VICTIMS) {
   });
 }
 
-for (const victim of VICTIMS.filter(({ name }) => ['lines', 'deep', 'sqlite', 'flite-host'].includes(name))) {
+for (const victim of VICTIMS.filter(({ name }) => ['lines', 'deep', 'flite-host'].includes(name))) {
   test(`${victim.name} in a process of its own, both killed again and again, is one run on plain V8`, async (t) => {
     const missing = await unavailable(victim.guest);
     if (missing !== undefined) return t.skip(missing);

@@ -106,6 +106,42 @@ test('its process killed whenever it has said something, a program says the rest
   }
 });
 
+test('a database is the same in both kinds, whatever happens to its process', async (t) => {
+  if (canBuild('sqlite3') !== undefined) return t.skip('no compiler for C');
+  await using space = await Space.open(folderFor(t));
+  const sqlite = readFileSync(await guest('sqlite3'));
+  const sql = `CREATE TABLE part(id INTEGER PRIMARY KEY, name TEXT, weight REAL);
+    ${Array.from(
+      { length: 6 },
+      (_, round) => `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+        INSERT INTO part(name, weight) SELECT printf('part %d of ${round}', i * 7919 % 300), i * 1.25 FROM n;
+      SELECT ${round}, count(*), sum(weight), max(name) FROM part;`,
+    ).join('\n')}
+    CREATE INDEX names ON part(name); DELETE FROM part WHERE id % 3 = 0; VACUUM; PRAGMA integrity_check;
+    SELECT name, weight FROM part ORDER BY name, id LIMIT 20;\n`;
+  const results: { text: string; file: string }[] = [];
+  for (const isolation of ['space', 'process'] as const) {
+    let text = '';
+    let killed = 0;
+    const domain = await space.spawn(sqlite, { name: isolation, arguments: ['sqlite3', '/db'], isolation });
+    await domain.follow((piece) => {
+      text += Buffer.from(piece).toString('latin1');
+      if (isolation === 'space' || text.split('\n').length < 2 * killed + 3) return;
+      killed++;
+      for (const pid of childrenOf(process.pid)) process.kill(pid, 'SIGKILL');
+    });
+    domain.write(Buffer.from(sql));
+    domain.endInput();
+    assert.equal((await domain.ended()).exitCode, 0, text);
+    const file = await domain.files('/db');
+    assert.ok(file.kind === 'file' && file.bytes.length > 4096);
+    results.push({ text, file: Buffer.from(file.bytes).toString('latin1') });
+  }
+  assert.match(results[0]!.text, /\nok\n/);
+  assert.equal(results[1]!.text, results[0]!.text);
+  assert.ok(results[1]!.file === results[0]!.file, 'the database files differ');
+});
+
 test('a program exported from one kind goes on in the other, and a closed space goes on where it was', async (t) => {
   const folder = folderFor(t);
   const queens = readFileSync(await guest('queens'));

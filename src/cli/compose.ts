@@ -116,7 +116,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
 }
 
 /** Where the program of processes lies, and what such a process has to read to run it. */
-function aloneCode(): { entry: string; readable: string[] } {
+export function aloneCode(): { entry: string; readable: string[] } {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const entry = fileURLToPath(new URL(`./alone.${extension}`, import.meta.url));
   const code = dirname(dirname(entry));

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { STOP, type Stop } from '../abi/channel.ts';
+import { FRAME_BYTES } from '../base/limits.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
+import { OWNER } from '../space/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import { LocalEnclosures } from './enforced.testing.ts';
 import { load, loadAlone, TestSystem } from './kernel.testing.ts';
@@ -171,3 +174,54 @@ test('a stopped domain has no process, and goes on in another', () => {
   assert.deepEqual(system.values('a'), expected);
   assert.equal(enclosures.opened.length, 2);
 });
+
+test('stops that no honest process sends end the domain at worst, and touch nobody else', () => {
+  const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
+  console.log(`PERDURE_SEED=${seed}`);
+  const random = new Prng(seed);
+  const neighbour = load(bytes);
+  const module = loadAlone(bytes);
+  for (let round = 0; round < 25; round++) {
+    const { enclosures, system, run } = machine();
+    const watched = system.add('b', neighbour);
+    system.kernel.instance(watched);
+    const at = system.space.frames.ownedBy(OWNER.domain | watched).map((frame) => frame * FRAME_BYTES);
+    const before = at.map((from) => Buffer.from(system.space.readBytes(from, FRAME_BYTES)));
+    enclosures.change = (stop) => (random.below(6) === 0 ? disturbed(stop, random) : stop);
+    const id = system.add('a', module, { memoryLimitBytes: 20 << 20 });
+    system.kernel.start(id, 'run');
+    for (let turn = 0; turn < 40 && system.kernel.status(id).state !== 'exited'; turn++) {
+      run(5);
+      if (random.below(5) === 0) system.kernel.inspect(id);
+      if (random.below(9) === 0) system.checkpoint();
+      if (random.below(9) === 0) system.kernel.relocate(id);
+    }
+    assert.ok(system.kernel.status(id).memoryBytes <= 20 << 20);
+    system.kernel.remove(id);
+    const end = system.kernel.status(watched).state;
+    assert.equal(end, 'created');
+    for (const [i, from] of at.entries()) {
+      assert.equal(Buffer.compare(before[i]!, system.space.readBytes(from, FRAME_BYTES)), 0);
+    }
+  }
+});
+
+/** A stop that the channel lets through, with something wrong in it. */
+function disturbed(stop: Stop, random: Prng): Stop {
+  const noise = (length: number): Uint8Array => Uint8Array.from({ length }, () => random.below(256));
+  const all: Partial<Stop>[] = [
+    { reason: random.below(5) },
+    { keptFrameBytes: random.below(1 << 16) },
+    { frames: noise(random.below(400)) },
+    { frames: stop.frames.map((byte) => (random.below(40) === 0 ? random.below(256) : byte)) },
+    { sizes: stop.sizes.map(() => random.below(600)) },
+    { sizes: stop.sizes.map((size) => size >> 1) },
+    { pages: [{ memory: 0, numbers: Uint32Array.of(0, 1), data: noise(8192) }] },
+    { state: noise(stop.state.length) },
+    { scratch: noise(stop.scratch.length) },
+    { tables: Int32Array.from({ length: random.below(9) }, () => random.below(1000) - 500) },
+    { deadline: random.pick([0n, 1n << 63n, (1n << 64n) - 1n, 77n]), reason: STOP.waiting },
+    { text: '\u001b[31m'.repeat(50), trace: 'x\n'.repeat(1000), reason: STOP.trapped },
+  ];
+  return { ...stop, ...random.pick(all) };
+}

@@ -11,6 +11,7 @@ import {
   type Order,
   type Stop,
 } from '../abi/channel.ts';
+import { MalformedError } from '../base/errors.ts';
 import { HASH_KEY_BYTES } from '../base/hash.ts';
 import { ALONE, programInfo } from '../compiler/index.ts';
 import { Alone } from './alone.ts';
@@ -59,9 +60,15 @@ export class LocalEnclosure implements Enclosure {
       this.#come = { lost: 'its process was ended (a test)', hostile: false };
     } else {
       if (this.#owner.pauses()) new Int32Array(this.alone.space.memory.buffer)[16] = 1;
-      const stop = this.alone.run(through(encodeOrder(order), this.#orderReader, MESSAGE.order) as Order);
+      const honest = this.alone.run(through(encodeOrder(order), this.#orderReader, MESSAGE.order) as Order);
+      const stop = this.#owner.change(honest);
       this.#count(stop);
-      this.#come = through(encodeStop(stop), this.#stopReader, MESSAGE.stop) as Stop;
+      try {
+        this.#come = through(encodeStop(stop), this.#stopReader, MESSAGE.stop) as Stop;
+      } catch (error) {
+        if (!(error instanceof MalformedError)) throw error;
+        this.#come = { lost: error.message, hostile: true };
+      }
     }
     this.#owner.due.add(this.#options.domain);
   }
@@ -104,6 +111,8 @@ export class LocalEnclosures implements Enclosures {
   readonly due = new Set<number>();
   dies: (domain: number) => boolean = () => false;
   pauses: () => boolean = () => false;
+  /** What the process says instead of what is. */
+  change: (stop: Stop) => Stop = (stop) => stop;
 
   open(options: EnclosureOptions): LocalEnclosure {
     const enclosure = new LocalEnclosure(options, this);

@@ -345,16 +345,20 @@ function allPages(domain: Domain): PageRun[] {
     const base = domain.addressOf(memory);
     const numbers: number[] = [];
     for (let page = 0; page < domain.bytesOf(memory) / PAGE_BYTES; page++) {
-      const from = (base + page * PAGE_BYTES) / 4;
-      for (let word = from; word < from + PAGE_BYTES / 4; word++) {
-        if (u32[word] === 0) continue;
-        numbers.push(page);
-        break;
-      }
+      if (!isZero(u32, (base + page * PAGE_BYTES) / 4)) numbers.push(page);
     }
     if (numbers.length > 0) runs.push(copied(domain, memory, numbers));
   }
   return runs;
+}
+
+/** Whether the page whose words begin at `from` is all zero. Most are wholly zero or begin otherwise. */
+function isZero(u32: Uint32Array, from: number): boolean {
+  for (let i = from; i < from + PAGE_BYTES / 4; i += 4) {
+    if (((u32[i] as number) | (u32[i + 1] as number) | (u32[i + 2] as number) | (u32[i + 3] as number)) !== 0)
+      return false;
+  }
+  return true;
 }
 
 function writtenPages(domain: Domain, pages: ReadonlySet<number>): PageRun[] {
