@@ -97,11 +97,27 @@ export class Processes implements Enclosures {
   }
 }
 
+/** An error where the host refuses at once; otherwise it may still tell of one by an event. */
+function start({ entry, readable }: ProcessesOptions): ChildProcess | Error {
+  const allowed = readable.map((path) => `--allow-fs-read=${path}`);
+  try {
+    return spawn(
+      process.execPath,
+      ['--permission', '--allow-worker', ...allowed, '--no-warnings', entry],
+      // Detached: in a process group of its own, so that Ctrl-C at a terminal is for its owner alone.
+      { stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: {}, cwd: '/', detached: true },
+    );
+  } catch (error) {
+    return error as Error;
+  }
+}
+
 class Child implements Enclosure {
   readonly #options: EnclosureOptions;
   readonly #settings: ProcessesOptions;
   readonly #gone: () => void;
-  readonly #process: ChildProcess;
+  /** Null where the host gave none. */
+  readonly #process: ChildProcess | null;
   readonly #messages = new MessageReader();
   readonly #deltas: DeltaReader;
   #alive = true;
@@ -122,33 +138,32 @@ class Child implements Enclosure {
     this.#settings = settings;
     this.#gone = gone;
     this.#deltas = new DeltaReader(options.limits);
-    const readable = settings.readable.map((path) => `--allow-fs-read=${path}`);
-    this.#process = spawn(
-      process.execPath,
-      ['--permission', '--allow-worker', ...readable, '--no-warnings', settings.entry],
-      { stdio: ['pipe', 'ignore', 'pipe', 'pipe'], env: {}, cwd: '/' },
-    );
-    this.#process.on('error', (error) => this.#lose(`its process cannot be started: ${error.message}`));
+    const started = start(settings);
+    this.#process = 'stdio' in started && started.stdio !== undefined ? started : null;
+    if (started instanceof Error) queueMicrotask(() => this.#unstarted(started));
+    else started.on('error', (error) => this.#unstarted(error));
+    if (this.#process === null) return;
     this.#process.on('exit', (code, signal) => this.#exited(code, signal));
     const stderr = this.#process.stderr as Readable;
     stderr.on('data', (chunk: Buffer) => {
       if (this.#stderr.length < STDERR_BYTES) this.#stderr += chunk.toString('latin1').slice(0, STDERR_BYTES);
     });
-    this.#channel.on('data', (chunk: Buffer) => this.#take(chunk));
+    const [channel, control] = [this.#process.stdio[3] as Duplex, this.#process.stdin as Writable];
+    channel.on('data', (chunk: Buffer) => this.#take(chunk));
     // Whatever goes wrong with a pipe, the process is at its end, and tells so by exiting.
-    for (const stream of [this.#channel, this.#control, stderr]) stream.on('error', () => this.#kill());
-    this.#channel.on('end', () => this.#kill());
+    for (const stream of [channel, control, stderr]) stream.on('error', () => this.#kill());
+    channel.on('end', () => this.#kill());
     // A process that holds a space ends when its work does, whether or not it has children.
     this.#process.unref();
-    for (const stream of [this.#channel, this.#control, stderr]) (stream as { unref?(): void }).unref?.();
+    for (const stream of [channel, control, stderr]) (stream as { unref?(): void }).unref?.();
     this.#introduce();
   }
 
-  get #channel(): Duplex {
-    return this.#process.stdio[3] as Duplex;
+  get #channel(): Duplex | undefined {
+    return this.#process?.stdio[3] as Duplex | undefined;
   }
-  get #control(): Writable {
-    return this.#process.stdin as Writable;
+  get #control(): Writable | null | undefined {
+    return this.#process?.stdin;
   }
   get alive(): boolean {
     return this.#alive;
@@ -173,7 +188,7 @@ class Child implements Enclosure {
 
   #send(parts: Iterable<Uint8Array>): void {
     const channel = this.#channel;
-    if (channel.destroyed) return;
+    if (channel === undefined || channel.destroyed) return;
     channel.cork();
     for (const part of parts) channel.write(part);
     channel.uncork();
@@ -191,7 +206,7 @@ class Child implements Enclosure {
     if (!this.#running || this.#asked) return;
     this.#asked = true;
     this.#since = performance.now();
-    this.#control.write('\n');
+    this.#control?.write('\n');
   }
 
   take(): Stop | Lost | null {
@@ -283,6 +298,10 @@ class Child implements Enclosure {
     this.#settings.wake(this.#options.domain);
   }
 
+  #unstarted(error: Error): void {
+    this.#lose(`its process cannot be started: ${error.message}`);
+  }
+
   #exited(code: number | null, signal: string | null): void {
     const said = plain(this.#stderr);
     const why = signal ?? `exit code ${code}`;
@@ -302,14 +321,14 @@ class Child implements Enclosure {
   }
 
   #kill(): void {
-    this.#process.kill('SIGKILL');
+    this.#process?.kill('SIGKILL');
     this.#channel?.destroy();
     this.#control?.destroy();
   }
 
   #measure(): void {
     this.#cpuSeenAt = performance.now();
-    const used = processMs(this.#process.pid);
+    const used = processMs(this.#process?.pid);
     // Without /proc the time it was given is all that is known.
     if (used !== undefined) this.#cpuSeen = Math.max(this.#cpuSeen, used - this.#cpuBefore);
     else if (this.#running) this.#cpuSeen += Math.min(this.#cpuSeenAt - this.#since, TICK_MS);
@@ -317,7 +336,9 @@ class Child implements Enclosure {
 
   #memoryBytes(): number {
     try {
-      return Number(readFileSync(`/proc/${this.#process.pid}/statm`, 'utf8').split(' ')[1]) * PROC_PAGE_BYTES;
+      return (
+        Number(readFileSync(`/proc/${this.#process?.pid}/statm`, 'utf8').split(' ')[1]) * PROC_PAGE_BYTES
+      );
     } catch {
       return 0;
     }
