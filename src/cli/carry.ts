@@ -4,12 +4,14 @@
  *
  *   about    JSON: what the file is, for people and tools: name, program, arguments
  *   program  the program as it was shipped; the other machine's compiler rewrites it anew
+ *   map      where the program came with one: its source map
  *   domain   the image of the domain (kernel/image.ts) as plain data: memory, call stack, files
  *
  * Nothing in it is believed: the program is compiled and verified, the image is checked by the kernel.
  */
 import { createHash } from 'node:crypto';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
+import { compactMap } from '../debug/index.ts';
 import { readArchive, writeArchive } from '../store/archive.ts';
 
 export const CARRIED_VERSION = 1;
@@ -28,12 +30,15 @@ export interface Carried {
   readonly program: Uint8Array;
   /** Encoded by `plain.ts`. */
   readonly image: Uint8Array;
+  /** As `compactMap` gives it. */
+  readonly sourceMap?: Uint8Array | undefined;
 }
 
-export function packCarried({ about, program, image }: Carried): Uint8Array {
+export function packCarried({ about, program, image, sourceMap }: Carried): Uint8Array {
   const sections = [
     { name: 'about', bytes: new TextEncoder().encode(JSON.stringify(about)) },
     { name: 'program', bytes: program },
+    ...(sourceMap === undefined ? [] : [{ name: 'map', bytes: sourceMap }]),
     { name: 'domain', bytes: image },
   ];
   return Buffer.concat([...writeArchive(sections)]);
@@ -51,7 +56,8 @@ export function unpackCarried(archive: Uint8Array): Carried {
   const said = parseAbout(about);
   const hash = createHash('sha256').update(program).digest('hex');
   if (hash !== said.program) throw new MalformedError('the archive holds another program than it says', -1);
-  return { about: said, program, image };
+  const map = sections.get('map');
+  return { about: said, program, image, sourceMap: map && compactMap(map) };
 }
 
 function parseAbout(bytes: Uint8Array): CarriedAbout {

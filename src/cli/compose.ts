@@ -8,6 +8,7 @@ import { decodeEvidence, EVIDENCE_SECTION } from '../abi/evidence.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
 import { ALONE, FULL, programInfo } from '../compiler/index.ts';
+import { programSources } from '../debug/index.ts';
 import { hostClock } from '../drivers/clock.ts';
 import { ConsoleDriver } from '../drivers/console.ts';
 import { HostFolders } from '../drivers/host/folders.ts';
@@ -148,6 +149,7 @@ export function loadProgram(installed: InstalledProgram): LoadedModule {
       return info;
     },
     ...(installed.alone ? { alone: installed } : {}),
+    sources: programSources(installed.original, installed.sourceMap),
   };
   return loaded;
 }

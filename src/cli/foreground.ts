@@ -15,6 +15,7 @@ import { readProgram, runRequest, spaceFolder } from './request.ts';
 import { type Served, serveSpace } from './serve.ts';
 import { traceLines } from './show.ts';
 import { exitCodeOf, onStopSignal, type StopSignal } from './signals.ts';
+import { readSourceMap } from './sourcemap.ts';
 import { terminalStreams } from './terminal.ts';
 import { type DomainSummary, EXIT, type ExitReport, type RunRequest } from './types.ts';
 import { parseTime } from './units.ts';
@@ -142,10 +143,13 @@ function stopSignal(): { promise: Promise<StopSignal>; off: () => void } {
 }
 
 export async function runProgram(parsed: Parsed): Promise<number> {
-  const request = runRequest(parsed);
+  const plainRequest = runRequest(parsed);
   const program = readProgram(parsed.positionals[0]!);
   const options = hostOptions(parsed, 'none', true);
   const quiet = parsed.flags.has('quiet');
+  const tell = (text: string) => quiet || say(clean(text));
+  const sourceMap = readSourceMap(parsed.positionals[0]!, program, tell);
+  const request = { ...plainRequest, sourceMap };
   const stop = stopSignal();
   const progress = new Progress(!quiet);
   const step = (text: string) =>

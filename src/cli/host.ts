@@ -145,10 +145,11 @@ export class Host implements SpaceApi {
     foreground = false,
   ): Promise<DomainSummary> {
     checkName(request.name);
-    const installed = await this.install(program, request.isolation === 'process', step);
+    const { sourceMap, ...wanted } = request;
+    const installed = await this.install(program, request.isolation === 'process', step, sourceMap);
     // What the program writes may come before we hear that it runs.
     step('');
-    return (await this.#ask('spawn', { request, program: installed, foreground })) as DomainSummary;
+    return (await this.#ask('spawn', { request: wanted, program: installed, foreground })) as DomainSummary;
   }
 
   /**
@@ -158,11 +159,15 @@ export class Host implements SpaceApi {
     program: Uint8Array,
     alone: boolean,
     step: (text: string) => void,
+    sourceMap?: Uint8Array,
   ): Promise<InstalledProgram> {
+    const space = this.#space;
     const hash = createHash('sha256').update(program).digest('hex');
-    const known = this.#space.getProgram(hash, alone);
-    if (known !== undefined) return known;
-    const installed = await installProgram(hash, program, alone, step);
+    const map = space.getMap(hash) ?? sourceMap;
+    if (map !== undefined) await space.putMap(hash, map);
+    const known = space.getProgram(hash, alone);
+    if (known !== undefined) return { ...known, sourceMap: map };
+    const installed = { ...(await installProgram(hash, program, alone, step)), sourceMap: map };
     await this.#space.putProgram(installed);
     return installed;
   }
@@ -202,13 +207,14 @@ export class Host implements SpaceApi {
     const installed =
       this.#space.getProgram(about.program, false) ?? this.#space.getProgram(about.program, true);
     assert(installed !== undefined, 'the program of a domain is in the store');
-    return packCarried({ about, image, program: installed.original });
+    const sourceMap = this.#space.getMap(about.program);
+    return packCarried({ about, image, program: installed.original, sourceMap });
   }
 
   async import(archive: Uint8Array, { name, dirs, isolation }: ImportOptions): Promise<DomainSummary> {
-    const { about, image, program } = unpackCarried(archive);
+    const { about, image, program, sourceMap } = unpackCarried(archive);
     checkName(name ?? about.name);
-    const installed = await this.install(program, isolation === 'process', () => {});
+    const installed = await this.install(program, isolation === 'process', () => {}, sourceMap);
     const named = { ...about, name: name ?? about.name };
     return (await this.#ask('import', { about: named, image, program: installed, dirs })) as DomainSummary;
   }

@@ -13,6 +13,8 @@ export interface InstalledProgram {
   readonly rewritten: Uint8Array;
   /** Compiled for a process of its own, not for the space. */
   readonly alone: boolean;
+  /** Its source map, where it came with one. */
+  readonly sourceMap?: Uint8Array | undefined;
   /** The rewritten module compiled, where that is done already. */
   readonly program?: WebAssembly.Module;
 }

@@ -77,8 +77,11 @@ export class RemoteSpace implements SpaceApi {
 
   async run(request: RunRequest, program: Uint8Array, step: (text: string) => void): Promise<DomainSummary> {
     this.#step = step;
+    const { sourceMap, ...wanted } = request;
     await this.#connection.sendBytes(FRAME.data, program);
-    return (await this.#connection.request({ op: 'run', request })) as DomainSummary;
+    if (sourceMap !== undefined) await this.#connection.sendBytes(FRAME.data, sourceMap);
+    const mapBytes = sourceMap?.length ?? 0;
+    return (await this.#connection.request({ op: 'run', request: wanted, mapBytes })) as DomainSummary;
   }
 
   async resume(names: readonly string[] | null): Promise<void> {

@@ -2,10 +2,12 @@
  * The owner's end of the control socket: requests of other processes become calls of the host. One connection may
  * follow one program: its output flows to the client as the client takes it, and what the client types flows back.
  */
+
 import { EnvironmentError } from '../base/errors.ts';
+import { compactMap } from '../debug/index.ts';
 import { type Connection, type Handler, type Message, serveControl } from './control.ts';
 import type { Attachment, Host } from './host.ts';
-import type { ExitReport, ImportOptions, RemoveOptions, RunRequest } from './types.ts';
+import type { DomainSummary, ExitReport, ImportOptions, RemoveOptions, RunRequest } from './types.ts';
 import { FRAME } from './wire.ts';
 
 /** The served space: what the process does beside answering. */
@@ -82,9 +84,7 @@ class Client implements Handler {
       case 'list':
         return host.list();
       case 'run':
-        return host.run(message.request as RunRequest, this.#takeReceived(), (text) => {
-          this.#connection.send({ event: 'step', text });
-        });
+        return this.#run(message.request as RunRequest, Number(message.mapBytes));
       case 'resume':
         return host.resume(message.names as string[] | null);
       case 'suspend':
@@ -118,6 +118,16 @@ class Client implements Handler {
           'is it of another version?',
         );
     }
+  }
+
+  /** The program comes before the request, and behind it its source map. */
+  #run(request: RunRequest, mapBytes: number): Promise<DomainSummary> {
+    const bytes = this.#takeReceived();
+    const split = mapBytes > 0 && mapBytes < bytes.length ? bytes.length - mapBytes : bytes.length;
+    const sourceMap = split < bytes.length ? compactMap(bytes.subarray(split)) : undefined;
+    return this.#host.run({ ...request, sourceMap }, bytes.subarray(0, split), (text) => {
+      this.#connection.send({ event: 'step', text });
+    });
   }
 
   #takeReceived(): Uint8Array {

@@ -29,6 +29,9 @@ export interface OpenedSpace {
   readonly hashes: { readonly words: Uint32Array; readonly key: Uint8Array } | undefined;
   getProgram(hash: string, alone: boolean): InstalledProgram | undefined;
   putProgram(program: InstalledProgram): Promise<void>;
+  /** The source map kept with a program; the first stays. */
+  getMap(hash: string): Uint8Array | undefined;
+  putMap(hash: string, map: Uint8Array): Promise<void>;
   commit(cut: CutMessage): Promise<void>;
   /** Durable when it resolves. Later positions of a key may overtake earlier ones. */
   setReleased(key: string, position: number): Promise<void>;
@@ -81,7 +84,8 @@ export async function openSpaceStore(
       const alone = isolation === 'process';
       const key = keyOf(program, alone);
       if (programs.has(key)) continue;
-      programs.set(key, await loadProgram(store, program, alone, folder, options.readOnly ?? false));
+      const loaded = await loadProgram(store, program, alone, folder, options.readOnly ?? false);
+      programs.set(key, { ...loaded, sourceMap: getMap(store, program) });
     }
     if (!options.readOnly) await forgetPrograms(store, domains);
     return {
@@ -94,6 +98,8 @@ export async function openSpaceStore(
       hashes: options.readOnly ? undefined : { words: store.pageHashes(), key: store.manifest.hashKey },
       getProgram: (hash, alone) => getProgram(store, hash, alone),
       putProgram: (program) => putProgram(store, program),
+      getMap: (hash) => getMap(store, hash),
+      putMap: (hash, map) => putMap(store, hash, map),
       commit: (cut) => commit(store, cut),
       setReleased: releaseLog(store),
       close: () => store.close(),
@@ -131,6 +137,21 @@ function keyOf(hash: string, alone: boolean): string {
   return `${hash}.${COMPILER_VERSION}${alone ? '.alone' : ''}`;
 }
 
+/** A program's source map is kept apart: it is the same whatever compiler comes, and may come later than the program. */
+function mapKeyOf(hash: string): string {
+  return `${hash}.map`;
+}
+
+function getMap(store: Store, hash: string): Uint8Array | undefined {
+  return whole(() => store.getModule(mapKeyOf(hash))?.original);
+}
+
+async function putMap(store: Store, hash: string, map: Uint8Array): Promise<void> {
+  if (getMap(store, hash) !== undefined) return;
+  const none = new Uint8Array(0);
+  await store.putModule(mapKeyOf(hash), { original: map, rewritten: none, meta: none }, true);
+}
+
 /** Undefined where there is none, and where what the store has does not match its checksum: it can be made anew. */
 function getProgram(store: Store, hash: string, alone: boolean): InstalledProgram | undefined {
   return whole(() => {
@@ -160,7 +181,7 @@ async function putProgram(
 /** The program as it was shipped, from whatever the store has of it. */
 function originalOf(store: Store, hash: string): Uint8Array | undefined {
   for (const key of store.describe().modules) {
-    if (!key.startsWith(`${hash}.`)) continue;
+    if (!key.startsWith(`${hash}.`) || key === mapKeyOf(hash)) continue;
     const original = whole(() => store.getModule(key)?.original);
     if (original !== undefined) return original;
   }
@@ -194,7 +215,12 @@ async function loadProgram(
 async function forgetPrograms(store: Store, domains: readonly DomainSummary[]): Promise<void> {
   try {
     await store.collectModules(
-      new Set(domains.map((domain) => keyOf(domain.program, domain.isolation === 'process'))),
+      new Set(
+        domains.flatMap(({ program, isolation }) => [
+          keyOf(program, isolation === 'process'),
+          mapKeyOf(program),
+        ]),
+      ),
     );
   } catch (error) {
     // On a full disk even removing needs room; nothing depends on it.

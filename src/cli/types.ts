@@ -62,6 +62,8 @@ export interface RunRequest {
   readonly volatile: boolean;
   readonly trapUnknownImports: boolean;
   readonly isolation: Isolation;
+  /** The program's source map as `compactMap` gives it; kept with the program, for call stacks. */
+  readonly sourceMap?: Uint8Array | undefined;
 }
 
 /** How a domain ended. */
