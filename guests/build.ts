@@ -123,8 +123,8 @@ async function buildAs(source: GuestSource): Promise<string> {
   const mapped = source.name.startsWith('debug/');
   const stem = basename(source.file, '.as');
   const map = `${basename(source.name)}.wasm.map`;
-  const flags = [mapped ? '-O1' : '-O3', '--runtime', 'stub', '--use', 'abort=', '--debug'];
-  if (mapped) flags.push('--sourceMap', `./${map}`);
+  const flags = ['--runtime', 'stub', '--use', 'abort=', '--debug'];
+  flags.push(...(mapped ? ['--sourceMap', `./${map}`] : ['-O3']));
   const version = (require('assemblyscript/package.json') as { version: string }).version;
   const key = keyOf([version, ...flags], [source.file, join(here, 'as', 'wasi.as')]);
   return cached(source.name, key, async () => {

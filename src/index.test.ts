@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
 import { canBuild, guest } from '../guests/build.ts';
-import { EnvironmentError, MalformedError, Space } from './index.ts';
+import { EnvironmentError, MalformedError, Space, TrapError } from './index.ts';
 
 let queens: Uint8Array;
 let primes: Uint8Array;
@@ -39,6 +39,32 @@ function collector() {
     },
   };
 }
+
+test('a trap is an error with the call stack in source lines, also when the space is opened again', async (t) => {
+  const folder = folderFor(t);
+  const path = await guest('debug/faults-as');
+  const lines = (error: unknown): unknown => {
+    assert(error instanceof TrapError);
+    assert.match(error.message, /^as: trap: out of bounds memory access$/);
+    return error.frames.map(({ functionName, source }) => [functionName, source?.line]);
+  };
+  const expected = [
+    ['faults/outer', 12],
+    ['faults/_start', 26],
+  ];
+  {
+    await using space = await Space.open(folder);
+    const sourceMap = readFileSync(`${path}.map`);
+    const domain = await space.spawn(readFileSync(path), { name: 'as', sourceMap });
+    assert.deepEqual(await domain.finished().catch(lines), expected);
+    const bad = space.spawn(readFileSync(path), { sourceMap: Buffer.from('{}') });
+    await assert.rejects(bad, { name: 'MalformedError', message: /source map/ });
+  }
+  await using space = await Space.open(folder);
+  assert.deepEqual(await (await space.get('as')).finished().catch(lines), expected);
+  const primeNumbers = await space.spawn(primes, { name: 'p', arguments: ['primes', '10'] });
+  assert.equal(await primeNumbers.finished(), 0);
+});
 
 test('a program is installed once, spawned, followed to its end, and stays in the list', async (t) => {
   await using space = await Space.open(join(folderFor(t), 'new'));

@@ -18,6 +18,7 @@ import { resolve } from 'node:path';
 import { EnvironmentError } from './base/errors.ts';
 import { type Attachment, Host } from './cli/host.ts';
 import type {
+  CallFrame,
   DirGrant,
   DomainSummary,
   ExitReport,
@@ -233,7 +234,9 @@ export class Space implements AsyncDisposable {
     const domain = (await this.list()).find((other) => other.id === id);
     if (domain === undefined) throw new EnvironmentError('no-such-domain', `${name} was removed`);
     if (domain.state === 'exited') {
-      const { stack: frames, omitted, omittedAt } = await this.#host.inspect(name);
+      const { stack, omitted, omittedAt } = await this.#host.inspect(name);
+      // What has ended has no values left to be told.
+      const frames = stack.map(({ locals, operands, ...frame }): CallFrame => frame);
       return { id, name, exitCode: domain.exitCode ?? 0, reason: domain.reason, frames, omitted, omittedAt };
     }
     return waiter.promise;
@@ -254,6 +257,23 @@ export class Space implements AsyncDisposable {
   }
 }
 
+/**
+ * A program was ended before it ended itself: by a trap, an uncaught exception, a limit, or a stop. The message says why,
+ * and `report.frames` where: its own call stack, with source lines where it carries them.
+ */
+export class TrapError extends Error {
+  override name = 'TrapError';
+  readonly report: ExitReport;
+  constructor(report: ExitReport) {
+    super(`${report.name}: ${report.reason}`);
+    this.report = report;
+  }
+  /** Innermost first. */
+  get frames(): readonly CallFrame[] {
+    return this.report.frames;
+  }
+}
+
 /** A program in a space. The object is only a handle: keep it, lose it, get another by name. */
 export class Domain {
   readonly id: number;
@@ -269,6 +289,13 @@ export class Domain {
     this.id = id;
     this.name = name;
     this.ended = ended;
+  }
+
+  /** Its exit code, when it has ended by itself. @throws TrapError where it was ended; rejects as `ended` */
+  async finished(): Promise<number> {
+    const report = await this.ended();
+    if (report.reason !== null) throw new TrapError(report);
+    return report.exitCode;
   }
 
   /** Takes what it writes, beginning with what nobody has taken yet. One at a time; a second call replaces the first. */

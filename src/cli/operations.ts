@@ -135,8 +135,8 @@ export class Operations {
 
   exitReport(id: number): ExitReport {
     const { name, exitCode, reason } = this.summary(id);
-    const { frames, omitted, omittedAt } = this.#c.kernel.trace(id);
-    return { id, name, exitCode: exitCode ?? 0, reason, frames: frames.map(callFrame), omitted, omittedAt };
+    const { frames, ...rest } = this.#c.kernel.trace(id);
+    return { id, name, exitCode: exitCode ?? 0, reason, frames: frames.map(callFrame), ...rest };
   }
 
   /** Makes a domain of a program and starts it. Only one at a time: others must wait for the promise. */
@@ -307,6 +307,7 @@ export class Operations {
       memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
       omitted: inspected.omitted,
       omittedAt: inspected.omittedAt,
+      ...(inspected.atLeast ? { atLeast: true } : {}),
       stack: inspected.frames.map(
         (frame): FrameReport => ({
           ...callFrame(frame),

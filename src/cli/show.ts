@@ -67,12 +67,12 @@ export function inspectionPage(domain: Inspection): string {
 }
 
 function stackLines(domain: Inspection): string[] {
-  const { stack, omitted, omittedAt } = domain;
+  const { stack, omitted, omittedAt, atLeast } = domain;
   if (stack.length === 0) return ['it has no call stack: it has ended or not begun'];
   const when = domain.state === 'exited' ? ' when it ended' : '';
   const lines = [`call stack${when}, innermost first:`];
   stack.forEach((frame, i) => {
-    if (omitted > 0 && i === omittedAt) lines.push(`  ${omittedText(omitted)}`);
+    if (omitted > 0 && i === omittedAt) lines.push(`  ${omittedText(omitted, atLeast)}`);
     lines.push(...frameLines(frame, i < omittedAt || omitted === 0 ? i : i + omitted));
   });
   return lines;
@@ -89,12 +89,13 @@ function sourceText({ file, line, column }: NonNullable<CallFrame['source']>): s
   return column === 0 ? `${file}:${line}` : `${file}:${line}:${column}`;
 }
 
-const omittedText = (count: number): string => `… ${count} frame${count === 1 ? '' : 's'} left out …`;
+const omittedText = (count: number, atLeast = false): string =>
+  `… ${atLeast ? 'at least ' : ''}${count} frame${count === 1 ? '' : 's'} left out …`;
 
 /** The call stack of a program that ended, a line a frame, without line ends. For standard error. */
-export function traceLines({ frames, omitted, omittedAt }: ExitReport): string[] {
+export function traceLines({ frames, omitted, omittedAt, atLeast }: ExitReport): string[] {
   const lines = frames.map((frame) => `  at ${placeText(frame, process.stderr)}`);
-  if (omitted > 0) lines.splice(omittedAt, 0, `  ${omittedText(omitted)}`);
+  if (omitted > 0) lines.splice(omittedAt, 0, `  ${omittedText(omitted, atLeast)}`);
   return lines;
 }
 

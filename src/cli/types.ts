@@ -77,6 +77,8 @@ export interface ExitReport {
   /** Frames left out of the middle of a deep stack, and how many of `frames` come before them. */
   readonly omitted: number;
   readonly omittedAt: number;
+  /** More may be left out than `omitted`: the stack was too deep to be counted. */
+  readonly atLeast?: boolean;
 }
 
 /** One function on a program's call stack. */
@@ -113,6 +115,8 @@ export interface Inspection extends DomainSummary {
   /** Frames left out of the middle of `stack` because there are too many, and how many come before them. */
   readonly omitted: number;
   readonly omittedAt: number;
+  /** More may be left out than `omitted`. */
+  readonly atLeast?: boolean;
 }
 
 /** What a shell is told for each way to end. */

@@ -26,6 +26,7 @@ import { decodeModule } from '../wasm/module.ts';
 import { decodeNames, type Names } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
+import { demangled } from '../wasm/rustnames.ts';
 import { EXNREF, I32, type ValueType } from '../wasm/types.ts';
 import { FULL } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
@@ -163,7 +164,7 @@ class Info implements ProgramInfo {
   functionName(functionIndex: number): string {
     const { module, plan } = this.#program;
     const named = this.#nameSection().functions.get(functionIndex);
-    if (named !== undefined) return named;
+    if (named !== undefined) return demangled(named);
     if (functionIndex < plan.importedFunctions) {
       const item = module.imports.filter((i) => i.kind === 'func')[functionIndex]!;
       return `${item.module}.${item.name}`;

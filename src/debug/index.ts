@@ -23,9 +23,19 @@ const KNOWN_MOST = 10_000;
 const CUSTOM = 0;
 const CODE = 10;
 
-/** The custom sections of a module by name, and where the contents of its code section begin; 0 where there is none. */
-export function debugSections(program: Uint8Array): { code: number; customs: Map<string, Uint8Array> } {
+export interface Sections {
+  /** Where the contents of the code section begin; 0 where there is none. */
+  readonly code: number;
+  /** Where the bodies of functions begin, ascending. */
+  readonly bodies: readonly number[];
+  /** Custom sections by name. */
+  readonly customs: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What is of interest in a module; of one that is not well formed, what comes before the fault. */
+export function debugSections(program: Uint8Array): Sections {
   const customs = new Map<string, Uint8Array>();
+  const bodies: number[] = [];
   let code = 0;
   try {
     const r = new Reader(program, 8);
@@ -33,7 +43,11 @@ export function debugSections(program: Uint8Array): { code: number; customs: Map
       const id = r.u8();
       const size = r.u32();
       const start = r.skip(size);
-      if (id === CODE) code = start;
+      if (id === CODE) {
+        code = start;
+        const inner = new Reader(program, start, start + size);
+        for (let n = inner.u32(); n > 0; n--) bodies.push(inner.skip(inner.u32()));
+      }
       if (id !== CUSTOM) continue;
       const inner = new Reader(program, start, start + size);
       const name = inner.name();
@@ -42,7 +56,7 @@ export function debugSections(program: Uint8Array): { code: number; customs: Map
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error;
   }
-  return { code, customs };
+  return { code, bodies, customs };
 }
 
 class Dwarf implements ProgramSources {
@@ -120,12 +134,12 @@ class Lazy implements ProgramSources {
  */
 export function programSources(program: Uint8Array, map?: Uint8Array): ProgramSources {
   return new Lazy(() => {
-    const { code, customs } = debugSections(program);
+    const { code, bodies, customs } = debugSections(program);
     if (customs.has('.debug_line')) return new Dwarf(code, customs);
     const url = mapUrl(customs.get(URL_SECTION));
     const found = map ?? (url === null ? null : dataUrl(url));
     try {
-      return found === null ? NOTHING : mapSources(found);
+      return found === null ? NOTHING : mapSources(found, bodies);
     } catch (error) {
       if (error instanceof MalformedError) return NOTHING;
       throw error;

@@ -71,6 +71,17 @@ export function compactMap(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(decodeMap(bytes)));
 }
 
+/** The largest of an ascending list that is not above a number; 0 where there is none. */
+function lastUpTo(list: readonly number[], most: number): number {
+  let [from, to] = [0, list.length];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if ((list[middle] as number) <= most) from = middle + 1;
+    else to = middle;
+  }
+  return list[from - 1] ?? 0;
+}
+
 function traced(map: Map3): TraceMap {
   try {
     return new TraceMap(map as ConstructorParameters<typeof TraceMap>[0]);
@@ -79,19 +90,27 @@ function traced(map: Map3): TraceMap {
   }
 }
 
-/** The sources of a program by its map. @throws MalformedError where that is none */
-export function mapSources(bytes: Uint8Array): ProgramSources {
+/**
+ * The sources of a program by its map.
+ * @param bodies where the bodies of its functions begin, ascending, in bytes from the module's start
+ * @throws MalformedError where that is none
+ */
+export function mapSources(bytes: Uint8Array, bodies: readonly number[]): ProgramSources {
   const plain = decodeMap(bytes);
   const map = traced(plain);
   return {
     at(offset: number): readonly SourceFrame[] {
+      const from = lastUpTo(bodies, offset);
       let segment: ReturnType<typeof traceSegment> = null;
       try {
         segment = traceSegment(map, 0, offset);
+        // Binaryen leaves calls without a place of their own; what stands before is an argument or the callee.
+        if (segment?.length === 1 && segment[0] > from) segment = traceSegment(map, 0, segment[0] - 1);
       } catch {
         // Mappings that cannot be decoded: the library says so in whatever way it runs into it.
       }
-      const [, source, line, column] = segment ?? [];
+      const [at, source, line, column] = segment ?? [];
+      if (at === undefined || at < from) return [];
       const file = source === undefined ? undefined : map.resolvedSources[source];
       if (file === undefined || line === undefined) return [];
       return [{ inlined: null, source: { file, line: line + 1, column: (column ?? 0) + 1 } }];

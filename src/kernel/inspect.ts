@@ -29,6 +29,8 @@ export interface Inspection {
   /** Frames left out, and how many of `frames` come before them. */
   omitted: number;
   omittedAt: number;
+  /** `omitted` is the least it can be. */
+  atLeast?: true;
   /** The rest of the stack is not whole frames of this program. */
   damaged: boolean;
   /** Pages (64 KiB) of each memory. */
@@ -48,9 +50,9 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
     stackBytes: 0,
   };
   if (domain.state === STATE.exited) {
-    const { frames, omitted, omittedAt } = decodeTrace(domain.trace);
+    const { frames, ...rest } = decodeTrace(domain.trace);
     const without = { calling: false, locals: [], operands: [] };
-    return { ...result, frames: frames.map((frame) => ({ ...frame, ...without })), omitted, omittedAt };
+    return { ...result, frames: frames.map((frame) => ({ ...frame, ...without })), ...rest };
   }
   const { space, stackBase } = domain;
   for (let i = 0; i < domain.memoryCount; i++) result.memories.push(domain.pagesOf(i));
