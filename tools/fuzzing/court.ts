@@ -20,6 +20,7 @@ import { argument } from './arguments.ts';
 import { type Fixed, MARK, OWN, POLL, PRELUDE, Watch, type Watcher } from './watch.ts';
 
 const RESUME_TABLE = 'k:resume';
+const I64 = 0x7e;
 const SPACE_FRAMES = 192;
 const FIRST = 0x600000 + FRAME_BYTES;
 const STACK_BYTES = 2 * PAGE_BYTES;
@@ -268,17 +269,21 @@ export class Court {
     return params.map((type, i) =>
       argument(
         type,
-        all || i === one ? this.#hostile(words) : BigInt(prng.below(prng.pick([40, 4096, 65536]))),
+        all || i === one
+          ? this.#hostile(words, type === I64)
+          : BigInt(prng.below(prng.pick([40, 4096, 65536]))),
       ),
     );
   }
 
-  #hostile(words: readonly number[]): bigint {
+  /** `wide`: it will be 64 bits wide, and may come close to wrapping. */
+  #hostile(words: readonly number[], wide = true): bigint {
     const prng = this.#prng;
     const limits = this.#ground.limits;
     const limit = BigInt(limits.length > 0 ? prng.pick(limits) : 0);
     const word = BigInt(words.length > 0 ? prng.pick(words) : 8);
     const small = prng.chance(0.5) ? 0n : BigInt(prng.below(5)) - 2n;
+    if (wide && prng.chance(0.2)) return prng.chance(0.5) ? -word + small : -BigInt(prng.below(70000));
     switch (prng.below(14)) {
       case 0:
         return limit - word * BigInt(prng.below(40)) + small;

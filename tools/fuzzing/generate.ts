@@ -5,7 +5,7 @@
 import type { LoopHint, RoleLocal } from '../../src/abi/hints.ts';
 import { assert } from '../../src/base/assert.ts';
 import { RefusedError } from '../../src/base/errors.ts';
-import type { Prng } from '../../src/base/prng.ts';
+import { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
 import { decode } from '../../src/verifier/decode.ts';
 import { skipInstruction } from '../../src/verifier/opcodes.ts';
@@ -24,8 +24,10 @@ export function generate(prng: Prng, repair: boolean): Uint8Array<ArrayBuffer> {
   const at = places(partsWith([], []));
   let code = split(new Generator(prng, at.hdr, at.wrappers).body());
   const hinted = prng.chance(0.7) ? 0.8 : 0;
+  const hintSeed = prng.u32();
+  const left = prng.chance(0.5) ? 0.25 : 0;
   for (;;) {
-    const bytes = assemble(partsWith(code.flat(), loopHints(prng, code, hinted)));
+    const bytes = assemble(partsWith(code.flat(), loopHints(new Prng(hintSeed), code, hinted, left)));
     if (!repair) return bytes;
     const refused = refusalIn(bytes, at.quick);
     if (refused < 0) return bytes;
@@ -65,12 +67,15 @@ function refusalIn(bytes: Uint8Array, index: number): number {
   }
 }
 
+const NOP = 0x01;
+
 /** Instructions of the same type that do nothing the verifier minds. */
 function harmless(instruction: readonly number[]): number[] {
   const op = instruction[0]!;
   if (op >= 0x28 && op <= 0x35) return [DROP, ...i64(0)];
   if (op >= 0x36 && op <= 0x3e) return [DROP, DROP];
-  if (op === 0x1f) return BLOCK;
+  if (op === 0x1f || op === 0x03) return BLOCK;
+  if (op === 0x22) return [NOP];
   if (op === 0x0c) return [UNREACHABLE];
   if (op === 0x0e) return [DROP, UNREACHABLE];
   assert(
@@ -80,8 +85,13 @@ function harmless(instruction: readonly number[]): number[] {
   return [DROP];
 }
 
-/** True hints for some of the loops: just the locals that are set in them. `share`: the probability for each. */
-function loopHints(prng: Prng, code: readonly number[][], share: number): LoopHint[] {
+/**
+ * Hints for some of the loops: the locals that are set in them. `share`: the probability for each loop; `left`: that of a
+ * local that it is left out, so that the hint is not true until repaired.
+ */
+function loopHints(prng: Prng, code: readonly number[][], share: number, left: number): LoopHint[] {
+  // Drawn for all, so that each keeps what it has while the code is repaired.
+  const drawn = Array.from({ length: 400 }, () => [prng.chance(share), prng.u32()] as const);
   const hints: { loop: number; set: Set<number> }[] = [];
   /** Constructs that are open: the loop's hint, or null for what is no loop. */
   const open: ({ set: Set<number> } | null)[] = [];
@@ -97,8 +107,13 @@ function loopHints(prng: Prng, code: readonly number[][], share: number): LoopHi
     }
   }
   return hints
-    .filter(() => prng.chance(share))
-    .map(({ loop, set }) => ({ loop, varying: [...set].sort((a, b) => a - b), fuel: -1, pointers: [] }));
+    .filter(({ loop }) => drawn[loop]?.[0])
+    .map(({ loop, set }) => {
+      const mask = new Prng(drawn[loop]![1]);
+      const out = Array.from({ length: 32 }, () => mask.chance(left));
+      const varying = [...set].filter((local) => !out[local % 32]).sort((a, b) => a - b);
+      return { loop, varying, fuel: -1, pointers: [] };
+    });
 }
 
 function partsWith(code: number[], loops: LoopHint[]): ModuleParts {

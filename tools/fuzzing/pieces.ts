@@ -96,7 +96,8 @@ export class Generator {
       if (prng.chance(0.95)) out.push(...global(limitGlobal(this.#hdr, memory)), ...set(LIMITS[memory]!));
     }
     for (const e of E) {
-      if (prng.chance(0.9)) out.push(...get(prng.pick(X)), ...i32(0xff8), 0x71, EXTEND_U, ...set(e));
+      const masked = prng.chance(0.6) ? [...i32(0xff8), 0x71] : [];
+      if (prng.chance(0.9)) out.push(...get(prng.pick(X)), ...masked, EXTEND_U, ...set(e));
       if (prng.chance(0.4)) out.push(...this.#check(e, this.#memory()));
     }
     while (this.#left > 0) out.push(...this.#piece(0));
