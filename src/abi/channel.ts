@@ -3,8 +3,8 @@
  * and fro as deltas: the kernel sends an *order* (what changed, and run), the process answers with a *stop* (what changed
  * since, and why it stopped). Nothing else is said, and each side speaks only in its turn; see kernel/enforced.ts.
  *
- * A message is u32 kind, u32 bytes of payload, payload; little endian. An order or a stop is any number of PAGES, FRAMES
- * and TABLES, then ORDER or STOP, which ends it. Before that the process is sent an OPEN (JSON, see drivers/processes.ts)
+ * A message is u32 kind, u32 bytes of payload, payload; little endian. An order or a stop is any number of PAGES, FRAMES,
+ * TABLES and STATE, then ORDER or STOP, which ends it. Before that the process is sent an OPEN (JSON, see drivers/processes.ts)
  * and its program as PROGRAM messages, and answers with a READY; or, where it cannot run it, at any time with FAILED.
  *
  * What comes from the process may come from an attacker: `DeltaReader` and `MessageReader` believe nothing and keep no
@@ -22,7 +22,7 @@ import {
 /** Kinds of message. */
 export const MESSAGE = {
   ...{ open: 1, program: 2, order: 3, pages: 4, frames: 5, tables: 6 },
-  ...{ ready: 7, stop: 8, failed: 9 },
+  ...{ ready: 7, stop: 8, failed: 9, state: 10 },
 } as const;
 const HEADER_BYTES = 8;
 const PAGES_A_MESSAGE = 128;
@@ -134,7 +134,7 @@ export function clipped(text: string): Uint8Array {
   return encoder.encode(text).subarray(0, CHANNEL_TEXT_BYTES);
 }
 
-function* changes({ pages, frames, tables }: Delta): Generator<Uint8Array> {
+function* changes({ pages, frames, tables, state }: Delta): Generator<Uint8Array> {
   for (const { memory, numbers, data } of pages) {
     for (let at = 0; at < numbers.length; at += PAGES_A_MESSAGE) {
       const part = numbers.slice(at, at + PAGES_A_MESSAGE);
@@ -147,18 +147,18 @@ function* changes({ pages, frames, tables }: Delta): Generator<Uint8Array> {
     }
   }
   yield* pieces(MESSAGE.frames, frames);
+  yield* pieces(MESSAGE.state, state);
   if (tables !== null) {
     yield* pieces(MESSAGE.tables, new Uint8Array(tables.buffer, tables.byteOffset, tables.byteLength));
   }
 }
 
-function common(head: Packer, { sizes, keptFrameBytes, tables, state, scratch }: Delta): Packer {
+function common(head: Packer, { sizes, keptFrameBytes, tables, scratch }: Delta): Packer {
   head.u32(sizes.length);
   for (const pages of sizes) head.u64(BigInt(pages));
   return head
     .u64(BigInt(keptFrameBytes))
     .u32(tables === null ? 0 : 1)
-    .data(state)
     .data(scratch);
 }
 
@@ -228,6 +228,8 @@ export class DeltaReader {
   #frameBytes = 0;
   #tables: Uint8Array[] = [];
   #tableBytes = 0;
+  #state: Uint8Array[] = [];
+  #stateBytes = 0;
 
   constructor(limits: DeltaLimits) {
     this.#limits = limits;
@@ -244,6 +246,10 @@ export class DeltaReader {
       this.#tableBytes += payload.length;
       demand(this.#tableBytes <= CHANNEL_TABLES_BYTES, 'larger tables than there may be');
       this.#tables.push(payload);
+    } else if (kind === MESSAGE.state) {
+      this.#stateBytes += payload.length;
+      demand(this.#stateBytes <= this.#limits.stateBytes, 'a state of another length');
+      this.#state.push(payload);
     } else throw new MalformedError(`channel: a message of kind ${kind} where none belongs`, -1);
   }
 
@@ -296,16 +302,16 @@ export class DeltaReader {
     const changed = fields.u32() === 1;
     demand(changed || this.#tableBytes === 0, 'tables that did not change');
     demand(this.#tableBytes % 4 === 0, 'tables of a wrong length');
-    const state = fields.data(stateBytes);
     const scratch = fields.data(scratchBytes);
-    demand(state.length === stateBytes && scratch.length === scratchBytes, 'a state of another length');
+    demand(this.#stateBytes === stateBytes && scratch.length === scratchBytes, 'a state of another length');
     fields.end();
     for (const { memory, numbers } of this.#pages) {
       const last = numbers[numbers.length - 1] as number;
       demand(last < (sizes[memory] as number) * 16, 'a page past the end of its memory');
     }
     const delta: Delta = {
-      ...{ sizes, state, scratch, pages: this.#pages, keptFrameBytes: Number(kept) },
+      state: joined(this.#state, stateBytes),
+      ...{ sizes, scratch, pages: this.#pages, keptFrameBytes: Number(kept) },
       frames: joined(this.#frames, this.#frameBytes),
       tables: changed ? new Int32Array(joined(this.#tables, this.#tableBytes).buffer) : null,
     };
@@ -313,7 +319,8 @@ export class DeltaReader {
     this.#next = [];
     this.#frames = [];
     this.#tables = [];
-    this.#frameBytes = this.#tableBytes = 0;
+    this.#state = [];
+    this.#frameBytes = this.#tableBytes = this.#stateBytes = 0;
     return delta;
   }
 }

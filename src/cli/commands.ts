@@ -47,7 +47,7 @@ const CHECKPOINT_EVERY: OptionSpec = {
 const ISOLATION: OptionSpec = {
   name: 'isolation',
   value: 'KIND',
-  help: 'what keeps it in: space (the default), its checked code among others; or process, a process of its own as well: slower to call out of, but nothing of it runs beside other programs, and what the verifier or a timer would give away does not matter',
+  help: 'where its code runs: space (the default), checked and beside other programs; process, in a process of its own with its own memory, for what must not share one: there its calls cost more',
 };
 const OUTPUT: OptionSpec = {
   name: 'output',

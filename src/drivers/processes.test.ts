@@ -105,7 +105,7 @@ test('garbage, and words out of turn, end it for good', async (t) => {
     'say(good)': /spoke out of turn/,
     'say(ready, ready)': /kind 7 where none belongs/,
     'say(ready, Buffer.from([77, 0, 0, 0, 0, 0, 0, 0]))': /kind 77/,
-    'say(ready); hear(); good[24] = 99; say(good)': /a reason that is none/,
+    'say(ready); hear(); good[56 + 8] = 99; say(good)': /a reason that is none/,
     'say(ready); hear(); say(good, Buffer.from([1]))': /spoke out of turn/,
     "fail('no\\x1b[31m memory\\n')": /cannot run it: no \[31m memory$/,
   };

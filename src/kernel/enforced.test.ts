@@ -175,6 +175,21 @@ test('a stopped domain has no process, and goes on in another', () => {
   assert.equal(enclosures.opened.length, 2);
 });
 
+test('a state of more than one message goes to and fro whole', async () => {
+  const count = 70_000;
+  const { system, run } = machine();
+  const text = `(module (import "env" "log" (func $log (param i32))) (import "env" "wait" (func $wait (param i32) (result i32)))
+    ${'(global (mut i32) (i32.const 3))'.repeat(count)}
+    (func (export "run")
+      (global.set ${count - 1} (call $wait (i32.const 6)))
+      (global.set 0 (call $wait (i32.const 7)))
+      (call $log (i32.add (global.get ${count - 1}) (i32.add (global.get 0) (global.get 50000))))))`;
+  const id = system.add('a', loadAlone(await wat(text)));
+  system.kernel.start(id, 'run');
+  run();
+  assert.deepEqual(system.values('a'), [7 + 8 + 3]);
+});
+
 test('stops that no honest process sends end the domain at worst, and touch nobody else', () => {
   const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
   console.log(`PERDURE_SEED=${seed}`);
