@@ -4,32 +4,44 @@
  * nothing of each other.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { ALONE, compile, FULL } from '../compiler/index.ts';
+import { ALONE, Compilation, FULL } from '../compiler/index.ts';
 import { verify } from '../verifier/verify.ts';
 import { packError } from './failure.ts';
+import { Helpers } from './helpers.ts';
 import type { InstallerMessage, InstallerTask } from './messages.ts';
 
 function say(message: InstallerMessage, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);
 }
 
-function install({ original, alone }: InstallerTask): void {
+async function install({ original, alone }: InstallerTask): Promise<void> {
   say({ kind: 'step', text: 'compiling' });
-  const { bytes } = compile(original, alone ? ALONE : FULL);
+  const compilation = new Compilation(original, alone ? ALONE : FULL);
+  await using helpers = new Helpers(compilation.codeBytes);
+  const of = helpers.shares;
+  const answers = await helpers.work(
+    (part) => ({ kind: 'compile', bytes: original, alone, part, of }),
+    () => compilation.compile(of),
+  );
+  for (const answer of answers) if (answer.kind === 'compiled') compilation.place(answer.share);
+  const { bytes } = compilation.finish();
   if (alone) {
     // What keeps it in is its process: nothing of it is run here, nor made machine code.
     say({ kind: 'done', rewritten: bytes }, [bytes.buffer]);
     return;
   }
   say({ kind: 'step', text: 'verifying' });
-  verify(bytes);
+  await helpers.work(
+    (part) => ({ kind: 'verify', bytes, part, of }),
+    () => verify(bytes, { part: 0, of }),
+  );
   say({ kind: 'step', text: 'making machine code' });
   const program = new WebAssembly.Module(bytes);
   say({ kind: 'done', rewritten: bytes, program }, [bytes.buffer]);
 }
 
 try {
-  install(workerData as InstallerTask);
+  await install(workerData as InstallerTask);
 } catch (error) {
   say({ kind: 'failed', error: packError(error) });
 }

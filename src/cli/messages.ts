@@ -2,6 +2,7 @@
  * What the thread that owns the store and the core's thread say to each other. Types only. Bytes are transferred, not
  * copied. The core never learns of folders' locks or sockets; the owner never touches kernel state.
  */
+import type { CompiledShare } from '../compiler/index.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
 import type { DomainSummary } from './types.ts';
 
@@ -34,6 +35,23 @@ export type InstallerMessage =
       readonly rewritten: Uint8Array<ArrayBuffer>;
       readonly program?: WebAssembly.Module;
     };
+
+/** What a thread that helps the installer is given: a share, `part` of 0 … `of` - 1. */
+export type HelperTask =
+  | {
+      readonly kind: 'compile';
+      readonly bytes: Uint8Array;
+      readonly alone: boolean;
+      readonly part: number;
+      readonly of: number;
+    }
+  | { readonly kind: 'verify'; readonly bytes: Uint8Array; readonly part: number; readonly of: number };
+
+/** What it answers. */
+export type HelperAnswer =
+  | { readonly kind: 'compiled'; readonly share: CompiledShare }
+  | { readonly kind: 'verified' }
+  | { readonly kind: 'failed'; readonly error: unknown };
 
 /** Pages of a checkpoint: page n of `pages` is bytes [n * PAGE_BYTES, …) of `data`. */
 export interface PageChunk {

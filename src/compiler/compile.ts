@@ -9,8 +9,7 @@
 import type { Evidence } from '../abi/evidence.ts';
 import type { FunctionHints } from '../abi/hints.ts';
 import { assert } from '../base/assert.ts';
-import { MalformedError, UnsupportedError } from '../base/errors.ts';
-import { FUNCTION_MAX_BYTES } from '../base/limits.ts';
+import { MalformedError } from '../base/errors.ts';
 import { type Code, encodeModule } from '../wasm/module.ts';
 import { assemble, evidenceOf } from './assemble.ts';
 import type { EmittedFunction } from './emitter.ts';
@@ -28,6 +27,7 @@ import {
 } from './parts.ts';
 import type { CompileOptions } from './plan.ts';
 import { fixedFunctions, outputTypes, Program } from './program.ts';
+import { type CompiledShare, placeShare, rangeOf } from './share.ts';
 
 export interface Compiled {
   /** The rewritten module, evidence included. */
@@ -45,38 +45,73 @@ export const ALONE: CompileOptions = { isolate: false, suspend: true, track: tru
  * @throws MalformedError where it is not a module, UnsupportedError where it uses what Perdure does not take.
  */
 export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Compiled {
-  const program = new Program(bytes, options);
-  if (!WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) throw invalid(bytes);
-  const { plan, emitter: e } = program;
-  const codes: Code[] = [];
-  const hints: FunctionHints[] = [];
-  const add = ({ code, roles }: EmittedFunction): void => {
-    hints.push({ index: plan.preludeStart + codes.length, roles, loops: [] });
-    codes.push(code);
-  };
-  for (const { body } of fixedFunctions(plan)) {
-    const locals = [{ count: body[1]!, type: body[2]! }];
-    add({ code: { locals, source: body, start: 3, end: body.length }, roles: [] });
+  const compilation = new Compilation(bytes, options);
+  compilation.compile(1);
+  return compilation.finish();
+}
+
+/**
+ * A program being rewritten, whose functions may be compiled in shares on several threads: `compile` does the first
+ * share here, `place` takes the others in their order (share.ts). What comes out is the same bytes, however many.
+ */
+export class Compilation {
+  readonly #program: Program;
+  readonly #codes: Code[] = [];
+  readonly #hints: FunctionHints[] = [];
+
+  /** @throws as `compile` */
+  constructor(bytes: Uint8Array, options: CompileOptions) {
+    const program = new Program(bytes, options);
+    this.#program = program;
+    if (!WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) throw invalid(bytes);
+    const { plan, emitter: e } = program;
+    for (const { body } of fixedFunctions(plan)) {
+      const locals = [{ count: body[1]!, type: body[2]! }];
+      this.#add({ code: { locals, source: body, start: 3, end: body.length }, roles: [] });
+    }
+    for (let i = 0; i < plan.importedFunctions; i++) {
+      emitWrapper(e, i);
+      this.#add(e.finish());
+    }
   }
-  for (let i = 0; i < plan.importedFunctions; i++) {
-    emitWrapper(e, i);
-    add(e.finish());
+
+  #add({ code, roles }: EmittedFunction): void {
+    this.#hints.push({ index: this.#program.plan.preludeStart + this.#codes.length, roles, loops: [] });
+    this.#codes.push(code);
   }
-  for (let i = 0; i < program.module.codes.length; i++) {
-    program.quick(i);
-    const emitted = e.finish();
-    if (options.suspend) checkResumable(program, i, emitted);
-    add(emitted);
+
+  /** Bytes of the program's code. */
+  get codeBytes(): number {
+    return this.#program.module.codes.reduce((sum, { start, end }) => sum + end - start, 0);
   }
-  for (const part of [emitInit, emitSaveGlobals, emitRestoreGlobals]) {
-    part(e);
-    add(e.finish());
+
+  /** The first of so many shares. */
+  compile(shares: number): void {
+    const [, to] = rangeOf(this.#program.module.codes, 0, shares);
+    for (let i = 0; i < to; i++) this.#add(this.#program.defined(i));
   }
-  if (options.suspend) addHelpers(program, add);
-  const types = outputTypes(plan);
-  assert(types.length === codes.length, 'each function has its type');
-  const evidence = evidenceOf(program);
-  return { bytes: encodeModule(assemble(program, { types, codes, hints }, evidence)), evidence };
+
+  /** The next share, compiled elsewhere; its code is changed. */
+  place(share: CompiledShare): void {
+    const { plan, emitter } = this.#program;
+    for (const emitted of placeShare(share, plan, emitter.frameEnds.length)) this.#add(emitted);
+    emitter.frameEnds.raw(share.frameEnds);
+  }
+
+  finish(): Compiled {
+    const program = this.#program;
+    const { plan, emitter: e } = program;
+    for (const part of [emitInit, emitSaveGlobals, emitRestoreGlobals]) {
+      part(e);
+      this.#add(e.finish());
+    }
+    if (plan.options.suspend) addHelpers(program, (emitted) => this.#add(emitted));
+    const types = outputTypes(plan);
+    assert(types.length === this.#codes.length, 'each function has its type');
+    const evidence = evidenceOf(program);
+    const parts = { types, codes: this.#codes, hints: this.#hints };
+    return { bytes: encodeModule(assemble(program, parts, evidence)), evidence };
+  }
 }
 
 /** In the order of `helperTypes`. */
@@ -99,19 +134,6 @@ function addHelpers(program: Program, add: (emitted: EmittedFunction) => void): 
     emitOnSegment(e, op, types[i]!.params);
     add(e.finish());
   });
-}
-
-/**
- * A continuation in the middle of loops holds each of them once more (continuation.ts), and ends of frames at length. It
- * is said now when V8 would not take it then.
- */
-function checkResumable(program: Program, defined: number, { code }: EmittedFunction): void {
-  const bytes = code.end - code.start;
-  if (2 * bytes * (1 + program.body.repeated()) < FUNCTION_MAX_BYTES) return;
-  throw new UnsupportedError(
-    `function ${program.plan.importedFunctions + defined} is too large to be resumed in its loops: ${bytes} bytes rewritten`,
-    program.module.codes[defined]!.start,
-  );
 }
 
 /** V8's reason, with its offset, as an error of ours. */

@@ -68,7 +68,7 @@ export function openTry(f: FunctionState, control: Control): number {
   openDetours(f, control, clauses);
   const ours = e.plan.options.suspend && clauses.some((c) => c.kind >= CATCH_ALL);
   w.u8(OP.try_table);
-  w.s33(blockTypeOf(e, control.type));
+  e.blockType(blockTypeOf(e, control.type));
   w.u32(clauses.length + (ours ? 1 : 0));
   if (ours) {
     w.u8(CATCH);

@@ -50,6 +50,9 @@ export class Emitter {
   readonly frameEnds = new Writer(4096);
   /** Offset in the program of what is being compiled. */
   origin = -1;
+  /** Where in the code numbers of types stand that the plan did not foresee, and places among the ends of frames. */
+  readonly typeUses: number[] = [];
+  readonly endUses: number[] = [];
   /** Labels open in the code. */
   depth = 0;
   /** How many operands there are. */
@@ -92,6 +95,8 @@ export class Emitter {
     this.w.clear();
     this.depth = 0;
     this.height = 0;
+    this.typeUses.length = 0;
+    this.endUses.length = 0;
     this.#spilledTo = 0;
     this.forgetOrigins();
     this.facts.reset(this.plan.memories.length);
@@ -190,8 +195,25 @@ export class Emitter {
   /** Opens a label; gives its id. */
   open(op: number, blockType: number): number {
     this.w.u8(op);
-    this.w.s33(blockType);
+    this.blockType(blockType);
     return this.deeper();
+  }
+  /**
+   * Writes a block type. A type that the plan did not foresee has another number in another order of functions: it is
+   * of fixed width, so that the code of a function does not depend on what was compiled before it.
+   */
+  blockType(type: number): void {
+    if (type < this.plan.fixedTypes) return this.w.s33(type);
+    if (type >= 1 << (7 * TYPE_BYTES - 1)) this.#refuse();
+    this.typeUses.push(this.w.length);
+    writePadded(this.w.zeros(TYPE_BYTES), this.w.length - TYPE_BYTES, TYPE_BYTES, type);
+  }
+  /** Writes a place among the ends of frames, of fixed width for the same reason. */
+  endPlace(at: number): void {
+    if (at >= 1 << (7 * END_BYTES - 1))
+      throw new UnsupportedError('the module has too many safepoints', this.origin);
+    this.endUses.push(this.w.length);
+    writePadded(this.w.zeros(END_BYTES), this.w.length - END_BYTES, END_BYTES, at);
   }
   /** One more label is open; gives its id. */
   deeper(): number {
@@ -206,7 +228,7 @@ export class Emitter {
   openGuard(blockType: number): void {
     const { w } = this;
     w.u8(OP.try_table);
-    w.s33(blockType);
+    this.blockType(blockType);
     w.u32(1);
     w.u8(CATCH);
     w.u32(0); // the unwind tag
@@ -354,6 +376,23 @@ export class Emitter {
     if (this.map)
       this.map.push(kind === undefined ? { at: this.w.length, origin } : { at: this.w.length, origin, kind });
   }
+}
+
+/** Bytes of the number of a type that the plan did not foresee, and of a place among the ends of frames. */
+export const TYPE_BYTES = 3;
+export const END_BYTES = 4;
+
+/** Writes a number as a LEB128 of that many bytes; the highest bit that they can tell is not set, so it may be signed. */
+export function writePadded(bytes: Uint8Array, at: number, count: number, value: number): void {
+  for (let i = 0; i < count - 1; i++) bytes[at + i] = ((value >>> (7 * i)) & 0x7f) | 0x80;
+  bytes[at + count - 1] = value >>> (7 * (count - 1));
+}
+
+/** What `writePadded` wrote. */
+export function readPadded(bytes: Uint8Array, at: number, count: number): number {
+  let value = 0;
+  for (let i = 0; i < count; i++) value |= (bytes[at + i]! & 0x7f) << (7 * i);
+  return value;
 }
 
 function larger<T extends { set(from: T): void }>(from: T, to: T): T {

@@ -146,17 +146,11 @@ function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<Value
     ends.clear();
     return;
   }
-  // Of fixed width, so that the code of a function does not depend on what was compiled before it.
   e.w.u8(OP.i32_const);
-  for (let shift = 0; shift < 21; shift += 7) e.w.u8(((at >>> shift) & 0x7f) | 0x80);
-  e.w.u8((at >>> 21) & 0x3f);
-  if (at >= FRAME_ENDS_MAX) throw new UnsupportedError('the module has too many safepoints', offset);
+  e.endPlace(at);
   e.i32(masks * 8 + TRAILER_BYTES);
   e.call(e.plan.frameTemplate);
 }
-
-/** What four bytes of signed LEB128 can tell. */
-const FRAME_ENDS_MAX = 1 << 27;
 
 /** Slots of 8 bytes that a value of this type takes in a frame. */
 function slotsOf(e: Emitter, type: ValueType): number {

@@ -20,6 +20,7 @@ import {
   FUNCREF,
   type FuncType,
   type GlobalType,
+  I32,
   I64,
   isRefType,
   type MemoryType,
@@ -41,12 +42,17 @@ export interface CompileOptions {
   track: boolean;
 }
 
+/** Types of functions for whose calls types of blocks are foreseen: no real program has as many. */
+const FORESEEN_MAX = 10_000;
+
 export class Plan {
   readonly module: Module;
   readonly options: CompileOptions;
   /** The output's types: the program's first, unchanged. */
   readonly types: FuncType[];
   readonly #typeIndex = new TypeIndex();
+  /** So many of them are the same whatever is compiled and in which order. */
+  readonly fixedTypes: number;
 
   // The program's index spaces, imports included.
   /** Type index of each function. */
@@ -103,6 +109,8 @@ export class Plan {
       this.#typeIndex.place(type.params, type.results, i);
     });
     this.#indexSpaces();
+    this.#foresee(facts.indirectTypes);
+    this.fixedTypes = this.types.length;
     this.importedFunctions = this.functionTypes.length - module.functions.length;
     this.importedGlobals = this.globals.length - module.globals.length;
     this.entries = new Set([
@@ -223,6 +231,20 @@ export class Plan {
     const index = this.#typeIndex.place(params, results, this.types.length);
     if (index === this.types.length) this.types.push({ params, results });
     return index;
+  }
+
+  /** The types of blocks about calls, so that few of them need a number of fixed width. */
+  #foresee(indirect: ReadonlySet<number>): void {
+    const called = new Set(this.functionTypes);
+    if (called.size + indirect.size > FORESEEN_MAX) return;
+    const known = (index: number): FuncType[] => (this.types[index] === undefined ? [] : [this.types[index]]);
+    const add = ({ params, results }: FuncType): void => {
+      this.typeIndex(params, results);
+      this.typeIndex(params, []);
+    };
+    for (const type of [...called].flatMap(known)) add(type);
+    for (const { params, results } of [...indirect].flatMap(known))
+      add({ params: [...params, I32], results });
   }
 
   functionType(index: number): FuncType {

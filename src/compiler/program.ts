@@ -10,10 +10,11 @@ import {
   type TemplateFunction,
 } from '../abi/prelude.ts';
 import { assert } from '../base/assert.ts';
-import { LOCALS_MAX } from '../base/limits.ts';
+import { UnsupportedError } from '../base/errors.ts';
+import { FUNCTION_MAX_BYTES, LOCALS_MAX } from '../base/limits.ts';
 import { decodeModule, type Module } from '../wasm/module.ts';
 import { FlatBody } from './body.ts';
-import { Emitter } from './emitter.ts';
+import { type EmittedFunction, Emitter } from './emitter.ts';
 import { FunctionCompiler } from './function.ts';
 import { helperTypes } from './helpers.ts';
 import { Liveness } from './liveness.ts';
@@ -63,6 +64,27 @@ export class Program {
     this.#liveness.run(this.body, input.locals.length, this.plan.memories.length);
     this.#compiler.quick(input);
     return this.#compiler;
+  }
+
+  /** Compiles a defined function. @throws UnsupportedError */
+  defined(defined: number): EmittedFunction {
+    this.quick(defined);
+    const emitted = this.emitter.finish();
+    if (this.plan.options.suspend) this.#checkResumable(defined, emitted);
+    return emitted;
+  }
+
+  /**
+   * A continuation in the middle of loops holds each of them once more (continuation.ts), and ends of frames at length.
+   * It is said now when V8 would not take it then.
+   */
+  #checkResumable(defined: number, { code }: EmittedFunction): void {
+    const bytes = code.end - code.start;
+    if (2 * bytes * (1 + this.body.repeated()) < FUNCTION_MAX_BYTES) return;
+    throw new UnsupportedError(
+      `function ${this.plan.importedFunctions + defined} is too large to be resumed in its loops: ${bytes} bytes rewritten`,
+      this.module.codes[defined]!.start,
+    );
   }
 }
 

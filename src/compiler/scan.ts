@@ -8,7 +8,7 @@ import type { TemplateEvidence } from '../abi/evidence.ts';
 import { UnsupportedError } from '../base/errors.ts';
 import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';
 import type { Module } from '../wasm/module.ts';
-import { OP } from '../wasm/opcodes.ts';
+import { OP, OP_LIMIT } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF, type TableType, type ValueType } from '../wasm/types.ts';
 
 export interface ScanFacts {
@@ -18,6 +18,8 @@ export interface ScanFacts {
   /** Exceptions are values somewhere. */
   usesExceptions: boolean;
   tablesChange: boolean;
+  /** Types that call_indirect names. */
+  indirectTypes: ReadonlySet<number>;
   /** Instructions on segments, each once. */
   segmentOps: SegmentOp[];
 }
@@ -32,74 +34,110 @@ export interface SegmentOp {
 export const segmentKey = ({ op, a, b }: SegmentOp): string => `${op}:${a}:${b}`;
 
 export function scan(bytes: Uint8Array, module: Module, isolate: boolean): ScanFacts {
-  const templates = new Map<string, TemplateEvidence>();
-  const need = (kind: TemplateEvidence['kind'], a: number, b: number): void => {
-    if (isolate) templates.set(`${kind}:${a}:${b}`, { kind, a, b });
-  };
-  module.datas.forEach((data, i) => {
-    if (data.mode === 'active') need('init', data.memory, i);
-  });
-  const segmentOps = new Map<string, SegmentOp>();
-  let usesRefs = typesMention(module, FUNCREF) || keepsReferences(module);
-  let usesExceptions = typesMention(module, EXNREF);
-  let tablesChange = false;
-  const tables = [...module.imports.flatMap((i) => (i.kind === 'table' ? [i.table] : [])), ...module.tables];
-  const cursor = new InstructionCursor(bytes);
-  const onSegment = (b: number): void => {
-    const found = { op: cursor.op, a: cursor.imm0, b };
-    segmentOps.set(segmentKey(found), found);
-  };
-  for (const code of module.codes) {
-    if (code.locals.some((run) => run.type === FUNCREF)) usesRefs = true;
-    if (code.locals.some((run) => run.type === EXNREF)) usesExceptions = true;
-    cursor.reset(code.start, code.end);
-    while (cursor.next()) {
-      switch (cursor.op) {
-        case OP.memory_fill:
-          need('fill', cursor.imm0, 0);
-          break;
-        case OP.memory_copy:
-          need('copy', cursor.imm0, cursor.imm1);
-          break;
-        case OP.memory_init:
-          need('init', cursor.imm1, cursor.imm0);
-          if (!isolate) onSegment(cursor.imm1);
-          break;
-        case OP.data_drop:
-        case OP.elem_drop:
-          onSegment(0);
-          break;
-        case OP.table_init:
-          onSegment(cursor.imm1);
-          tablesChange = true;
-          refuseExceptions(tables[cursor.imm1], cursor.offset);
-          break;
-        case OP.table_set:
-        case OP.table_fill:
-        case OP.table_copy:
-        case OP.table_grow:
-          tablesChange = true;
-          refuseExceptions(tables[cursor.imm0], cursor.offset);
-          break;
-        case OP.try_table:
-          if (givesExceptions(cursor)) usesExceptions = true;
-          break;
-        case OP.ref_null:
-          if (cursor.imm0 === EXNREF) usesExceptions = true;
-          break;
-        case OP.ref_func:
-        case OP.table_get:
-          usesRefs = true;
-          break;
+  return new Scan(module, isolate).facts(bytes);
+}
+
+class Scan {
+  readonly #module: Module;
+  readonly #isolate: boolean;
+  readonly #tables: readonly TableType[];
+  readonly #templates = new Map<string, TemplateEvidence>();
+  readonly #segmentOps = new Map<string, SegmentOp>();
+  readonly #indirectTypes = new Set<number>();
+  #usesRefs: boolean;
+  #usesExceptions: boolean;
+  #tablesChange: boolean;
+
+  constructor(module: Module, isolate: boolean) {
+    this.#module = module;
+    this.#isolate = isolate;
+    const imported = module.imports.flatMap((item) => (item.kind === 'table' ? [item.table] : []));
+    this.#tables = [...imported, ...module.tables];
+    this.#tablesChange = imported.length > 0; // what comes from outside may change behind the program's back
+    this.#usesRefs = typesMention(module, FUNCREF) || keepsReferences(module);
+    this.#usesExceptions = typesMention(module, EXNREF);
+  }
+
+  facts(bytes: Uint8Array): ScanFacts {
+    this.#module.datas.forEach((data, i) => {
+      if (data.mode === 'active') this.#need('init', data.memory, i);
+    });
+    const cursor = new InstructionCursor(bytes);
+    for (const code of this.#module.codes) {
+      for (const { type } of code.locals) {
+        if (type === FUNCREF) this.#usesRefs = true;
+        if (type === EXNREF) this.#usesExceptions = true;
       }
+      cursor.reset(code.start, code.end);
+      while (cursor.next()) if (MATTERS[cursor.op] === 1) this.#look(cursor);
+    }
+    return {
+      templates: [...this.#templates.values()],
+      segmentOps: [...this.#segmentOps.values()],
+      usesRefs: this.#usesRefs,
+      usesExceptions: this.#usesExceptions,
+      tablesChange: this.#tablesChange,
+      indirectTypes: this.#indirectTypes,
+    };
+  }
+
+  #need(kind: TemplateEvidence['kind'], a: number, b: number): void {
+    if (this.#isolate) this.#templates.set(`${kind}:${a}:${b}`, { kind, a, b });
+  }
+  #onSegment(op: number, a: number, b: number): void {
+    this.#segmentOps.set(segmentKey({ op, a, b }), { op, a, b });
+  }
+
+  #look(cursor: InstructionCursor): void {
+    const { op, imm0, imm1 } = cursor;
+    switch (op) {
+      case OP.memory_fill:
+        return this.#need('fill', imm0, 0);
+      case OP.memory_copy:
+        return this.#need('copy', imm0, imm1);
+      case OP.memory_init:
+        this.#need('init', imm1, imm0);
+        if (!this.#isolate) this.#onSegment(op, imm0, imm1);
+        return;
+      case OP.data_drop:
+      case OP.elem_drop:
+        return this.#onSegment(op, imm0, 0);
+      case OP.table_init:
+        this.#onSegment(op, imm0, imm1);
+        return this.#changes(imm1, cursor.offset);
+      case OP.table_set:
+      case OP.table_fill:
+      case OP.table_copy:
+      case OP.table_grow:
+        return this.#changes(imm0, cursor.offset);
+      case OP.call_indirect:
+        this.#indirectTypes.add(imm0);
+        return;
+      case OP.try_table:
+        this.#usesExceptions ||= givesExceptions(cursor);
+        return;
+      case OP.ref_null:
+        this.#usesExceptions ||= imm0 === EXNREF;
+        return;
+      default:
+        this.#usesRefs = true; // ref.func, table.get
     }
   }
-  // A table that comes from outside may change behind the program's back.
-  if (module.imports.some((i) => i.kind === 'table')) tablesChange = true;
-  return {
-    ...{ templates: [...templates.values()], segmentOps: [...segmentOps.values()] },
-    ...{ usesRefs, usesExceptions, tablesChange },
-  };
+
+  #changes(table: number, offset: number): void {
+    this.#tablesChange = true;
+    refuseExceptions(this.#tables[table], offset);
+  }
+}
+
+/** By number: 1 for the instructions that `#look` looks at. */
+const MATTERS = new Uint8Array(OP_LIMIT);
+for (const op of [
+  ...[OP.memory_fill, OP.memory_copy, OP.memory_init, OP.data_drop, OP.elem_drop],
+  ...[OP.table_init, OP.table_set, OP.table_get, OP.table_fill, OP.table_copy, OP.table_grow],
+  ...[OP.call_indirect, OP.try_table, OP.ref_null, OP.ref_func],
+]) {
+  MATTERS[op] = 1;
 }
 
 /** Some clause of the try_table the cursor is at hands the exception on. */

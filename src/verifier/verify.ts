@@ -26,11 +26,21 @@ import { FunctionPass } from './pass.ts';
 import { checkModule } from './rules.ts';
 
 /**
- * Verifies a rewritten module and gives its evidence, which is true from then on.
+ * A share of a module's bodies, `part` of 0 … `of` - 1: several threads verify one module when each takes one. Every
+ * body is in exactly one share, the one that its number leaves divided by `of`; all else is checked with each.
+ */
+export interface Share {
+  readonly part: number;
+  readonly of: number;
+}
+const WHOLE: Share = { part: 0, of: 1 };
+
+/**
+ * Verifies a rewritten module and gives its evidence, which is true from then on: when all shares were accepted.
  * @throws RefusedError where a rule is broken; MalformedError where the bytes are no such module at all. Both carry the
  * byte offset.
  */
-export function verify(bytes: Uint8Array): Evidence {
+export function verify(bytes: Uint8Array, share: Share = WHOLE): Evidence {
   const m = decode(bytes);
   const section = m.evidence[0];
   if (section === undefined || m.evidence.length > 1) {
@@ -39,12 +49,17 @@ export function verify(bytes: Uint8Array): Evidence {
   const evidence = decodeEvidence(bytes.subarray(section.start, section.end));
   if (!evidence.isolate) throw new RefusedError('evidence: the module was not made to share a space', -1, -1);
   checkModule(m, evidence);
-  checkBodies(m, evidence, templates(evidence, m));
+  checkBodies(m, evidence, templates(evidence, m), share);
   return evidence;
 }
 
-/** Goes over all code. `fixed`: bodies of the first functions, which are to be exactly these. */
-export function checkBodies(m: Decoded, evidence: Evidence, fixed: readonly TemplateFunction[]): void {
+/** Goes over the code of a share. `fixed`: bodies of the first functions, which are to be exactly these. */
+export function checkBodies(
+  m: Decoded,
+  evidence: Evidence,
+  fixed: readonly TemplateFunction[],
+  share: Share = WHOLE,
+): void {
   const first = m.functions.length - m.bodies.length;
   const hints = hintsOf(m);
   let next = 0;
@@ -55,8 +70,10 @@ export function checkBodies(m: Decoded, evidence: Evidence, fixed: readonly Temp
   });
   m.bodies.forEach(({ start, end }, i) => {
     const template = fixed[i];
+    const known = template === undefined && hints[next]?.index === first + i ? hints[next++]! : NO_HINTS;
+    if (i % share.of !== share.part) return;
     if (template) checkTemplate(m, first + i, template, start, end);
-    else pass.run(first + i, hints[next]?.index === first + i ? hints[next++]! : NO_HINTS, start, end);
+    else pass.run(first + i, known, start, end);
   });
   const left = hints[next];
   if (left)
