@@ -12,6 +12,7 @@ import { decode, FUNC } from '../../src/verifier/decode.ts';
 import { verify } from '../../src/verifier/verify.ts';
 import { wat } from '../../src/wasm/wat.testing.ts';
 import { type Arena, subjectOf } from './arena.ts';
+import { countingModule } from './counting.ts';
 import { type Callable, type Case, Court, callablesOf } from './court.ts';
 import { edgeProgram } from './edges.ts';
 import { generate } from './generate.ts';
@@ -25,6 +26,8 @@ import { Watcher } from './watch.ts';
 const BLOCK = 256;
 /** One of so many blocks is of a program written by hand, which has what the random ones have not. */
 const BY_HAND = 8;
+/** One of four is of counting loops: those with this remainder. */
+const COUNTING = 3;
 /** One of so many accepted mutants, or random modules, runs among canaries too; one of so many refused is run all the same. */
 const CANARIES = 400;
 const CANARIES_RANDOM = 10;
@@ -91,7 +94,12 @@ export class Hunt implements Kind {
       this.#block = block;
     }
     const prey = this.#prey!;
-    return this.#try(prey, prey.mutable.mutate(new Prng(seed)), seed);
+    const prng = new Prng(seed);
+    if (block % 4 === COUNTING && prng.chance(0.5)) {
+      const bytes = countingModule(block, prng);
+      return this.#try(prey, { bytes, what: 'a number off', body: -1, words: prey.words }, seed);
+    }
+    return this.#try(prey, prey.mutable.mutate(prng), seed);
   }
 
   async #preyOf(block: number): Promise<Prey> {
@@ -99,6 +107,7 @@ export class Hunt implements Kind {
       const { name, bytes } = this.#byHand[(block / BY_HAND) % this.#byHand.length]!;
       return preyOf(name, bytes);
     }
+    if (block % 4 === COUNTING) return preyOf(`counting ${block}`, countingModule(block));
     if (block % 2 === 1) return preyOf(`random ${block}`, generate(new Prng(block), true));
     const { text } = edgeProgram(new Prng(block), 1);
     return preyOf(`edges ${block}`, compile(await wat(text)).bytes);
