@@ -56,13 +56,18 @@ export function programInfo(
   return new Info(original, rewritten, options);
 }
 
+interface Resumed {
+  readonly sites: readonly FrameSite[];
+  readonly starts: readonly number[];
+}
+
 class Info implements ProgramInfo {
   readonly #program: Program;
   readonly #rewritten: Uint8Array | null;
   readonly #known = new Map<number, Known>();
   #names: Names | undefined;
-  /** What resume modules were made for, by number. */
-  readonly #resumed = new Map<number, readonly FrameSite[]>();
+  /** What resume modules were made for, by number, and where in them the code of their functions began. */
+  readonly #resumed = new Map<number, Resumed>();
   /** First byte of each defined function's code in the rewritten module. */
   #starts: number[] | undefined;
 
@@ -184,7 +189,7 @@ class Info implements ProgramInfo {
 
   resumeModule(sites: readonly FrameSite[], number: number): Uint8Array<ArrayBuffer> {
     const { bytes } = compileResume(this.#program, sites, number);
-    this.#resumed.set(number, sites);
+    this.#resumed.set(number, { sites, starts: decodeModule(bytes).codes.map((code) => code.start) });
     return bytes;
   }
 
@@ -223,8 +228,8 @@ class Info implements ProgramInfo {
   #locate(at: NativePlace): { functionIndex: number; entry: MapEntry } | null {
     const number = resumeModuleNumber(at.module);
     if (number === undefined) return this.#locateMain(at);
-    const sites = this.#resumed.get(number);
-    return sites === undefined ? null : this.#locateResumed(at, sites);
+    const made = this.#resumed.get(number);
+    return made === undefined ? null : this.#locateResumed(at, made);
   }
 
   #locateMain({ functionIndex: at, offset }: NativePlace): { functionIndex: number; entry: MapEntry } | null {
@@ -247,12 +252,12 @@ class Info implements ProgramInfo {
 
   #locateResumed(
     { functionIndex, offset }: NativePlace,
-    sites: readonly FrameSite[],
+    { sites, starts }: Resumed,
   ): { functionIndex: number; entry: MapEntry } | null {
-    // Its number is in its name only, behind all code.
-    const { bytes, imported, parts } = compileResume(this.#program, sites, 0, true);
+    // The same code as then, but perhaps at another place: the program has got more types since. Its number is in its name.
+    const { imported, parts } = compileResume(this.#program, sites, 0, true);
     const part = parts[functionIndex - imported];
-    const start = decodeModule(bytes).codes[functionIndex - imported]?.start;
+    const start = starts[functionIndex - imported];
     // An entry is the system's; what it calls has the place.
     if (part === undefined || part.entry || start === undefined) return null;
     const entry = entryAt(part.map, offset - start) ?? { at: 0, origin: part.site.offset };
