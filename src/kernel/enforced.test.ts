@@ -190,6 +190,59 @@ test('a state of more than one message goes to and fro whole', async () => {
   assert.deepEqual(system.values('a'), [7 + 8 + 3]);
 });
 
+test('waiting on memory of its own takes its time, over a death too, and traps as it does in the space', async () => {
+  const text = `(module (import "env" "log" (func $log (param i32)))
+    (memory 1 1 shared)
+    (func (export "run")
+      (call $log (memory.atomic.wait32 (i32.const 0) (i32.const 5) (i64.const -1)))
+      (call $log (memory.atomic.wait32 offset=4 (i32.const 0) (i32.const 0) (i64.const 1000)))
+      (call $log (memory.atomic.notify (i32.const 0) (i32.const 1)))
+      (i64.atomic.store (i32.const 8) (i64.const 7))
+      (call $log (memory.atomic.wait64 (i32.const 8) (i64.const 7) (i64.const 500)))
+      (call $log (memory.atomic.wait32 (i32.const 2) (i32.const 0) (i64.const 0)))))`;
+  const waiting = await wat(text);
+  const results = [load(waiting), loadAlone(waiting)].map((module) => {
+    const { enclosures, system, run } = machine();
+    const id = system.add('a', module);
+    system.kernel.start(id, 'run');
+    run();
+    assert.equal(system.kernel.status(id).state, 'blocked');
+    assert.deepEqual(system.values('a'), [1]);
+    for (const enclosure of enclosures.opened) enclosure.alive = false;
+    system.checkpoint();
+    for (const step of [999n, 1n, 400n, 100n]) {
+      system.powers.ns += step;
+      run();
+    }
+    const { end, reason } = system.kernel.status(id);
+    return { values: system.values('a'), end, reason };
+  });
+  assert.deepEqual(results[0], { values: [1, 2, 0, 2], end: 'trap', reason: 'unaligned atomic' });
+  assert.deepEqual(results[1], results[0]);
+});
+
+test('exceptions of the program pass through its frames, and one that nobody catches ends it', async () => {
+  const text = `(module (import "env" "log" (func $log (param i32))) (import "env" "wait" (func $wait (param i32) (result i32)))
+    (tag $e (param i32))
+    (func $throw (param i32) (drop (call $wait (i32.const 0))) (throw $e (local.get 0)))
+    (func $catch (param i32) (result i32)
+      (block $x (result i32) (try_table (catch $e $x) (call $throw (local.get 0))) (i32.const -1)))
+    (func (export "run")
+      (call $log (call $catch (i32.const 4)))
+      (call $log (i32.add (call $catch (i32.const 5)) (call $wait (i32.const 6))))
+      (call $throw (i32.const 7))))`;
+  const throwing = await wat(text);
+  const results = [load(throwing), loadAlone(throwing)].map((module) => {
+    const { system, run } = machine();
+    const id = system.add('a', module);
+    system.kernel.start(id, 'run');
+    run();
+    return { values: system.values('a'), end: system.kernel.status(id).end };
+  });
+  assert.deepEqual(results[0], { values: [4, 12], end: 'exception' });
+  assert.deepEqual(results[1], results[0]);
+});
+
 test('stops that no honest process sends end the domain at worst, and touch nobody else', () => {
   const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
   console.log(`PERDURE_SEED=${seed}`);
