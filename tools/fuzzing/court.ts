@@ -19,7 +19,6 @@ import { Prng } from '../../src/base/prng.ts';
 import { argument } from './arguments.ts';
 import { type Fixed, MARK, OWN, POLL, PRELUDE, Watch, type Watcher } from './watch.ts';
 
-const RESUME_TABLE = 'k:resume';
 const I64 = 0x7e;
 const SPACE_FRAMES = 192;
 const FIRST = 0x600000 + FRAME_BYTES;
