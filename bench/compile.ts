@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { canBuild, guest } from '../guests/build.ts';
 import { BUILT } from '../guests/toolchain.ts';
-import { installProgram } from '../src/cli/install.ts';
+import { INSTALLER_LIMITS, installProgram } from '../src/cli/install.ts';
 import { compile } from '../src/compiler/index.ts';
 import { verify } from '../src/verifier/verify.ts';
 import { decodeModule } from '../src/wasm/module.ts';
@@ -22,6 +22,8 @@ import type { Group } from './groups.ts';
 import { type Figure, figure, short, table } from './stats.ts';
 
 const RUNS = 7;
+/** As little room for young objects as the installer's thread has. */
+const YOUNG = `--max-semi-space-size=${Math.floor(INSTALLER_LIMITS.maxYoungGenerationSizeMb / 3)}`;
 /** Code that Binaryen is given, in bytes: beyond it takes minutes, below is too quick to tell. */
 const [BINARYEN_MIN, BINARYEN_MAX] = [100_000, 2_000_000];
 
@@ -75,7 +77,7 @@ function rates(bytes: number, work: () => void): Figure {
 function peakBytes(path: string): number {
   const child = new URL('./compile-child.ts', import.meta.url).pathname;
   const peak = (work: string): number =>
-    Number(execFileSync(process.execPath, [child, path, work], { encoding: 'utf8' }));
+    Number(execFileSync(process.execPath, [YOUNG, child, path, work], { encoding: 'utf8' }));
   return peak('both') - peak('none');
 }
 

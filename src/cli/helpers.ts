@@ -5,13 +5,13 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { unpackError } from './failure.ts';
+import { INSTALLER_LIMITS } from './install.ts';
 import type { HelperAnswer, HelperTask } from './messages.ts';
 
 /** A program with less code than this is installed sooner by one thread, in bytes: another takes 0.1 s to begin, and its V8 to warm up. */
 const WORTH_BYTES = 3_000_000;
 /** Threads at work on one program, the installer's own among them. */
 const THREADS_MAX = 8;
-const STACK_MIB = 64;
 
 export class Helpers implements AsyncDisposable {
   readonly #threads: Worker[];
@@ -22,7 +22,7 @@ export class Helpers implements AsyncDisposable {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const start = (): Worker =>
       new Worker(new URL(`./helper.${extension}`, import.meta.url), {
-        resourceLimits: { stackSizeMb: STACK_MIB, maxOldGenerationSizeMb: 4096 },
+        resourceLimits: INSTALLER_LIMITS,
       });
     this.#threads = Array.from({ length: threads - 1 }, start);
   }

@@ -6,8 +6,15 @@ import { Worker } from 'node:worker_threads';
 import { unpackError } from './failure.ts';
 import type { InstalledProgram, InstallerMessage, InstallerTask } from './messages.ts';
 
-/** The native stack of the installer, MiB: code nests as deep as its author liked. */
-const STACK_MIB = 64;
+/**
+ * What an installing thread may have, in MiB: a native stack for code that nests as deep as its author liked, and little
+ * room for young objects, for what is made of a function is garbage when the next one begins.
+ */
+export const INSTALLER_LIMITS = {
+  stackSizeMb: 64,
+  maxYoungGenerationSizeMb: 16,
+  maxOldGenerationSizeMb: 8192,
+};
 
 /** Compiles and, but for programs that are `alone` in a process, verifies. `step` is told what is being done. @throws MalformedError, UnsupportedError, RefusedError */
 export async function installProgram(
@@ -19,7 +26,7 @@ export async function installProgram(
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const worker = new Worker(new URL(`./installer.${extension}`, import.meta.url), {
     workerData: { original, alone } satisfies InstallerTask,
-    resourceLimits: { stackSizeMb: STACK_MIB, maxOldGenerationSizeMb: 8192 },
+    resourceLimits: INSTALLER_LIMITS,
   });
   try {
     return await new Promise((resolve, reject) => {

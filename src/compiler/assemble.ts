@@ -124,7 +124,7 @@ export function assemble(program: Program, { types, codes, hints }: Functions, e
     offset: undefined,
   }));
   if (plan.options.suspend) {
-    const ends = program.emitter.frameEnds.toBytes();
+    const ends = program.emitter.frameEnds.subarray();
     out.datas.push({
       mode: 'passive',
       memory: 0,

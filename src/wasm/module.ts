@@ -7,6 +7,7 @@
  * Every input that is not well formed is a `MalformedError` with the byte offset; what is well formed but not
  * taken is an `UnsupportedError`. Types and indices are not checked: that is validation, and V8 does it.
  */
+import { assert } from '../base/assert.ts';
 import { MalformedError } from '../base/errors.ts';
 import { MODULE_MAX_BYTES } from '../base/limits.ts';
 import { InstructionCursor } from './instructions.ts';
@@ -27,7 +28,7 @@ import { decodeTables, encodeTables } from './sections/table.ts';
 import { decodeTags, encodeTags } from './sections/tag.ts';
 import { decodeTypes, encodeTypes } from './sections/type.ts';
 import type { FuncType, MemoryType, TableType, TagType } from './types.ts';
-import { Writer } from './writer.ts';
+import { SizeWriter, Writer } from './writer.ts';
 
 export type { Code, Custom, Data, Element, Export, Global, Import };
 
@@ -165,40 +166,42 @@ function walk(cursor: InstructionCursor, code: Code, dataCounted: boolean): void
   }
 }
 
-/** The bytes of a module, in an array of its own. */
+/**
+ * The bytes of a module, in an array of its own. Sizes are worked out first: a module may be large, and in a buffer that
+ * grows, or has gaps to be closed, it would be there twice.
+ */
 export function encodeModule(module: Module): Uint8Array<ArrayBuffer> {
-  const w = new Writer(sizeHint(module));
-  w.raw(Uint8Array.from(MAGIC_AND_VERSION));
-  encodeCustoms(w, module, CUSTOM);
-  for (const id of ORDER) {
-    if (isPresent(module, id)) {
-      w.u8(id);
-      const at = w.beginSize();
-      encodeSection(w, id, module);
-      w.endSize(at);
+  const sections: { id: number; size: number; encode: (w: Writer) => void }[] = [];
+  const measure = new SizeWriter();
+  let total = MAGIC_AND_VERSION.length;
+  const add = (id: number, encode: (w: Writer) => void): void => {
+    measure.clear();
+    encode(measure);
+    const { size } = measure;
+    sections.push({ id, size, encode });
+    measure.clear();
+    measure.u32(size);
+    total += 1 + measure.size + size;
+  };
+  const addCustoms = (after: number): void => {
+    for (const custom of module.customs) {
+      if (custom.after === after) add(CUSTOM, (w) => encodeCustom(w, custom));
     }
-    encodeCustoms(w, module, id);
+  };
+  addCustoms(CUSTOM);
+  for (const id of ORDER) {
+    if (isPresent(module, id)) add(id, (w) => encodeSection(w, id, module));
+    addCustoms(id);
   }
-  return w.toBytes();
-}
-
-/** About what the output will take, so that the buffer rarely grows. */
-function sizeHint(module: Module): number {
-  let bytes = 1024;
-  for (const code of module.codes) bytes += code.end - code.start + 16;
-  for (const data of module.datas) bytes += data.end - data.start + 16;
-  for (const custom of module.customs) bytes += custom.end - custom.start + 64;
-  return bytes + module.imports.length * 32 + module.exports.length * 32;
-}
-
-function encodeCustoms(w: Writer, module: Module, after: number): void {
-  for (const custom of module.customs) {
-    if (custom.after !== after) continue;
-    w.u8(CUSTOM);
-    const at = w.beginSize();
-    encodeCustom(w, custom);
-    w.endSize(at);
+  const w = new Writer(total);
+  w.raw(Uint8Array.from(MAGIC_AND_VERSION));
+  for (const { id, size, encode } of sections) {
+    w.u8(id);
+    w.u32(size);
+    encode(w);
   }
+  assert(w.length === total, 'each section has the size it was measured to have');
+  return w.whole();
 }
 
 function isPresent(module: Module, id: number): boolean {

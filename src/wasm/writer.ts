@@ -229,6 +229,11 @@ export class Writer {
     return this.bytes.subarray(0, this.length);
   }
 
+  /** The buffer itself, which was made as large as what is written now. */
+  whole(): Uint8Array<ArrayBuffer> {
+    return this.length === this.bytes.length ? this.bytes : this.toBytes();
+  }
+
   /** What was written, in an array of its own. */
   toBytes(): Uint8Array<ArrayBuffer> {
     return this.bytes.slice(0, this.length);
@@ -237,6 +242,26 @@ export class Writer {
   /** Forgets all that was written and keeps the buffer. */
   clear(): void {
     this.length = 0;
+  }
+}
+
+/** Tells how long something would be: what is copied from elsewhere is counted and not copied. */
+export class SizeWriter extends Writer {
+  #skipped = 0;
+
+  /** Bytes written since `clear`. */
+  get size(): number {
+    return this.length + this.#skipped;
+  }
+  override raw(source: Uint8Array): void {
+    this.#skipped += source.length;
+  }
+  override rawRange(_source: Uint8Array, start: number, end: number): void {
+    this.#skipped += end - start;
+  }
+  override clear(): void {
+    super.clear();
+    this.#skipped = 0;
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Reader } from '../reader.ts';
 import { decodeValueType } from '../typecodec.ts';
 import type { ByteRange, ValueType } from '../types.ts';
-import type { Writer } from '../writer.ts';
+import { Writer } from '../writer.ts';
 
 /** `count` locals of one type, next to each other. */
 export interface LocalRun {
@@ -57,11 +57,13 @@ function decodeLocals(r: Reader): LocalRun[] {
 
 export function encodeCodes(w: Writer, codes: readonly Code[]): void {
   w.u32(codes.length);
+  const locals = new Writer(64);
   for (const code of codes) {
-    const at = w.beginSize();
-    encodeLocals(w, code.locals);
+    locals.clear();
+    encodeLocals(locals, code.locals);
+    w.u32(locals.length + code.end - code.start);
+    w.rawRange(locals.bytes, 0, locals.length);
     w.rawRange(code.source, code.start, code.end);
-    w.endSize(at);
   }
 }
 
