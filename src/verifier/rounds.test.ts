@@ -232,6 +232,32 @@ test('hints that name what they must not are refused', () => {
   no(/constant number of rounds/, plain, withHints(counted([at()], L!, [P!, L!, Q!])));
 });
 
+test('a loop names as many pointers as its branches can be held to in a time that is linear', () => {
+  const many = (count: number) => {
+    const own = Array.from({ length: count }, (_, i) => 11 + i);
+    const hint = counted(
+      own.map((local) => at(0, 8, local)),
+      Q!,
+      [Q!, ...own],
+    );
+    return { ...withHints(hint), locals: [...withHints().locals, ...own.map(() => I64)] };
+  };
+  const start = (count: number): number[] => [
+    ...[...reload, ...check(8), ...pointer(), ...set(P!), ...i32(3), ...set(Q!)],
+    ...Array.from({ length: count }, (_, i) => [...get(P!), ...set(11 + i)]).flat(),
+    ...[
+      ...LOOP,
+      ...get(11 + count - 1),
+      ...load(H),
+      ...[...get(Q!), ...i32(1), SUB, ...tee(Q!)],
+      ...brIf(0),
+      END,
+    ],
+  ];
+  ok(start(64), many(64));
+  no(/names over 64 pointers/, start(65), many(65));
+});
+
 test('loops that count inside one another', () => {
   // 8 rounds of 64 bytes, in each 8 rounds of 8 bytes.
   const inner = [

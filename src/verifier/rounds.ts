@@ -8,6 +8,8 @@ import { DECREMENT, NONE, STEPPED, VALUE, type Values } from './values.ts';
 
 /** The most rounds a loop may be entered with: products with them stay far below 2^53. */
 const ROUNDS_MAX = 2 ** 20;
+/** The most pointers of a loop: each branch back to its head looks at all of them. */
+const POINTERS_MAX = 64;
 
 /** Such a loop while it is open: the ids at its head. */
 export interface Rounds {
@@ -21,6 +23,8 @@ export interface Rounds {
 /** Why hints name what a function has not, or the empty string. */
 export function hintsRefusal(loops: readonly LoopHint[], locals: number, memories: number): string {
   for (const { loop, varying, fuel, pointers } of loops) {
+    if (pointers.length > POINTERS_MAX)
+      return `the hint for loop ${loop} names over ${POINTERS_MAX} pointers`;
     // Varying locals are ascending.
     const bad = [varying.at(-1) ?? -1, fuel, ...pointers.map(({ local }) => local)].find((n) => n >= locals);
     if (bad !== undefined) return `the hint for loop ${loop} names local ${bad}, which does not exist`;
