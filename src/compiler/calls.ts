@@ -16,13 +16,15 @@ import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
 import { emitOwnAtomicAddress } from './own.ts';
 import type { FunctionState } from './state.ts';
 
-/** Asks whether to unwind; then saves the frame of this shape and leaves. */
-export function poll(f: FunctionState, shape: FrameShape): void {
+/** Asks whether to unwind at a site; then saves its frame and leaves. */
+export function poll(f: FunctionState, site: number, shape: FrameShape): void {
   const { e } = f;
   e.facts.safepoint();
+  const label = f.handlers.lead(e, site, shape);
   emitPoll(e);
+  if (label >= 0) return e.branch(OP.br_if, label);
   e.open(OP.if, EMPTY_BLOCK);
-  emitSave(e, shape, f.input.locals);
+  emitSave(e, [shape], -1, f.input.locals);
   e.branch(OP.br, f.unwind);
   e.close();
 }
@@ -46,15 +48,23 @@ function guarded(f: FunctionState, i: number, kind: number, { args, results, mak
   e.spill(f.control.height, kept);
   const shape = f.shape(f.body.site[i]!, offset, kind, kept);
   const params = e.operands(e.height - args);
+  const label = f.handlers.lead(e, f.body.site[i]!, shape);
+  if (label >= 0) {
+    e.openGuard(blockTypeOf(e, { params, results }), label);
+    e.note(offset);
+    make();
+    e.close();
+    return;
+  }
   const done = e.open(OP.block, blockTypeOf(e, { params, results }));
-  e.open(OP.block, blockTypeOf(e, { params, results: [] }));
-  e.openGuard(blockTypeOf(e, { params, results }));
+  const own = e.open(OP.block, blockTypeOf(e, { params, results: [] }));
+  e.openGuard(blockTypeOf(e, { params, results }), own);
   e.note(offset);
   make();
   e.close();
   e.branch(OP.br, done);
   e.close();
-  emitSave(e, shape, f.input.locals);
+  emitSave(e, [shape], -1, f.input.locals);
   e.branch(OP.br, f.unwind);
   e.close();
 }

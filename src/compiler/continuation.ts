@@ -48,6 +48,7 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   emitRestore(e, shape, f.input.locals);
   emitReload(e, body.memories);
   f.unwind = e.open(OP.block, EMPTY_BLOCK);
+  f.handlers.open(e, f.liveness, body.sites);
   f.enterBody();
   const at = entryOf(body, site);
   // A loop's poll was answered, and stands inside the loop; other instructions stand in what is around them.
@@ -62,6 +63,7 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   for (const standIn of around.toReversed()) next = finish(f, standIn, next, walk);
   walk(f, next, body.count);
   e.op(OP.return);
+  f.handlers.close(e, f.input.locals);
   e.close();
   e.op(OP.throw, 0);
 }

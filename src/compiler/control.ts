@@ -51,7 +51,8 @@ function loopHead(f: FunctionState, control: Control, i: number): void {
   const { e } = f;
   const { params } = control.type;
   if (params.length > 0) e.stash(control.height);
-  poll(f, f.shape(f.body.site[i]!, f.body.start[i]!, KIND_BEFORE, e.height));
+  const site = f.body.site[i]!;
+  poll(f, site, f.shape(site, f.body.start[i]!, KIND_BEFORE, e.height));
   if (params.length > 0) e.unstash(control.height);
 }
 

@@ -224,15 +224,15 @@ export class Emitter {
     this.w.u8(OP.end);
     this.depth--;
   }
-  /** Opens a try_table whose unwind exceptions go to the block opened last. */
-  openGuard(blockType: number): void {
+  /** Opens a try_table whose unwind exceptions go to a label. */
+  openGuard(blockType: number, label: number): void {
     const { w } = this;
     w.u8(OP.try_table);
     this.blockType(blockType);
     w.u32(1);
     w.u8(CATCH);
     w.u32(0); // the unwind tag
-    w.u32(0);
+    w.u32(this.depth - label);
     this.deeper();
   }
   branch(op: number, label: number): void {

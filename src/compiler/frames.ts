@@ -93,9 +93,19 @@ function emitPop(e: Emitter, type: ValueType): void {
   }
 }
 
-/** Saves a frame from the locals and the slots of the operands. `localTypes`: of the whole function. */
-export function emitSave(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
-  const { locals, operands } = shape;
+/**
+ * Saves a frame from the locals and the slots of the operands.
+ * @param shapes all of the same locals and operands; in a resume module of one kind
+ * @param which the local that tells whose frame it is: by number, in a resume module by `emitPlace`; -1 for the first's
+ * @param localTypes of the whole function
+ */
+export function emitSave(
+  e: Emitter,
+  shapes: readonly FrameShape[],
+  which: number,
+  localTypes: ArrayLike<ValueType>,
+): void {
+  const { locals, operands } = shapes[0]!;
   const count = locals.length + operands.length;
   const typeOf = (i: number): ValueType =>
     i < locals.length ? localTypes[locals[i]!]! : operands[i - locals.length]!;
@@ -110,46 +120,75 @@ export function emitSave(e: Emitter, shape: FrameShape, localTypes: ArrayLike<Va
     if (pushed === 1) emitPush(e, typeOf(i - 1));
     else e.call(e.plan.prelude(pushed === 4 ? 'push_i32_x4' : 'push_i32_x2'));
   }
-  emitFrameEnd(e, shape, localTypes);
+  emitFrameEnd(e, shapes, which, localTypes);
 }
 
 /**
- * Masks and trailer: constants, copied from the segment that holds those of all frames. A resume module has no segments
- * and pushes them.
+ * Masks and trailer, all of whose bytes are constants. They are copied from the segment that holds those of all frames; a
+ * resume module has no segments and pushes them.
  */
-function emitFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
-  const { locals, operands } = shape;
+function emitFrameEnd(
+  e: Emitter,
+  shapes: readonly FrameShape[],
+  which: number,
+  localTypes: ArrayLike<ValueType>,
+): void {
+  const { frameEnds: ends } = e;
+  const at = ends.length;
+  for (const shape of shapes) {
+    writeFrameEnd(e, shape, localTypes);
+    if (e.links !== null) break; // they differ in their places only
+  }
+  const size = maskWordsFor(localTypes.length) * 8 + TRAILER_BYTES;
+  if (e.links !== null) {
+    const words = new DataView(ends.bytes.buffer, at, size);
+    for (let word = 0; word < size; word += 8) {
+      if (which >= 0 && word === size - TRAILER_BYTES) e.get(which);
+      else emitI64(e, words.getBigInt64(word, true));
+      e.call(e.plan.prelude('push_i64'));
+    }
+    ends.clear();
+    return;
+  }
+  if (which >= 0) {
+    e.get(which);
+    e.i32(size);
+    e.op(OP.i32_mul);
+  }
+  e.w.u8(OP.i32_const);
+  e.endPlace(at);
+  if (which >= 0) e.op(OP.i32_add);
+  e.i32(size);
+  e.call(e.plan.frameTemplate);
+}
+
+function writeFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
+  const { functionIndex, offset: instructionOffset, kind, locals, operands } = shape;
   const masks = maskWordsFor(localTypes.length);
   let slots = 0;
   for (let i = 0; i < locals.length; i++) slots += slotsOf(e, localTypes[locals[i]!]!);
   for (let i = 0; i < operands.length; i++) slots += slotsOf(e, operands[i]!);
   if (Math.max(slots, operands.length) > FRAME_COUNT_MAX) {
     throw new UnsupportedError(
-      `function ${shape.functionIndex} keeps too many values alive at once`,
-      shape.offset,
+      `function ${functionIndex} keeps too many values alive at once`,
+      instructionOffset,
     );
   }
-  const { frameEnds: ends } = e;
-  const at = ends.length;
-  const bytes = ends.zeros(masks * 8 + TRAILER_BYTES);
+  const at = e.frameEnds.length;
+  const bytes = e.frameEnds.zeros(masks * 8 + TRAILER_BYTES);
   for (let i = 0; i < locals.length; i++) bytes[at + (locals[i]! >>> 3)]! |= 1 << (locals[i]! & 7);
-  const { functionIndex, offset, kind } = shape;
   const counts = { operands: operands.length, maskWords: masks, slots };
-  writeTrailer(bytes, at + masks * 8, { functionIndex, instructionOffset: offset, kind, ...counts });
-  if (e.links !== null) {
-    const words = new DataView(ends.bytes.buffer, at, ends.length - at);
-    for (let word = 0; word < words.byteLength; word += 8) {
-      e.w.u8(OP.i64_const);
-      e.w.s64(words.getBigInt64(word, true));
-      e.call(e.plan.prelude('push_i64'));
-    }
-    ends.clear();
-    return;
-  }
-  e.w.u8(OP.i32_const);
-  e.endPlace(at);
-  e.i32(masks * 8 + TRAILER_BYTES);
-  e.call(e.plan.frameTemplate);
+  writeTrailer(bytes, at + masks * 8, { functionIndex, instructionOffset, kind, ...counts });
+}
+
+/** The first word of a frame's trailer. */
+export function emitPlace(e: Emitter, { functionIndex, offset }: FrameShape): void {
+  emitI64(e, (BigInt(offset) << 32n) | BigInt(functionIndex));
+}
+
+function emitI64(e: Emitter, value: bigint): void {
+  e.w.u8(OP.i64_const);
+  e.w.s64(value);
 }
 
 /** Slots of 8 bytes that a value of this type takes in a frame. */

@@ -66,12 +66,16 @@ export class FunctionCompiler {
     const { suspend } = e.plan.options;
     emitReload(e, f.liveness.entryRoles);
     const escapes = suspend && (body.hasSites || body.catches.size > 0);
-    if (escapes) f.unwind = e.open(OP.block, EMPTY_BLOCK);
-    if (suspend && body.entryPoll) poll(f, f.shape(1, body.start[0]!, KIND_BEFORE, 0));
+    if (escapes) {
+      f.unwind = e.open(OP.block, EMPTY_BLOCK);
+      f.handlers.open(e, f.liveness, body.sites);
+    }
+    if (suspend && body.entryPoll) poll(f, 1, f.shape(1, body.start[0]!, KIND_BEFORE, 0));
     f.enterBody();
     walk(f, 0, body.count);
     if (escapes) {
       e.op(OP.return);
+      f.handlers.close(e, input.locals);
       e.close();
       e.op(OP.throw, 0);
     }

@@ -37,13 +37,13 @@ export function emitWrapper(e: Emitter, index: number): void {
     e.op(OP.call, SYSTEM_IMPORTS.length + index);
   };
   if (!e.plan.options.suspend) return call();
-  e.open(OP.block, EMPTY_BLOCK);
-  e.openGuard(blockTypeOf(e, { params: [], results: type.results }));
+  const handler = e.open(OP.block, EMPTY_BLOCK);
+  e.openGuard(blockTypeOf(e, { params: [], results: type.results }), handler);
   call();
   e.close();
   e.op(OP.return);
   e.close();
-  emitSave(e, entryShape(index, type.params.length, 0), type.params);
+  emitSave(e, [entryShape(index, type.params.length, 0)], -1, type.params);
   e.op(OP.throw, 0);
 }
 

@@ -9,6 +9,7 @@ import type { FuncType, ValueType } from '../wasm/types.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
+import { Handlers } from './handlers.ts';
 import type { Liveness } from './liveness.ts';
 import { emitReload } from './memory.ts';
 
@@ -41,6 +42,7 @@ export class FunctionState {
   readonly body: FlatBody;
   readonly liveness: Liveness;
   input: FunctionInput = { index: 0, type: { params: [], results: [] }, locals: [], runs: [] };
+  readonly handlers = new Handlers();
   controls: Control[] = [];
   /** Label behind which the unwind exception is thrown. */
   unwind = 0;

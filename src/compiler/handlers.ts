@@ -1,0 +1,99 @@
+/**
+ * Handlers: the code of a function that saves its frame when it unwinds. They stand behind its body; a call's try_table
+ * and a poll's branch lead there by labels opened in front of it. Safepoints that keep the same values share one. Which of
+ * them it was is told by a local that is set before each (a constant, as far as V8 is concerned); by it the handler
+ * chooses the frame's end.
+ *
+ * What is not live at a safepoint is never in the handler that it leads to: so nothing is kept alive for it.
+ *
+ * Why: RATIONALE.md#the-code-that-saves-a-frame-is-short
+ */
+import { OP } from '../wasm/opcodes.ts';
+import { EMPTY_BLOCK, I32, I64, type ValueType } from '../wasm/types.ts';
+import type { Emitter } from './emitter.ts';
+import { emitPlace, emitSave, type FrameShape } from './frames.ts';
+import type { Liveness } from './liveness.ts';
+
+interface Handler {
+  readonly label: number;
+  readonly locals: readonly number[];
+  /** How many sites may lead here. */
+  sites: number;
+  /** Frames of those that do, each once. */
+  readonly shapes: FrameShape[];
+}
+
+export class Handlers {
+  /** In the order of their labels, the outermost first. */
+  readonly #list: Handler[] = [];
+  #bySite: Int32Array = new Int32Array(64);
+  /** The local that tells which site it was; -1 until it is needed. */
+  #which = -1;
+
+  /** Opens the labels of a function with so many sites, numbered from 1. */
+  open(e: Emitter, liveness: Liveness, sites: number): void {
+    this.#list.length = 0;
+    this.#which = -1;
+    if (this.#bySite.length <= sites) this.#bySite = new Int32Array(sites * 2 + 1);
+    const byHash = new Map<number, number[]>();
+    for (let site = 1; site <= sites; site++) {
+      const locals = liveness.at(site);
+      const hash = hashOf(locals);
+      const alike = byHash.get(hash) ?? [];
+      if (alike.length === 0) byHash.set(hash, alike);
+      let found = alike.find((h) => isSame(this.#list[h]!.locals, locals)) ?? -1;
+      if (found < 0) {
+        found = this.#list.push({ label: e.open(OP.block, EMPTY_BLOCK), locals, sites: 0, shapes: [] }) - 1;
+        alike.push(found);
+      }
+      this.#list[found]!.sites++;
+      this.#bySite[site] = found;
+    }
+  }
+
+  /**
+   * In front of a site, with its operands in their slots: gives the label of its handler, or -1 where that saves other
+   * operands and the site needs one of its own.
+   */
+  lead(e: Emitter, site: number, shape: FrameShape): number {
+    const handler = this.#list[this.#bySite[site]!]!;
+    const { shapes } = handler;
+    const first = shapes[0];
+    if (first !== undefined && !isSame(first.operands, shape.operands)) return -1;
+    // The place alone tells a resume module's frames apart.
+    if (first !== undefined && e.links !== null && first.kind !== shape.kind) return -1;
+    let place = shapes.indexOf(shape);
+    if (place < 0) place = shapes.push(shape) - 1;
+    if (handler.sites > 1) {
+      if (e.links === null) e.i32(place);
+      else emitPlace(e, shape);
+      if (this.#which < 0) this.#which = e.newLocal(e.links === null ? I32 : I64);
+      e.set(this.#which);
+    }
+    return handler.label;
+  }
+
+  /** Behind the body, which has left: the handlers. */
+  close(e: Emitter, localTypes: ArrayLike<ValueType>): void {
+    for (let h = this.#list.length - 1; h >= 0; h--) {
+      const { shapes, sites } = this.#list[h]!;
+      e.close();
+      if (shapes.length === 0) continue; // in a continuation
+      emitSave(e, shapes, sites > 1 ? this.#which : -1, localTypes);
+      e.op(OP.throw, 0);
+    }
+  }
+}
+
+function hashOf(list: readonly number[]): number {
+  let hash = list.length;
+  for (let i = 0; i < list.length; i++) hash = (Math.imul(hash, 31) + list[i]!) | 0;
+  return hash;
+}
+
+function isSame(a: readonly number[], b: readonly number[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
