@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ContinuedHunt } from '../../tools/fuzzing/continued.ts';
 import { Hunt } from '../../tools/fuzzing/hunt.ts';
 import { seedFrom } from '../base/prng.ts';
 
@@ -20,6 +21,17 @@ async function hunt(name: 'mutants' | 'random', cases: number): Promise<Hunt> {
 test('no accepted mutant of a program touches a byte outside its domain', async () => {
   const { counts } = await hunt('mutants', 4000);
   assert.ok(counts.refused > 400 && counts.run > 400 && counts.calls > 4000, JSON.stringify(counts));
+});
+
+test('no accepted mutant of a continuation touches a byte outside its domain', async () => {
+  const one = await ContinuedHunt.make();
+  for (let i = 0; i < 2000; i++) {
+    const at = (seed + i) >>> 0;
+    const found = await one.run(at);
+    assert.equal(found?.problem, undefined, `npm run fuzz -- continuations --seed ${at} --cases 1`);
+  }
+  console.log(`continuations, PERDURE_SEED=${seed}: ${one.summary()}`);
+  assert.ok(one.counts.refused > 100 && one.counts.run > 100, one.summary());
 });
 
 test('no random module that the verifier lets pass touches a byte outside its domain', async () => {

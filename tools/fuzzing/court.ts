@@ -12,7 +12,7 @@ import {
   RESUME_MODE_OFFSET,
   STATE_OFFSET,
 } from '../../src/abi/layout.ts';
-import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../../src/abi/system.ts';
+import { EXPORT, GUEST_EXPORT, MAIN_MODULE, SYSTEM_MODULE } from '../../src/abi/system.ts';
 import { UnsupportedError } from '../../src/base/errors.ts';
 import { FRAME_BYTES, PAGE_BYTES, SPACE_MAX_FRAMES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
@@ -32,6 +32,8 @@ const CALL_FUEL = 3000;
 const CALLS = 24;
 /** How much of the calls go to the function that was changed. */
 const AIMED = 0.8;
+/** Values that frames are filled with: more than the functions here have. */
+const FRAME_SLOTS = 48;
 
 export interface Judgement {
   /** What went wrong, or null: the module kept to its domain. */
@@ -55,6 +57,8 @@ export interface Case {
   readonly words: readonly number[];
   /** The function to call most often, by index; -1 for none. */
   readonly focus: number;
+  /** A verified resume module of it: its continuations are called too, most often. */
+  readonly continuations?: Uint8Array;
 }
 
 /** A domain of the moment. */
@@ -68,6 +72,7 @@ class Ground {
 
 export class Court {
   readonly #watcher: Watcher;
+  readonly #resumeWatcher: Watcher;
   readonly #watch = new Watch();
   readonly #memory: WebAssembly.Memory;
   readonly #bytes: Uint8Array;
@@ -79,8 +84,9 @@ export class Court {
   #evidence: Evidence | null = null;
   #problem: string | null = null;
 
-  constructor(watcher: Watcher) {
-    this.#watcher = watcher;
+  /** @param watchers for rewritten modules and for resume modules */
+  constructor(watchers: readonly [Watcher, Watcher]) {
+    [this.#watcher, this.#resumeWatcher] = watchers;
     this.#memory = new WebAssembly.Memory({
       initial: BigInt(SPACE_FRAMES),
       maximum: BigInt(SPACE_MAX_FRAMES),
@@ -95,7 +101,8 @@ export class Court {
     this.#contents = new Uint8Array(words.buffer);
   }
 
-  judge({ bytes, evidence, callables, words, focus }: Case, seed: number): Judgement {
+  judge(subject: Case, seed: number): Judgement {
+    const { bytes, evidence, callables, words, focus } = subject;
     const judgement: Judgement = { escape: null, calls: 0, traps: 0, unwinds: 0 };
     if (framesOf(evidence) > HALF - 2) return judgement;
     this.#prng = new Prng(seed);
@@ -124,9 +131,11 @@ export class Court {
     this.#call(EXPORT.init, instance.exports[EXPORT.init], [], judgement);
     const isFocus = (f: unknown): boolean => typeof f === 'function' && f.name === String(focus);
     const called = callables.filter(({ name }) => isFocus(instance.exports[name]));
+    const continuations = subject.continuations ? this.#continuations(subject.continuations, instance) : [];
     for (let n = 0; n < CALLS && this.#problem === null; n++) {
       const aimed = this.#prng.chance(AIMED);
-      if (callables.length > 0) {
+      if (continuations.length > 0 && aimed) this.#continue(continuations, words, judgement);
+      else if (callables.length > 0) {
         const { name, params } = this.#prng.pick(aimed && called.length > 0 ? called : callables);
         this.#call(name, instance.exports[name], this.#arguments(params, words), judgement);
       }
@@ -258,6 +267,41 @@ export class Court {
     if (bad === null) return;
     const g = this.#ground;
     this.#problem ??= `${name}(${args.join()}): ${bad.bytes} bytes at ${where(bad.at, g)}, limits ${g.limits.join()}`;
+  }
+
+  /** The continuations of a resume module, instantiated with the rewritten module it is for. */
+  #continuations(bytes: Uint8Array, main: WebAssembly.Instance): (readonly [string, unknown])[] {
+    const none = { start: -1, end: -1 };
+    const module = new WebAssembly.Module(this.#resumeWatcher.watched(bytes, none, SPACE_FRAMES));
+    const imports = this.#imports(module);
+    const functionAt = main.exports[EXPORT.function] as WebAssembly.Func;
+    const items: Record<string, WebAssembly.ExternValue> = {};
+    for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
+      if (from !== MAIN_MODULE) continue;
+      items[name] =
+        kind === 'function' ? (functionAt(Number(name)) as WebAssembly.Func) : main.exports[name]!;
+    }
+    imports[MAIN_MODULE] = items;
+    return Object.entries(new WebAssembly.Instance(module, imports).exports);
+  }
+
+  /** Goes on from a frame whose values hurt. */
+  #continue(
+    continuations: (readonly [string, unknown])[],
+    words: readonly number[],
+    judgement: Judgement,
+  ): void {
+    const prng = this.#prng;
+    const { stack } = this.#ground;
+    const used = prng.chance(0.9) ? FRAME_SLOTS : prng.below(STACK_BYTES / 8);
+    this.#setStack(8 * used);
+    const share = prng.pick([0.05, 0.4]);
+    for (let slot = 0; slot < FRAME_SLOTS; slot++) {
+      const value = prng.chance(share) ? this.#hostile(words) : BigInt(prng.below(4096));
+      this.#view.setBigInt64(stack + 8 * slot, BigInt.asIntN(64, value), true);
+    }
+    const [name, f] = prng.pick(continuations);
+    this.#call(name, f, [], judgement);
   }
 
   /** Most often one argument hurts: code gets far enough to use it. */

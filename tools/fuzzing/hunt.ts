@@ -50,7 +50,7 @@ export interface HuntCounts {
 }
 
 /** A module taken apart for mutation, with the evidence it was accepted with. */
-interface Prey {
+export interface Prey {
   readonly name: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly evidence: Evidence;
@@ -79,7 +79,7 @@ export class Hunt implements Kind {
 
   /** Of mutants; or of random modules as they are, each of them new. */
   static async make(name: 'mutants' | 'random'): Promise<Hunt> {
-    return new Hunt(name, new Court(await Watcher.make()), await programs());
+    return new Hunt(name, new Court([await Watcher.make(), await Watcher.make()]), await programs());
   }
 
   async run(seed: number): Promise<Found | null> {
@@ -182,7 +182,7 @@ const caseOf = ({ callables }: Prey, { bytes, body, words }: Mutant, evidence: E
   focus: body < 0 ? -1 : evidence.prelude.start + body,
 });
 
-function preyOf(name: string, bytes: Uint8Array<ArrayBuffer>): Prey {
+export function preyOf(name: string, bytes: Uint8Array<ArrayBuffer>): Prey {
   const evidence = verify(bytes);
   const mutable = new Mutable(bytes, evidence.wrappers.start - evidence.prelude.start);
   const decoded = decode(bytes);

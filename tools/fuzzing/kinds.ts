@@ -5,12 +5,14 @@
  * - `edges`, `binaryen`: random programs, plain V8 beside Perdure (`sameness.ts`)
  * - `mutants`: compiled programs, changed, judged by running what the verifier lets pass (`hunt.ts`)
  * - `random`: random rewritten modules out of which everything was taken that the verifier refuses
+ * - `continuations`: mutants of resume modules, likewise (`continued.ts`)
  * - `malformed`: bytes that are no module, or one nobody would make (`malformed.ts`)
  */
 import { Prng } from '../../src/base/prng.ts';
 import { wat } from '../../src/wasm/wat.testing.ts';
 import type { Guard } from './arena.ts';
 import { binaryenProgram } from './binaryen.ts';
+import { ContinuedHunt } from './continued.ts';
 import { edgeProgram } from './edges.ts';
 import { Hunt } from './hunt.ts';
 import { Malformed } from './malformed.ts';
@@ -48,13 +50,15 @@ export async function makeKind(name: string, guard: Guard): Promise<Kind | undef
     case 'mutants':
     case 'random':
       return Hunt.make(name);
+    case 'continuations':
+      return ContinuedHunt.make();
     case 'malformed':
       return new Malformed(guard);
     default:
       return undefined;
   }
 }
-export const KINDS = ['edges', 'binaryen', 'mutants', 'random', 'malformed'] as const;
+export const KINDS = ['edges', 'binaryen', 'mutants', 'random', 'continuations', 'malformed'] as const;
 
 interface Made {
   readonly bytes: Uint8Array<ArrayBuffer>;

@@ -77,8 +77,8 @@ export class Mutable {
     const hints = this.#sections.find((section) => customName(section) === HINTS_SECTION);
     const said: string[] = [];
     const sections = new Map<Section, Uint8Array>();
-    if (prng.chance(0.1)) {
-      const section = this.#sections.find((one) => customName(one) === EVIDENCE_SECTION)!;
+    const section = this.#sections.find((one) => customName(one) === EVIDENCE_SECTION);
+    if (section !== undefined && prng.chance(0.1)) {
       sections.set(section, changedText(section, prng, said));
     }
     if (hints !== undefined && prng.chance(0.15)) sections.set(hints, changedNumbers(hints, prng, said));

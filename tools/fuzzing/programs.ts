@@ -2,8 +2,8 @@
  * Small programs whose compiled form the verifier's fuzzer mutates: everything that touches memory, tables, globals
  * and control, in functions that take the addresses they use as parameters, with calls to the host in between.
  */
-import wabt from 'wabt';
 import { compile } from '../../src/compiler/index.ts';
+import { wat } from '../../src/wasm/wat.testing.ts';
 
 const TEXT = `(module
   (import "env" "host" (func $host (param i32) (result i32)))
@@ -94,18 +94,13 @@ export interface Program {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** The programs as they are. */
+export async function sources(): Promise<Program[]> {
+  const entries = Object.entries({ everything: TEXT, atomics: ATOMICS });
+  return Promise.all(entries.map(async ([name, text]) => ({ name, bytes: await wat(text) })));
+}
+
 /** The programs, compiled. */
 export async function programs(): Promise<Program[]> {
-  const tools = await wabt();
-  return Object.entries({ everything: TEXT, atomics: ATOMICS }).map(([name, text]) => {
-    const features = { exceptions: true, multi_memory: true, memory64: true, threads: true, simd: true };
-    const parsed = tools.parseWat(`${name}.wat`, text, {
-      ...features,
-      bulk_memory: true,
-      reference_types: true,
-    });
-    const { buffer } = parsed.toBinary({});
-    parsed.destroy();
-    return { name, bytes: compile(new Uint8Array(buffer)).bytes };
-  });
+  return (await sources()).map(({ name, bytes }) => ({ name, bytes: compile(bytes).bytes }));
 }
