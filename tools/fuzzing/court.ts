@@ -16,7 +16,7 @@ import { EXPORT, GUEST_EXPORT, MAIN_MODULE, SYSTEM_MODULE } from '../../src/abi/
 import { UnsupportedError } from '../../src/base/errors.ts';
 import { FRAME_BYTES, PAGE_BYTES, SPACE_MAX_FRAMES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { argument } from './arguments.ts';
+import { argument, hurting } from './arguments.ts';
 import { type Fixed, MARK, OWN, POLL, PRELUDE, Watch, type Watcher } from './watch.ts';
 
 const I64 = 0x7e;
@@ -297,7 +297,7 @@ export class Court {
     this.#setStack(8 * used);
     const share = prng.pick([0.05, 0.4]);
     for (let slot = 0; slot < FRAME_SLOTS; slot++) {
-      const value = prng.chance(share) ? this.#hostile(words) : BigInt(prng.below(4096));
+      const value = prng.chance(share) ? this.#hurting(words) : BigInt(prng.below(4096));
       this.#view.setBigInt64(stack + 8 * slot, BigInt.asIntN(64, value), true);
     }
     const [name, f] = prng.pick(continuations);
@@ -313,41 +313,14 @@ export class Court {
       argument(
         type,
         all || i === one
-          ? this.#hostile(words, type === I64)
+          ? this.#hurting(words, type === I64)
           : BigInt(prng.below(prng.pick([40, 4096, 65536]))),
       ),
     );
   }
 
-  /** `wide`: it will be 64 bits wide, and may come close to wrapping. */
-  #hostile(words: readonly number[], wide = true): bigint {
-    const prng = this.#prng;
-    const limits = this.#ground.limits;
-    const limit = BigInt(limits.length > 0 ? prng.pick(limits) : 0);
-    const word = BigInt(words.length > 0 ? prng.pick(words) : 8);
-    const small = prng.chance(0.5) ? 0n : BigInt(prng.below(5)) - 2n;
-    if (wide && prng.chance(0.2)) return prng.chance(0.5) ? -word + small : -BigInt(prng.below(70000));
-    switch (prng.below(14)) {
-      case 0:
-        return limit - word * BigInt(prng.below(40)) + small;
-      case 1:
-        return limit + small;
-      case 2:
-        return small;
-      case 3:
-        return (1n << 32n) - word + small;
-      case 4:
-        return word + small;
-      case 5:
-        return prng.pick([
-          ...[-word + small, (1n << 31n) + small, (1n << 63n) + small, (1n << 40n) - word],
-          BigInt(prng.u32()),
-        ]);
-      case 6:
-        return limit - BigInt(prng.pick([1, 2, 4, 8, 16, 64, 4096])) + small;
-      default: // just inside for a check of this reach, or just not
-        return limit - word + small;
-    }
+  #hurting(words: readonly number[], wide = true): bigint {
+    return hurting(this.#prng, this.#ground.limits, words, wide);
   }
 
   /** What must be as it was: globals of the system, its table, and whose functions the program's tables hold. */
