@@ -13,6 +13,7 @@ import { compileRates } from './compile.ts';
 import type { Group } from './groups.ts';
 import { processes } from './process.ts';
 import { recovery } from './recovery.ts';
+import { resume } from './resume.ts';
 import { spawn } from './spawn.ts';
 import { short, table } from './stats.ts';
 import { store } from './store.ts';
@@ -37,6 +38,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   process: processes,
   checkpoint,
   recovery,
+  resume,
   store,
   taxes,
 };
