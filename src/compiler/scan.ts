@@ -69,7 +69,7 @@ class Scan {
         if (type === EXNREF) this.#usesExceptions = true;
       }
       cursor.reset(code.start, code.end);
-      while (cursor.next()) if (MATTERS[cursor.op] === 1) this.#look(cursor);
+      while (cursor.nextOf(MATTERS)) this.#look(cursor);
     }
     return {
       templates: [...this.#templates.values()],

@@ -4,9 +4,11 @@ import { MalformedError, UnsupportedError } from '../base/errors.ts';
 import { constExpr, decodeConstExpr } from './constexpr.ts';
 import { emitInstruction } from './emit.ts';
 import { BODY, CATCH, CATCH_ALL_REF, CATCH_REF, InstructionCursor } from './instructions.ts';
-import { OP } from './opcodes.ts';
+import { decodeModule } from './module.ts';
+import { OP, OP_LIMIT } from './opcodes.ts';
 import { Reader } from './reader.ts';
 import { EXNREF, EXTERNREF, FUNCREF, I32 } from './types.ts';
+import { wat } from './wat.testing.ts';
 import { Writer } from './writer.ts';
 
 /** A cursor behind the first instruction of a body; an `end` is put behind it. */
@@ -210,4 +212,39 @@ test('a constant expression ends at its own end', () => {
   assert.deepEqual(read.ops, expression.ops);
   assert.equal(r.pos, bytes.length - 2);
   assert.deepEqual([read.start, read.end], [2, bytes.length - 2]);
+});
+
+test('going to the next of some instructions finds those that a walk finds', async () => {
+  const bytes =
+    await wat(`(module (memory 1) (memory 1) (tag $t) (func $f (param i32) (result i64) (local v128)
+    (block $b (loop (br_if $b (i32.load offset=70000 (local.get 0)))
+      (i32.store 1 offset=300 (local.get 0) (i32.const -70000))
+      (local.set 1 (i8x16.shuffle 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 32 (local.get 1) (v128.const i64x2 32 32)))
+      (try_table (catch $t $b) (drop (call $f (i32.const 32))))
+      (br_table 0 1 2 (i32.const 33))))
+    (i64.trunc_sat_f64_s (f64.const 32)) (drop (f32.const 1e9)) (drop (i64.const -9223372036854775808))
+    (memory.copy 0 1 (i32.const 0) (i32.const 0) (i32.const 0))
+    (i64.add (i64.const 32))))`);
+  const [code] = decodeModule(bytes).codes;
+  const cursor = new InstructionCursor(bytes);
+  const all: [op: number, at: number][] = [];
+  cursor.reset(code!.start, code!.end);
+  while (cursor.next()) all.push([cursor.op, cursor.offset]);
+  for (const wanted of new Set(all.map(([op]) => op))) {
+    const found: [op: number, at: number][] = [];
+    cursor.reset(code!.start, code!.end);
+    const table = new Uint8Array(OP_LIMIT);
+    table[wanted] = 1;
+    while (cursor.nextOf(table)) found.push([cursor.op, cursor.offset]);
+    assert.deepEqual(
+      found,
+      all.filter(([op]) => op === wanted),
+    );
+  }
+  for (let end = code!.start; end < code!.end; end++) {
+    cursor.reset(code!.start, end);
+    assert.throws(() => {
+      while (cursor.nextOf(new Uint8Array(OP_LIMIT))); // steps over what is cut off, and says so
+    }, MalformedError);
+  }
 });

@@ -81,6 +81,15 @@ export interface CatchClause {
 /** In a memarg's first integer: a memory index follows. */
 const HAS_MEMORY = 0x40;
 
+/** By byte: the integers behind an instruction that consists of these alone; OTHER for all others. */
+const OTHER = 255;
+const INTEGERS = Uint8Array.from({ length: 256 }, (_, op) => {
+  const kind = OP_IMMEDIATE[op]!;
+  if (kind === IMM_NONE) return 0;
+  if (kind === IMM_INDEX || kind === IMM_LABEL || kind === IMM_I32 || kind === IMM_I64) return 1;
+  return kind === IMM_MEMARG ? 2 : OTHER;
+});
+
 export class InstructionCursor {
   readonly bytes: Uint8Array;
   /** The instruction (see `opcodes.ts`). */
@@ -178,6 +187,31 @@ export class InstructionCursor {
     else if (kind !== IMM_NONE) this.#immediates(r, kind);
     this.end = r.pos;
     return true;
+  }
+
+  /**
+   * Goes to the next instruction that `wanted` (by number) has a 1 for, and decodes it; false where there is none. What
+   * lies between is stepped over: that it ends and that its blocks nest is checked, the form of its integers is not.
+   */
+  nextOf(wanted: Uint8Array): boolean {
+    const r = this.#r;
+    const { bytes } = r;
+    while (this.depth >= 0) {
+      let pos = r.pos;
+      while (pos < r.end) {
+        const op = bytes[pos]!;
+        const integers = INTEGERS[op]!;
+        if (integers === OTHER || wanted[op] === 1) break;
+        // A memarg that names a memory has an integer more.
+        let left = integers === 2 && bytes[pos + 1]! >= HAS_MEMORY ? 3 : integers;
+        pos++;
+        for (; left > 0; left--) while (bytes[pos++]! >= 0x80);
+      }
+      r.pos = pos;
+      if (!this.next()) return false;
+      if (wanted[this.op] === 1) return true;
+    }
+    return false;
   }
 
   #prefixed(prefix: number, offset: number): number {
