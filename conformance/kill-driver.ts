@@ -28,8 +28,12 @@ const STARTING_MS = 500;
 const FIRST_RUN_MS = 2000;
 const RUNNING_MS = 600;
 const POLL_MS = 2;
-/** How often a program's own process may be killed: seldom enough that the next one comes to a call. */
-const CHILD_MS = 2500;
+/**
+ * How often a program's own process may be killed, in milliseconds, and how much processor time it has had by then, in
+ * clock ticks: enough to have come to a call, however busy the machine is.
+ */
+const CHILD_MS = 500;
+const CHILD_TICKS = 150;
 
 export interface Plan {
   readonly seed: number;
@@ -270,14 +274,18 @@ class Trial {
   }
 }
 
-/** Processes of the host whose parent this is. */
+/** Processes of the host whose parent this is, and that have had their time. */
 function childrenOf(owner: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((name) => {
       try {
         const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-        return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(owner);
+        const fields = stat
+          .slice(stat.lastIndexOf(')') + 2)
+          .split(' ')
+          .map(Number);
+        return fields[1] === owner && fields[11]! + fields[12]! >= CHILD_TICKS;
       } catch {
         return false; // it has ended meanwhile
       }
