@@ -275,6 +275,20 @@ test('a trap keeps its kind when other continuations were made since', async () 
   }
 });
 
+test('a vector that is passed to the host traps by that name', async () => {
+  const text = `(module (import "env" "log" (func $log (param v128)))
+    (func (export "f") (param i32) (result i32)
+      (if (local.get 0) (then (call $log (v128.const i64x2 1 2)))) (i32.const 7)))`;
+  for (const stress of BOTH) {
+    const system = new TestSystem({ stress });
+    const id = system.add('a', await program(text), { resident: true, volatile: true });
+    const outcome = system.kernel.invoke(id, 'f', [1]);
+    assert.ok(outcome.kind === 'trap');
+    assert.equal(outcome.reason, 'a value that cannot pass to the host');
+    assert.equal(system.kernel.invoke(id, 'f', [0]).kind, 'returned');
+  }
+});
+
 test('a start function is found also where nobody exports it and it calls nothing', async () => {
   const text = `(module (global $g (mut i32) (i32.const 1)) (func $s (global.set $g (i32.const 7))) (start $s)
     (func (export "g") (result i32) (global.get $g)))`;

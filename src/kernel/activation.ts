@@ -212,7 +212,12 @@ function thrown(
     const reason = `cannot go on: ${error.message}`;
     return { kind: 'ended', end: END.trap, code: 0, reason, trace: savedTrace(domain) };
   }
-  if (error instanceof TypeError) return damaged(domain); // a continuation of a shape no compiler makes
+  if (error instanceof TypeError) {
+    // Of its own: it passed a v128 to the host. Otherwise a continuation is of a shape that no compiler makes.
+    if (!/type incompatibility/.test(error.message)) return damaged(domain);
+    const report = { ...describeTrap(domain, error), reason: 'a value that cannot pass to the host' };
+    return { kind: 'ended', end: END.trap, code: 0, ...report };
+  }
   throw error;
 }
 

@@ -24,8 +24,8 @@ import { Wants, World } from './world.ts';
 
 /** The call stack ran out: how deep differs from one way of running to another, so nothing after it is compared. */
 export const EXHAUSTED = 'trap: call stack exhausted';
-/** JavaScript cannot be given a v128: V8's TypeError, or what the kernel makes of it. Nothing after it is compared. */
-export const IMPASSABLE = 'a value that cannot pass to the host';
+/** JavaScript cannot be given a v128: V8's TypeError, or what the kernel makes of it. */
+export const IMPASSABLE = 'trap: a value that cannot pass to the host';
 
 export type Argument = number | bigint | null;
 
@@ -309,7 +309,7 @@ export class PerdurePlayer implements Player {
     if (outcome.kind === 'returned') return outcome.results.map((raw) => this.#value(raw)).join();
     if (outcome.kind === 'exception') return 'exception';
     assert(outcome.kind === 'trap', `a call ended with ${outcome.kind}`);
-    return outcome.reason === 'damaged call stack' ? IMPASSABLE : `trap: ${outcome.reason}`;
+    return `trap: ${outcome.reason}`;
   }
 
   #value(raw: RawValue): string {

@@ -15,7 +15,6 @@ import {
   type Argument,
   EXHAUSTED,
   exposed,
-  IMPASSABLE,
   load,
   MANNERS,
   Machine,
@@ -106,7 +105,8 @@ export class Comparer {
     const [one, other] = [plain.value, perdure.value];
     if (typeof one === 'string' || typeof other === 'string') {
       if (typeof other !== 'string') other.end();
-      const same = typeof one === 'string' && typeof other === 'string' && (isSame(one, other) || isEnd(one));
+      const same =
+        typeof one === 'string' && typeof other === 'string' && (isSame(one, other) || one === EXHAUSTED);
       return same ? null : `starting: ${describe(one)}, on Perdure ${describe(other)}`;
     }
     const difference = this.#calls(one, other, calls, which);
@@ -129,7 +129,7 @@ export class Comparer {
       if (found === undefined) return this.#slow(which, true);
       tally.calls++;
       if (expected.startsWith('trap')) tally.traps++;
-      if (isEnd(expected) || isEnd(found)) break;
+      if (expected === EXHAUSTED || found === EXHAUSTED) break;
       const what = `${name}(${args.join()})`;
       difference = isSame(expected, found)
         ? differs(plain, perdure, what)
@@ -160,7 +160,6 @@ export class Comparer {
 const EITHER = ['trap: unaligned atomic', 'trap: out of bounds memory access'];
 const isSame = (expected: string, found: string): boolean =>
   expected === found || (EITHER.includes(expected) && EITHER.includes(found));
-const isEnd = (outcome: string): boolean => outcome === EXHAUSTED || outcome === IMPASSABLE;
 const describe = (player: unknown): string => (typeof player === 'string' ? `"${player}"` : 'it starts');
 
 function attempt<T>(make: () => T): T | string {
