@@ -25,7 +25,7 @@ export function generate(prng: Prng, repair: boolean): Uint8Array<ArrayBuffer> {
   let code = split(new Generator(prng, at.hdr, at.wrappers).body());
   const hinted = prng.chance(0.7) ? 0.8 : 0;
   const hintSeed = prng.u32();
-  const left = prng.chance(0.5) ? 0.25 : 0;
+  const left = prng.chance(0.5) ? 0.4 : 0;
   for (;;) {
     const bytes = assemble(partsWith(code.flat(), loopHints(new Prng(hintSeed), code, hinted, left)));
     if (!repair) return bytes;

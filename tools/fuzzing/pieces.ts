@@ -113,7 +113,7 @@ export class Generator {
   #piece(depth: number): number[] {
     const { prng } = this;
     this.#left--;
-    const kind = prng.below(depth < 4 && this.#left > 0 ? 31 : 22);
+    const kind = prng.below(depth < 4 && this.#left > 0 ? 34 : 25);
     if (kind < 2) return this.#check(this.#e(), this.#memory());
     if (kind < 7) return this.#access();
     if (kind < 8) return [...this.#pointer(this.#memory()), ...set(prng.pick(P))];
@@ -124,7 +124,7 @@ export class Generator {
     if (kind < 18) return this.#shuffle();
     if (kind < 19) return this.#compare();
     if (kind < 21) return this.#jump();
-    if (kind < 22) return prng.chance(0.5) ? this.#safe() : this.#scenario();
+    if (kind < 25) return prng.chance(0.3) ? this.#safe() : this.#scenario();
     return this.#construct(depth + 1);
   }
 
@@ -161,7 +161,7 @@ export class Generator {
   #near(): number[] {
     const { prng } = this;
     const to = this.#e();
-    switch (prng.below(9)) {
+    switch (prng.below(11)) {
       case 0:
       case 1:
         return [...get(prng.pick(Y)), ...set(to)];
@@ -174,6 +174,8 @@ export class Generator {
       case 6:
         return [...get(prng.pick(X)), ...i32(0xff8), 0x71, EXTEND_U, ...set(to)];
       case 7:
+      case 8:
+      case 9:
         return [...get(prng.pick(X)), ...i32(prng.pick([0, 8, -8, 4096])), 0x6a, EXTEND_U, ...set(to)];
       default:
         return [...get(prng.pick(X)), EXTEND_U, ...set(to)];
