@@ -22,6 +22,8 @@ import type { Group } from './groups.ts';
 import { type Figure, figure, short, table } from './stats.ts';
 
 const RUNS = 7;
+/** Smaller modules are lost in what V8 itself takes, in bytes. */
+const PEAK_MIN = 1_000_000;
 /** As little room for young objects as the installer's thread has. */
 const YOUNG = `--max-semi-space-size=${Math.floor(INSTALLER_LIMITS.maxYoungGenerationSizeMb / 3)}`;
 /** Code that Binaryen is given, in bytes: beyond it takes minutes, below is too quick to tell. */
@@ -101,7 +103,7 @@ async function measure(path: string): Promise<{ figures: Record<string, unknown>
     ...[code / 1e6, compiled.value, verified.value, both, v8.value].map(short),
     binaryen === undefined ? '' : short(binaryen),
     short(installMs),
-    `${short(peak)}x`,
+    program.length < PEAK_MIN ? '' : `${short(peak)}x`,
     `${short(growth.code)}x`,
     `${short(growth.module)}x`,
   ];
