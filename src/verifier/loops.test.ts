@@ -84,6 +84,18 @@ test('a loop sets what its hint names and nothing else, however deep', () => {
   refuses(/a loop around it may not/, behind, hints([P!], [E!]));
 });
 
+test('what one loop may set the next may not, unless it says so', () => {
+  const one = [...LOOP, ...change, ...back, END];
+  const two = [...reload, ...one, ...one];
+  accepts(two, hints([E!], [E!]));
+  refuses(SET, two, hints([E!], []));
+  refuses(SET, two, hints([], [E!]));
+  accepts(two, hints([E!], null));
+  const inside = [...reload, ...LOOP, ...LOOP, ...change, ...back, END, ...back, END, ...one];
+  accepts(inside, hints([E!], [E!], [E!]));
+  refuses(SET, inside, hints([E!], [E!], []));
+});
+
 test('an inner loop takes from what is known only what it may set', () => {
   const nested = (inner: number[]): number[] => [
     ...[...reload, ...LOOP, ...check(8), ...LOOP, ...inner, ...back, END, ...back, END],

@@ -125,6 +125,7 @@ test('a round that goes back counts one, and says so in its condition', () => {
   one([...count, ...IF, ...br(1), END]);
   one([...count, 0x0e, 1, 0, 1]);
   one([...get(Q!), ...brIf(0)]);
+  one([...get(Q!), ...i32(0), 0x4b, ...tee(Q!), ...brIf(0)]); // 1 while there are any left: for ever
   one([...get(Q!), ...i32(1), SUB, ...brIf(0)], /does not hold the rounds that are left/);
   one([...count, ...get(X!), ...set(Q!), ...brIf(0)], /does not hold the rounds that are left/);
   one([...get(X!), ...IF, ...count, DROP, END, ...get(Q!), ...brIf(0)]);
