@@ -12,6 +12,7 @@ import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
 import type { Group } from './groups.ts';
 import { processes } from './process.ts';
+import { proofs } from './proofs.ts';
 import { recovery } from './recovery.ts';
 import { resume } from './resume.ts';
 import { spawn } from './spawn.ts';
@@ -41,6 +42,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   resume,
   store,
   taxes,
+  proofs,
 };
 
 function usage(problem: string): never {

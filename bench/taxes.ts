@@ -56,7 +56,7 @@ async function program(name: string, path: string, args: readonly string[]): Pro
 }
 
 /** The programs measured when none is named. */
-async function standard(): Promise<[name: string, path: string, args: string[]][]> {
+export async function standard(): Promise<[name: string, path: string, args: string[]][]> {
   const list: [string, string, string[]][] = [];
   for (const name of kernelNames()) {
     const missing = canBuild(`kernels/${name}`);

@@ -10,7 +10,7 @@ import { FLAG_ADDRESS } from '../src/abi/layout.ts';
 import { EXPORT, GUEST_EXPORT } from '../src/abi/system.ts';
 import { EnvironmentError } from '../src/base/errors.ts';
 import { FRAME_BYTES } from '../src/base/limits.ts';
-import { ALONE, compile } from '../src/compiler/index.ts';
+import { ALONE, COUNTER_EXPORT, compile, PROOFS } from '../src/compiler/index.ts';
 import { decodeModule, encodeModule } from '../src/wasm/module.ts';
 import { asyncified } from './asyncify.ts';
 import { BenchWasi } from './wasi.ts';
@@ -24,6 +24,8 @@ export interface VariantRun {
   readonly code: number;
   /** What it printed, and the sizes and hashes of the files it wrote. */
   readonly output: string;
+  /** Variant `counted`: how many accesses were made, by PROOFS of the compiler. */
+  readonly counts?: readonly number[];
 }
 export interface Variant {
   readonly name: VariantName;
@@ -130,7 +132,9 @@ function rewritten(name: VariantName, bytes: Uint8Array, options: NonNullable<Op
       (exports[EXPORT.init] as () => void)();
       if (own) wasi.attach(() => own.buffer);
       else wasi.attach(() => shared.buffer, BASE + evidence.controlBytes);
-      return timed(wasi, startOf(exports, GUEST_EXPORT));
+      const result = timed(wasi, startOf(exports, GUEST_EXPORT));
+      if (!options.count) return result;
+      return { ...result, counts: PROOFS.map((_, n) => Number(global(COUNTER_EXPORT + n).value)) };
     },
   };
 }
@@ -176,6 +180,12 @@ function withoutStart(bytes: Uint8Array): Uint8Array {
   if (module.start === undefined) return bytes;
   const exported = { name: MODULE_START, kind: 'func', index: module.start } as const;
   return encodeModule({ ...module, start: undefined, exports: [...module.exports, exported] });
+}
+
+/** The program as users run it, but counting its accesses. */
+export function makeCounted(program: Uint8Array): Variant {
+  const options = { isolate: true, suspend: true, track: true, count: true };
+  return rewritten('both', withoutStart(program), options);
 }
 
 /** Makes a variant; Asyncify's can take a while the first time. */

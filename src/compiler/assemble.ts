@@ -28,7 +28,7 @@ import { OP } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF } from '../wasm/types.ts';
 import { helperTypes } from './helpers.ts';
 import { ownMemories } from './own.ts';
-import { hiddenTypes, type Plan, SYSTEM_GLOBAL } from './plan.ts';
+import { COUNTER_EXPORT, COUNTERS, hiddenTypes, type Plan, SYSTEM_GLOBAL } from './plan.ts';
 import type { Program } from './program.ts';
 import { COMPILER_VERSION } from './version.ts';
 
@@ -38,7 +38,9 @@ export function evidenceOf(program: Program): Evidence {
   return {
     version: EVIDENCE_VERSION,
     compiler: COMPILER_VERSION,
-    ...plan.options,
+    isolate: plan.options.isolate,
+    suspend: plan.options.suspend,
+    track: plan.options.track,
     controlBytes: plan.controlBytes,
     hdrGlobal: plan.hdrGlobal,
     memories: plan.memoryEvidence,
@@ -106,7 +108,7 @@ export function assemble(program: Program, { types, codes, hints }: Functions, e
     ...module.globals.map((global): Global => ({ ...global, init: remapped(plan, global.init) })),
     ...hiddenGlobals(plan),
     ...Array.from(
-      { length: plan.systemGlobalCount },
+      { length: plan.systemGlobalCount + (plan.countersStart < 0 ? 0 : COUNTERS) },
       (): Global => ({
         ...SYSTEM_GLOBAL,
         init: constExpr([{ op: OP.i64_const, value: 0n }]),
@@ -204,6 +206,9 @@ function exportsOf(program: Program, evidence: Evidence): Export[] {
   if (plan.usesRefs) list.push({ name: EXPORT.refs, kind: 'table', index: plan.refsTable });
   for (const [key, index] of plan.hiddenGlobals) {
     if (!key.startsWith(`${EXNREF}:`)) list.push({ name: EXPORT.result + key, kind: 'global', index });
+  }
+  for (let n = 0; plan.countersStart >= 0 && n < COUNTERS; n++) {
+    list.push({ name: COUNTER_EXPORT + n, kind: 'global', index: plan.countersStart + n });
   }
   const { suspend } = plan.options;
   const { start, count } = evidence.systemGlobals;

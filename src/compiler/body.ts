@@ -49,7 +49,7 @@ export class FlatBody {
   /** Blocks: the last site inside, the first site inside (the loop's own included); 0 and 0 for none. */
   firstSite: Int32Array = new Int32Array(256);
   lastSite: Int32Array = new Int32Array(256);
-  /** Loops: some branch goes back. Others: a catch clause goes to their end. Bits TARGETED, CAUGHT; calls and ends: IN_LOOP. */
+  /** Loops: some branch goes back. Others: a catch clause goes to their end. Bits TARGETED, CAUGHT; calls and ends: IN_LOOP; calls: QUIET. */
   flags: Uint8Array = new Uint8Array(256);
   /** br_table targets (default last), try_table clauses, select types: by entry. */
   readonly targets: Map<number, Int32Array> = new Map();
@@ -58,7 +58,7 @@ export class FlatBody {
   /** Sites of this body, the entry poll (site 1 when `entryPoll`) included. */
   sites = 0;
   entryPoll = false;
-  /** Any kind of call, tail calls included. */
+  /** Any kind of call, tail calls included, of what is not quiet (quiet.ts). */
   calls = false;
   /** How deep constructs nest, how many are loops, and how many labels branches and clauses name in all. */
   deepest = 0;
@@ -79,9 +79,27 @@ export class FlatBody {
   #special: Int32Array = new Int32Array(256);
   #specials = 0;
 
-  constructor(bytes: Uint8Array) {
+  readonly #quiet: Uint8Array;
+
+  /** `quiet`: by function, 1 for those whose calls are no safepoints. */
+  constructor(bytes: Uint8Array, quiet: Uint8Array = new Uint8Array()) {
     this.bytes = bytes;
+    this.#quiet = quiet;
     this.#cursor = new InstructionCursor(bytes);
+  }
+
+  /**
+   * More ways than one lead behind the construct at an entry, in the program or in what is made of it: a try_table with a
+   * clause that names a loop is written with a way round (control.ts).
+   */
+  joins(entry: number): boolean {
+    const op = this.op[entry]!;
+    if (op === OP.loop) return false; // only left by its end, or to other labels
+    if (op === OP.if || (this.flags[entry]! & (TARGETED | CAUGHT)) !== 0) return true;
+    return (
+      op === OP.try_table &&
+      this.catches.get(entry)!.some((c) => c.target >= 0 && this.op[c.target] === OP.loop)
+    );
   }
 
   /**
@@ -166,7 +184,8 @@ export class FlatBody {
         return true;
       case CALL:
         this.b[i] = cursor.imm1;
-        this.calls = true;
+        if (cursor.op === OP.call && this.#quiet[cursor.imm0] === 1) this.flags[i]! |= QUIET;
+        else this.calls = true;
         return cursor.op === OP.return_call || cursor.op === OP.return_call_indirect;
       case LEAVES:
         return true;
@@ -271,7 +290,7 @@ export class FlatBody {
         if (this.firstSite[opened]! > sites) this.firstSite[opened] = this.lastSite[opened] = 0;
       } else {
         if (loops > 0) this.flags[i]! |= IN_LOOP;
-        if (suspend && isSiteOp(op)) this.site[i] = ++sites;
+        if (suspend && isSiteOp(op) && (this.flags[i]! & QUIET) === 0) this.site[i] = ++sites;
       }
     }
     this.sites = sites;
@@ -281,7 +300,7 @@ export class FlatBody {
   #hasOtherSites(isPolled: (i: number) => boolean): boolean {
     for (let n = 0; n < this.#specials; n++) {
       const i = this.#special[n]!;
-      if (isSiteOp(this.op[i]!) || isPolled(i)) return true;
+      if ((isSiteOp(this.op[i]!) && (this.flags[i]! & QUIET) === 0) || isPolled(i)) return true;
     }
     return false;
   }
@@ -369,6 +388,8 @@ function kinds(): Uint8Array {
 export const TARGETED = 1;
 export const CAUGHT = 2;
 export const IN_LOOP = 4;
+/** A call that is no safepoint. */
+export const QUIET = 8;
 
 /** Every kind of call of the program's own. */
 export function isCall(op: number): boolean {

@@ -10,6 +10,7 @@ import { SYSTEM } from '../abi/system.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EMPTY_BLOCK, type FuncType, I32, I64, type ValueType } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
+import { QUIET } from './body.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import { emitLoadResults, emitPoll, emitSave, type FrameShape } from './frames.ts';
 import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
@@ -75,7 +76,7 @@ function makeCall(f: FunctionState, i: number, callee: Callee): void {
   else guarded(f, i, KIND_CALLING, callee);
   if (callee.args > 0) e.pop(callee.args);
   e.pushAll(callee.results);
-  f.reload(i);
+  if ((f.body.flags[i]! & QUIET) === 0) f.reload(i);
 }
 
 /**

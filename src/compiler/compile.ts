@@ -67,7 +67,7 @@ export class Compilation {
     const { plan, emitter: e } = program;
     for (const { body } of fixedFunctions(plan)) {
       const locals = [{ count: body[1]!, type: body[2]! }];
-      this.#add({ code: { locals, source: body, start: 3, end: body.length }, roles: [] });
+      this.#add({ code: { locals, source: body, start: 3, end: body.length }, roles: [], loops: [] });
     }
     for (let i = 0; i < plan.importedFunctions; i++) {
       emitWrapper(e, i);
@@ -75,8 +75,8 @@ export class Compilation {
     }
   }
 
-  #add({ code, roles }: EmittedFunction): void {
-    this.#hints.push({ index: this.#program.plan.preludeStart + this.#codes.length, roles, loops: [] });
+  #add({ code, roles, loops }: EmittedFunction): void {
+    this.#hints.push({ index: this.#program.plan.preludeStart + this.#codes.length, roles, loops });
     this.#codes.push(code);
   }
 

@@ -28,7 +28,7 @@ import { returnedCall } from './calls.ts';
 import { endBlock, openTry } from './control.ts';
 import { blockTypeOf } from './emitter.ts';
 import { emitRestore, type FrameShape } from './frames.ts';
-import { emitReload } from './memory.ts';
+import { emitBases, emitLimits } from './memory.ts';
 import type { Control, FunctionState } from './state.ts';
 
 /** Writes entries [from, to). */
@@ -46,7 +46,8 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   const { e, body } = f;
   const shape = f.shapes[site]!;
   emitRestore(e, shape, f.input.locals);
-  emitReload(e, body.memories);
+  emitBases(e, body.memories);
+  emitLimits(e, body.memories);
   f.unwind = e.open(OP.block, EMPTY_BLOCK);
   f.handlers.open(e, f.liveness, body.sites);
   f.enterBody();
@@ -101,13 +102,13 @@ function openStandIn(f: FunctionState, entry: number, shape: FrameShape): StandI
     control.label = openTry(f, control);
   } else if (op === OP.loop) {
     exit = e.open(OP.block, blockTypeOf(e, type));
-    e.facts.open(false);
+    e.facts.open();
     control.label = e.open(OP.block, blockTypeOf(e, { params: [], results: params }));
   } else {
     control.label = e.open(OP.block, blockTypeOf(e, type));
   }
   f.enter(control);
-  e.facts.open(false);
+  e.facts.open();
   return { control, exit };
 }
 
@@ -126,11 +127,11 @@ function finish(f: FunctionState, { control, exit }: StandIn, next: number, walk
   const { params } = blockFuncType(e.plan.types, body.a[entry]!)!;
   f.controls.pop();
   e.close();
-  e.facts.close();
+  e.facts.close(true);
   e.truncate(control.height);
   e.pushAll(params);
   walk(f, entry, end + 1);
   e.close();
-  e.facts.close();
+  e.facts.close(true);
   return end + 1;
 }

@@ -9,8 +9,9 @@ import { blockFuncType, I32 } from '../wasm/types.ts';
 import { CAUGHT, type ResolvedCatch } from './body.ts';
 import { poll } from './calls.ts';
 import { blockTypeOf } from './emitter.ts';
-import { emitReload } from './memory.ts';
+import { emitLimits } from './memory.ts';
 import type { Control, FunctionState } from './state.ts';
+import { nextRound } from './strip.ts';
 
 /** block, loop, if and try_table. */
 export function openBlock(f: FunctionState, i: number, op: number): void {
@@ -23,8 +24,7 @@ export function openBlock(f: FunctionState, i: number, op: number): void {
   const control: Control = { entry: i, op, label: 0, height, type, detours: [] };
   control.label = op === OP.try_table ? openTry(f, control) : e.open(op, body.a[i]!);
   f.enter(control);
-  e.facts.open(op === OP.loop);
-  if (op === OP.loop) e.forgetOrigins();
+  e.facts.open();
   e.enter(height);
   if (op === OP.loop && body.site[i]! > 0) loopHead(f, control, i);
 }
@@ -33,7 +33,7 @@ export function openBlock(f: FunctionState, i: number, op: number): void {
  * Sites inside a construct must find the operands outside it in their slots. An if's condition is above them, on the
  * real stack but no longer an operand.
  */
-function spillOutside(f: FunctionState, op: number, height: number): void {
+export function spillOutside(f: FunctionState, op: number, height: number): void {
   const { e } = f;
   const floor = f.control.height;
   if (op !== OP.if) {
@@ -47,7 +47,7 @@ function spillOutside(f: FunctionState, op: number, height: number): void {
 }
 
 /** A loop that is a safepoint polls at its head. */
-function loopHead(f: FunctionState, control: Control, i: number): void {
+export function loopHead(f: FunctionState, control: Control, i: number): void {
   const { e } = f;
   const { params } = control.type;
   if (params.length > 0) e.stash(control.height);
@@ -101,7 +101,7 @@ function closeDetours(f: FunctionState, { detours }: Control): void {
   e.branch(OP.br, detours[0]!.label - 1);
   for (const { loop } of detours.toReversed()) {
     e.close();
-    emitReload(e, f.body.memories);
+    emitLimits(e, f.body.memories);
     e.branch(OP.br, f.labelOf(loop));
   }
   e.close();
@@ -131,7 +131,7 @@ export function endBlock(f: FunctionState, i: number): void {
   if (control.entry < 0) return; // the body's: its label is the caller's to close
   e.close();
   closeDetours(f, control);
-  e.facts.close();
+  e.facts.close(f.body.joins(control.entry) || control.op !== f.body.op[control.entry]);
   e.pushAll(control.type.results);
   if ((f.body.flags[control.entry]! & CAUGHT) !== 0) f.reload(i);
 }
@@ -139,6 +139,7 @@ export function endBlock(f: FunctionState, i: number): void {
 /** br and br_if. */
 export function branch(f: FunctionState, i: number, op: number): void {
   if (op === OP.br_if) f.e.pop();
+  if (f.strip?.shape.entry === f.body.a[i]!) return nextRound(f, f.strip, op);
   f.e.branch(op, f.labelOf(f.body.a[i]!));
 }
 

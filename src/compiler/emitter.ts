@@ -10,7 +10,7 @@
  * holds it. V8 makes nothing of such copies.
  */
 
-import type { RoleLocal } from '../abi/hints.ts';
+import type { LoopHint, PointerHint, RoleLocal } from '../abi/hints.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
 import { FUNCTION_MAX_BYTES, LOCALS_MAX, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
@@ -41,6 +41,7 @@ const NO_TYPES: readonly ValueType[] = [];
 export interface EmittedFunction {
   readonly code: Code;
   readonly roles: readonly RoleLocal[];
+  readonly loops: readonly LoopHint[];
 }
 
 export class Emitter {
@@ -63,13 +64,6 @@ export class Emitter {
   /** The operands [from, to) are known to be spilled, so that a deep stack is not searched at each call. */
   #spilledFrom = 0;
   #spilledTo = 0;
-  /** For each operand: the local it was copied from, or -1, and the time. */
-  #origins: Int32Array = new Int32Array(256);
-  #copied: Uint32Array = new Uint32Array(256);
-  /** By local: when it was last set. Copies made before that, or before `#forgotten`, are copies no more. */
-  #assigned: Uint32Array = new Uint32Array(256);
-  #forgotten = 0;
-  #time = 0;
   readonly facts = new Facts();
   /** What is written is part of a resume module, where the rewritten module's functions stand elsewhere. */
   links: Links | null = null;
@@ -82,6 +76,16 @@ export class Emitter {
   readonly #scratch = new Map<number, number>();
   readonly #roles: RoleLocal[] = [];
   readonly #kept = new Arena();
+  /** Loops that are open in the code, the innermost last. */
+  readonly #loops: {
+    label: number;
+    loop: number;
+    varying: Set<number>;
+    fuel: number;
+    pointers: readonly PointerHint[];
+  }[] = [];
+  #loopCount = 0;
+  #hints: LoopHint[] = [];
 
   constructor(plan: Plan) {
     this.plan = plan;
@@ -98,16 +102,17 @@ export class Emitter {
     this.typeUses.length = 0;
     this.endUses.length = 0;
     this.#spilledTo = 0;
-    this.forgetOrigins();
     this.facts.reset(this.plan.memories.length);
     this.#runs.length = 0;
     this.#locals = parameters;
     for (let i = parameters; i < first.length; i++) this.newLocal(first[i]!);
     for (const { count, type } of runs) this.#addLocals(count, type);
-    if (this.#assigned.length < this.#locals) this.#assigned = new Uint32Array(this.#locals * 2);
     this.#slots.clear();
     this.#scratch.clear();
     this.#roles.length = 0;
+    this.#loops.length = 0;
+    this.#loopCount = 0;
+    this.#hints = [];
   }
 
   /** The function: locals, and what was emitted, closed by `end`. */
@@ -116,7 +121,8 @@ export class Emitter {
     this.w.u8(OP.end);
     this.#checkSize();
     const code = { locals: [...this.#runs], ...this.#kept.keep(this.w.bytes, this.w.length) };
-    return { code, roles: [...this.#roles] };
+    const loops = this.#hints.sort((a, b) => a.loop - b.loop);
+    return { code, roles: [...this.#roles], loops };
   }
 
   newLocal(type: ValueType): number {
@@ -185,6 +191,15 @@ export class Emitter {
   }
   set(local: number): void {
     this.w.byteAndU32(LOCAL_SET, local);
+    this.sets(local);
+  }
+  tee(local: number): void {
+    emitIndex(this.w, OP.local_tee, local);
+    this.sets(local);
+  }
+  /** The code just written sets a local: the verifier is told which do so in each loop. */
+  sets(local: number): void {
+    this.#loops.at(-1)?.varying.add(local);
   }
 
   i32(value: number): void {
@@ -196,7 +211,9 @@ export class Emitter {
   open(op: number, blockType: number): number {
     this.w.u8(op);
     this.blockType(blockType);
-    return this.deeper();
+    this.deeper();
+    if (op === OP.loop) this.#openLoop();
+    return this.depth;
   }
   /**
    * Writes a block type. A type that the plan did not foresee has another number in another order of functions: it is
@@ -222,7 +239,32 @@ export class Emitter {
   }
   close(): void {
     this.w.u8(OP.end);
+    if (this.#loops.at(-1)?.label === this.depth) this.#closeLoop();
     this.depth--;
+  }
+
+  #openLoop(): void {
+    this.#loops.push({
+      label: this.depth,
+      loop: this.#loopCount++,
+      varying: new Set(),
+      fuel: -1,
+      pointers: [],
+    });
+  }
+
+  /** The loop just opened counts its rounds down in `fuel`, and these locals are its pointers (abi/hints.ts). */
+  fuelled(fuel: number, pointers: readonly PointerHint[]): void {
+    const loop = this.#loops.at(-1)!;
+    loop.fuel = fuel;
+    loop.pointers = pointers;
+  }
+
+  #closeLoop(): void {
+    const { loop, varying, fuel, pointers } = this.#loops.pop()!;
+    const outer = this.#loops.at(-1);
+    if (outer) for (const local of varying) outer.varying.add(local);
+    this.#hints.push({ loop, varying: [...varying].sort((a, b) => a - b), fuel, pointers });
   }
   /** Opens a try_table whose unwind exceptions go to a label. */
   openGuard(blockType: number, label: number): void {
@@ -245,7 +287,6 @@ export class Emitter {
     this.types[h] = type;
     this.spilled[h] = 0;
     if (h < this.#spilledTo) this.#spilledTo = h;
-    this.#origins[h] = -1;
   }
   pushAll(types: readonly ValueType[]): void {
     for (let i = 0; i < types.length; i++) this.push(types[i]!);
@@ -272,38 +313,13 @@ export class Emitter {
     if (size > OPERANDS_MAX) this.#refuse();
     this.types = larger(this.types, new Uint8Array(size));
     this.spilled = larger(this.spilled, new Uint8Array(size));
-    this.#origins = larger(this.#origins, new Int32Array(size));
-    this.#copied = larger(this.#copied, new Uint32Array(size));
   }
 
-  /** The operand on top is a copy of `local`; -1 for of none. */
-  copies(local: number): void {
-    this.#origins[this.height - 1] = local;
-    this.#copied[this.height - 1] = ++this.#time;
-  }
-  /** The local that the operand at a height is a copy of, where that has not been set since; else -1. */
-  originAt(height: number): number {
-    const local = this.#origins[height]!;
-    if (local < 0) return -1;
-    const copied = this.#copied[height]!;
-    return copied > this.#assigned[local]! && copied > this.#forgotten ? local : -1;
-  }
-  /** No operand is a copy of a local any more. */
-  forgetOrigins(): void {
-    this.#forgotten = ++this.#time;
-  }
-  /** The operands from `floor` up become those of a construct: neither copies nor in their slots. */
+  /** The operands from `floor` up become those of a construct: not in their slots yet. */
   enter(floor: number): void {
-    this.#origins.fill(-1, floor, this.height);
     this.spilled.fill(0, floor, this.height);
     this.#spilledTo = Math.min(this.#spilledTo, floor);
   }
-  /** A local gets another value. */
-  assign(local: number): void {
-    this.#assigned[local] = ++this.#time;
-    this.facts.assign(local);
-  }
-
   /** Takes the operands from `floor` up off the real stack into their slots; they stay operands. */
   stash(floor: number): void {
     for (let h = this.height - 1; h >= floor; h--) {
@@ -337,7 +353,7 @@ export class Emitter {
     const lowest = this.#unspilled(floor, count);
     if (lowest >= count) return;
     this.stash(lowest + 1);
-    emitIndex(this.w, OP.local_tee, this.slot(lowest, this.types[lowest]!));
+    this.tee(this.slot(lowest, this.types[lowest]!));
     this.spilled[lowest] = 1;
     this.unstash(lowest + 1);
   }

@@ -2,60 +2,68 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Facts } from './facts.ts';
 
+const TERM = 7;
+const LOCAL = 40;
+
 function learned(): Facts {
   const facts = new Facts();
   facts.reset(2);
-  facts.learn(3, 1, 8);
-  facts.mark(3, 1, 4096);
+  facts.learn(1, TERM, 12, 8, LOCAL);
+  facts.mark(1, TERM, 4096);
   return facts;
 }
 
-test('a check covers shorter accesses of the same local and memory only', () => {
+test('an anchor belongs to its term and memory', () => {
   const facts = learned();
-  assert.ok(facts.isChecked(3, 1, 8));
-  assert.ok(facts.isChecked(3, 1, 4));
-  assert.ok(!facts.isChecked(3, 1, 9));
-  assert.ok(!facts.isChecked(3, 0, 4));
-  assert.ok(!facts.isChecked(2, 1, 4));
+  assert.equal(facts.find(1, TERM)?.known, 8);
+  assert.equal(facts.find(0, TERM), undefined);
+  assert.equal(facts.find(1, TERM + 1), undefined);
 });
 
-test('a mark covers its page and its neighbours, and ends at a safepoint while checks stay', () => {
+test('a mark covers its page and its neighbours, and ends at a safepoint while the anchor stays', () => {
   const facts = learned();
-  assert.ok(facts.isMarked(3, 1, 0, 8));
-  assert.ok(facts.isMarked(3, 1, 8185, 8));
-  assert.ok(!facts.isMarked(3, 1, 8186, 8));
+  const marked = (at: number, size: number): boolean => facts.isMarked(facts.find(1, TERM)!, at, size);
+  assert.ok(marked(0, 8));
+  assert.ok(marked(8185, 8));
+  assert.ok(!marked(8186, 8));
   facts.safepoint();
-  assert.ok(!facts.isMarked(3, 1, 4096, 1));
-  assert.ok(facts.isChecked(3, 1, 8));
+  assert.ok(!marked(4096, 1));
+  assert.equal(facts.find(1, TERM)?.known, 8);
 });
 
-test('a local that is set again is unknown, also behind the construct in which it was set', () => {
+test('what is learnt in a construct is forgotten where ways meet behind it, and kept where there is one', () => {
   const facts = learned();
-  facts.open(false);
-  facts.learn(4, 0, 4);
-  facts.assign(3);
-  assert.ok(!facts.isChecked(3, 1, 1));
+  facts.open();
+  facts.learn(0, TERM, 0, 4, 41);
+  facts.learn(1, TERM, 12, 100, LOCAL);
   facts.otherArm();
-  assert.ok(!facts.isChecked(4, 0, 4), 'what one arm learnt the other does not know');
-  facts.close();
-  assert.ok(!facts.isChecked(3, 1, 1));
+  assert.equal(facts.find(0, TERM), undefined, 'what one arm learnt the other does not know');
+  assert.equal(facts.find(1, TERM)?.known, 8);
+  facts.learn(0, TERM, 0, 4, 41);
+  facts.close(true);
+  assert.equal(facts.find(0, TERM), undefined);
+  facts.open();
+  facts.learn(0, TERM, 0, 4, 41);
+  facts.close(false);
+  assert.equal(facts.find(0, TERM)?.known, 4);
 });
 
-test('nothing is known at the head of a loop nor behind it', () => {
+test('a local is free for another anchor only when none, put by or known, needs it', () => {
   const facts = learned();
-  facts.open(false);
-  facts.open(true);
-  assert.ok(!facts.isChecked(3, 1, 1));
-  facts.close();
-  facts.close();
-  assert.ok(!facts.isChecked(3, 1, 1));
+  facts.open();
+  facts.learn(1, TERM, 0, 4, 41);
+  assert.equal(facts.spareLocal(), -1, 'the anchor outside is only put by');
+  facts.close(true);
+  assert.equal(facts.find(1, TERM)?.local, LOCAL);
+  assert.equal(facts.spareLocal(), 41);
+  assert.equal(facts.spareLocal(), -1);
 });
 
-test('a safepoint within a construct ends the marks made before it', () => {
+test('a mark made in a construct does not outlive it', () => {
   const facts = learned();
-  facts.open(false);
   facts.safepoint();
-  facts.close();
-  assert.ok(!facts.isMarked(3, 1, 4096, 1));
-  assert.ok(facts.isChecked(3, 1, 8));
+  facts.open();
+  facts.mark(1, TERM, 0);
+  facts.close(true);
+  assert.ok(!facts.isMarked(facts.find(1, TERM)!, 0, 1));
 });

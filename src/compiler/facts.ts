@@ -1,12 +1,12 @@
 /**
- * What is already known of addresses at a point of one function, so that it need not be checked or marked again: for
- * a local that has not been set since, how far from the address it holds accesses are known to be inside (`checked`),
- * and which page near it is marked (`marked`).
+ * What is already known of addresses at a point of one function, so that it need not be checked or marked again.
  *
- * The verifier follows the same facts by the identity of values; this keeps to what it can see in one pass: a fact
- * holds in straight code and in constructs opened after it, what is learnt in a construct is forgotten at its end,
- * and at a loop's head and behind a loop nothing is known. Marks also end at every safepoint: a checkpoint may
- * have cleared them.
+ * Facts speak of terms (terms.ts). For a term and a memory there is at most one anchor: a place `term + constant` whose
+ * near address lies widened in a local, from which so many bytes are known to be inside, and near which a page is marked.
+ *
+ * The verifier follows the same facts by the identity of values, and this keeps to what it can see: an anchor holds in
+ * straight code and in constructs opened after it; what is learnt in a construct is forgotten where ways meet behind it.
+ * Marks also end at every safepoint: a checkpoint may have cleared them.
  *
  * Why: RATIONALE.md#checks-that-are-known-to-hold-are-left-out
  */
@@ -15,107 +15,126 @@ import { assert } from '../base/assert.ts';
 
 const MEMORIES = 16;
 
-interface Snapshot {
-  checked: Map<number, number>;
-  marked: Map<number, number>;
-  /** How many safepoints were passed when it was taken. */
-  safepoints: number;
-  /** It is a loop, or one was in it: behind it the verifier takes locals that the loop read for other values. */
-  loop: boolean;
-  /** Locals set since, in the construct and those inside it. */
-  assigned: Set<number>;
+export interface Anchor {
+  /** The address is `term + constant`, modulo 2^32; x is that number. */
+  readonly constant: number;
+  /** [x, x + known) is inside. */
+  readonly known: number;
+  /** i64 local that holds x. */
+  readonly local: number;
+  /** The page marked is that of base + x, plus so many bytes (whole pages); NaN for none. */
+  readonly page: number;
+  /** The mark's safepoint: it is of use until the next one. */
+  readonly safepoint: number;
 }
 
 export class Facts {
-  /** By local and memory: bytes from the address that are known to be inside. */
-  #checked = new Map<number, number>();
-  /** By local and memory: distance from the address, in whole pages and bytes, of the page that is marked. */
-  #marked = new Map<number, number>();
+  #anchors = new Map<number, Anchor>();
+  /** What was replaced, to be put back: key and anchor. */
+  readonly #keys: number[] = [];
+  readonly #old: (Anchor | undefined)[] = [];
+  /** Where the log stood when each open construct was opened. */
+  readonly #open: number[] = [];
   #safepoints = 0;
-  #memories = MEMORIES;
-  readonly #open: Snapshot[] = [];
+  /** How many anchors, known or put by, need a local. */
+  readonly #users = new Map<number, number>();
+  readonly #free: number[] = [];
 
   /** A function begins, of a program with this many memories. */
   reset(memories: number): void {
     assert(memories <= MEMORIES, 'keys have room for each memory');
-    this.#memories = memories;
-    this.#checked.clear();
-    this.#marked.clear();
+    this.#anchors.clear();
+    this.#keys.length = 0;
+    this.#old.length = 0;
     this.#open.length = 0;
+    this.#users.clear();
+    this.#free.length = 0;
   }
 
-  /** A construct of the program opens. */
-  open(loop: boolean): void {
-    this.#open.push({
-      checked: new Map(this.#checked),
-      marked: new Map(this.#marked),
-      safepoints: this.#safepoints,
-      loop,
-      assigned: new Set(),
-    });
-    if (loop) this.forget();
+  /** A construct opens. */
+  open(): void {
+    this.#open.push(this.#keys.length);
   }
 
   /** The second arm of an if begins: what is known is what was known at the if. */
   otherArm(): void {
-    const snapshot = this.#open.at(-1)!;
-    if (snapshot.loop) this.forget();
-    else this.#restore(snapshot);
+    this.#undo(this.#open.at(-1)!);
   }
 
-  close(): void {
-    const snapshot = this.#open.pop()!;
-    if (snapshot.loop) this.forget();
-    else this.#restore(snapshot);
-    const outer = this.#open.at(-1);
-    if (outer === undefined) return;
-    outer.loop ||= snapshot.loop;
-    for (const local of snapshot.assigned) outer.assigned.add(local);
+  /** A construct ends; `joins`: more ways than one lead behind it. */
+  close(joins: boolean): void {
+    const from = this.#open.pop()!;
+    if (joins) this.#undo(from);
   }
 
-  #restore(snapshot: Snapshot): void {
-    const holds = ([key]: [number, number]): boolean => !snapshot.assigned.has(Math.floor(key / MEMORIES));
-    this.#checked = new Map([...snapshot.checked].filter(holds));
-    this.#marked = new Map(
-      snapshot.safepoints === this.#safepoints ? [...snapshot.marked].filter(holds) : [],
-    );
-  }
-
-  /** A local gets another value. */
-  assign(local: number): void {
-    this.#open.at(-1)?.assigned.add(local);
-    if (this.#checked.size === 0 && this.#marked.size === 0) return;
-    for (let m = 0; m < this.#memories; m++) {
-      this.#checked.delete(local * MEMORIES + m);
-      this.#marked.delete(local * MEMORIES + m);
+  #undo(from: number): void {
+    for (let at = this.#keys.length - 1; at >= from; at--) {
+      const key = this.#keys[at]!;
+      const now = this.#anchors.get(key);
+      const old = this.#old[at];
+      if (old) this.#anchors.set(key, old);
+      else this.#anchors.delete(key);
+      if (now) this.#release(now.local);
     }
+    this.#keys.length = from;
+    this.#old.length = from;
+  }
+
+  #release(local: number): void {
+    const users = this.#users.get(local)! - 1;
+    this.#users.set(local, users);
+    if (users === 0) this.#free.push(local);
   }
 
   /** A poll or a call: a checkpoint may have come and gone. */
   safepoint(): void {
     this.#safepoints++;
-    this.#marked.clear();
   }
 
+  /** Nothing is known: control may have come from anywhere. */
   forget(): void {
-    this.#checked.clear();
-    this.#marked.clear();
+    for (const key of [...this.#anchors.keys()]) {
+      this.#keys.push(key);
+      this.#old.push(this.#anchors.get(key));
+      this.#anchors.delete(key);
+    }
   }
 
-  isChecked(local: number, memory: number, k: number): boolean {
-    return (this.#checked.get(local * MEMORIES + memory) ?? -1) >= k;
-  }
-  learn(local: number, memory: number, k: number): void {
-    this.#checked.set(local * MEMORIES + memory, k);
+  find(memory: number, term: number): Anchor | undefined {
+    return this.#anchors.get(term * MEMORIES + memory);
   }
 
-  /** Bytes [at, at + size), counted from the local's address and the memory's base, are covered by a mark. */
-  isMarked(local: number, memory: number, at: number, size: number): boolean {
-    const page = this.#marked.get(local * MEMORIES + memory);
-    return page !== undefined && at >= page - MARK_SLOP_BYTES && at + size <= page + MARK_SLOP_BYTES + 1;
+  /** A local for a new anchor: one that no anchor needs any more, or -1. */
+  spareLocal(): number {
+    return this.#free.pop() ?? -1;
   }
-  /** The mark made was for the page that the local's address lies in, plus `page` bytes (whole pages). */
-  mark(local: number, memory: number, page: number): void {
-    this.#marked.set(local * MEMORIES + memory, page);
+
+  /** From here on this is the anchor of the term. Without a page it keeps the mark of the one before. */
+  learn(memory: number, term: number, constant: number, known: number, local: number): void {
+    const before = this.find(memory, term);
+    const same = before?.local === local && before.constant === constant;
+    const { page, safepoint } = same ? before : { page: Number.NaN, safepoint: -1 };
+    this.#put(memory, term, { constant, known, local, page, safepoint });
+  }
+
+  #put(memory: number, term: number, anchor: Anchor): void {
+    const key = term * MEMORIES + memory;
+    this.#keys.push(key);
+    this.#old.push(this.#anchors.get(key));
+    this.#anchors.set(key, anchor);
+    this.#users.set(anchor.local, (this.#users.get(anchor.local) ?? 0) + 1);
+  }
+
+  /** Bytes [at, at + size) from the anchor's x and the memory's base are covered by its mark. */
+  isMarked(anchor: Anchor, at: number, size: number): boolean {
+    const { page, safepoint } = anchor;
+    if (safepoint !== this.#safepoints) return false;
+    return at >= page - MARK_SLOP_BYTES && at + size <= page + MARK_SLOP_BYTES + 1;
+  }
+
+  /** A mark was made for the page of x plus `page` bytes (whole pages). */
+  mark(memory: number, term: number, page: number): void {
+    const anchor = this.find(memory, term);
+    if (anchor) this.#put(memory, term, { ...anchor, page, safepoint: this.#safepoints });
   }
 }

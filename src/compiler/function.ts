@@ -11,6 +11,7 @@ import { KIND_BEFORE } from '../abi/frame.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { EMPTY_BLOCK } from '../wasm/types.ts';
+import type { Addresses } from './addresses.ts';
 import type { FlatBody } from './body.ts';
 import { call, grow, notify, poll, returnCall, wait } from './calls.ts';
 import { emitContinuation } from './continuation.ts';
@@ -18,9 +19,10 @@ import { branch, branchTable, elseArm, endBlock, openBlock, returns } from './co
 import type { Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
 import type { Liveness } from './liveness.ts';
-import { emitReload } from './memory.ts';
+import { emitBases, emitLimits, prepareAccess } from './memory.ts';
 import { access, fixed, type Handler, PLAIN } from './plain.ts';
 import { type FunctionInput, FunctionState } from './state.ts';
+import { writeTwice } from './strip.ts';
 
 /** By opcode. */
 const HANDLERS: readonly Handler[] = handlers();
@@ -46,11 +48,18 @@ function handlers(): Handler[] {
   return list;
 }
 
+/** Until the verifier knows the rule. */
+const WAIT = true;
+
 export class FunctionCompiler {
   readonly #f: FunctionState;
 
   constructor(emitter: Emitter, body: FlatBody, liveness: Liveness) {
     this.#f = new FunctionState(emitter, body, liveness);
+  }
+
+  get addresses(): Addresses {
+    return this.#f.addresses;
   }
 
   /** What the frame holds at each site, by site number; complete after the function was emitted. */
@@ -64,7 +73,9 @@ export class FunctionCompiler {
     const { e, body } = f;
     f.begin(input, false);
     const { suspend } = e.plan.options;
-    emitReload(e, f.liveness.entryRoles);
+    f.addresses.run(body, input, e.plan);
+    emitBases(e, body.memories);
+    emitLimits(e, f.liveness.entryRoles);
     const escapes = suspend && (body.hasSites || body.catches.size > 0);
     if (escapes) {
       f.unwind = e.open(OP.block, EMPTY_BLOCK);
@@ -90,10 +101,18 @@ export class FunctionCompiler {
 
 /** Writes the program's instructions of entries [from, to). */
 function walk(f: FunctionState, from: number, to: number): void {
-  const { e, body } = f;
+  const { e, body, addresses } = f;
   for (let i = from; i < to; i++) {
     e.note(body.start[i]!);
     const op = body.op[i]!;
-    HANDLERS[op]!(f, i, op);
+    const access = addresses.begins[i]!;
+    if (access >= 0 && access < to && prepareAccess(f, access)) {
+      i = addresses.to[access]!;
+    } else if (op === OP.loop && f.strip === null && !WAIT && addresses.loops.has(i)) {
+      writeTwice(f, i, walk);
+      i = body.match[i]!;
+    } else {
+      HANDLERS[op]!(f, i, op);
+    }
   }
 }

@@ -17,7 +17,7 @@
 import { UnsupportedError } from '../base/errors.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
-import { BODY_LABEL, CAUGHT, type FlatBody, IN_LOOP, TARGETED } from './body.ts';
+import { BODY_LABEL, CAUGHT, type FlatBody, IN_LOOP, QUIET, TARGETED } from './body.ts';
 
 /** Passes after which loops that still do not agree are taken to need every local. */
 const PASSES_MAX = 10;
@@ -221,8 +221,9 @@ export class Liveness {
   /** A call, or what else may run code that moves the domain. `#live` is what is live behind it. */
   #call(body: FlatBody, i: number, op: number): void {
     if (op === OP.return_call || op === OP.return_call_indirect) return this.#none();
-    this.reload[i] = this.#behind(body, i);
     if (this.#tries > 0) this.#union(this.#catches, this.#tries - 1);
+    if ((body.flags[i]! & QUIET) !== 0) return; // it may throw, but grows nothing
+    this.reload[i] = this.#behind(body, i);
     this.#killRoles();
     this.#site(body, body.site[i]!);
     if (OP_ACCESS[op] !== ACCESS_NONE) this.#use(this.#locals + body.a[i]!);
@@ -424,7 +425,7 @@ function kinds(): Uint8Array {
   set(SET, OP.local_set, OP.local_tee);
   set(ACCESS, OP.memory_size);
   set(CALL, OP.call, OP.call_indirect, OP.return_call, OP.return_call_indirect);
-  set(CALL, OP.memory_grow, OP.memory_fill, OP.memory_copy, OP.memory_init);
+  set(CALL, OP.memory_grow);
   set(CALL, OP.memory_atomic_wait32, OP.memory_atomic_wait64, OP.memory_atomic_notify);
   set(CONTROL, OP.block, OP.loop, OP.if, OP.try_table, OP.else, OP.end);
   set(CONTROL, OP.br, OP.br_if, OP.br_table, OP.return, OP.unreachable, OP.throw, OP.throw_ref);

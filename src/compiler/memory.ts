@@ -14,7 +14,8 @@
  */
 import { MARKS_ADDRESS } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
-import { PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
+import { assert } from '../base/assert.ts';
+import { FRAME_BYTES, MEMORY32_MAX_PAGES, PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
 import { emitI64Const } from '../wasm/emit.ts';
 import { OP } from '../wasm/opcodes.ts';
 import {
@@ -30,53 +31,61 @@ import {
 import { EMPTY_BLOCK, I32, I64, type ValueType } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
+import type { Anchor } from './facts.ts';
+import type { FunctionState } from './state.ts';
+import { NOTHING } from './terms.ts';
 
 /** An end of access at or past this traps wherever the limit is. */
 const K_ALWAYS_TRAPS = 2 ** 40;
+/**
+ * How far behind an anchor an access may end. Its address is the anchor's plus a constant, modulo 2^32; this and the
+ * largest memory of 32-bit addresses together stay below 2^32, so for what is inside the sum does not wrap, and what
+ * is not inside traps.
+ */
+const REACH_MAX = 2 ** 30;
+assert(REACH_MAX + MEMORY32_MAX_PAGES * FRAME_BYTES < 2 ** 32, 'no address behind an anchor wraps');
+
+/** Why an access is inside: what a module compiled to count its accesses counts, in the order of its counters. */
+export const PROOFS = ['check', 'anchor', 'minimum', 'loop'] as const;
+const BY_CHECK = 0;
+const BY_ANCHOR = 1;
+const BY_MINIMUM = 2;
+const BY_LOOP = 3;
 
 /** The type of addresses of a memory. */
 export function addressType(e: Emitter, memory: number): ValueType {
   return e.plan.memories[memory]!.is64 ? I64 : I32;
 }
 
-/** Loads base and limit of the memories in the mask into their role locals. */
-export function emitReload(e: Emitter, mask: number): void {
+/** Reads the bases of the memories in the mask into their locals: once, at a function's beginning (abi/hints.ts). */
+export function emitBases(e: Emitter, mask: number): void {
   const { plan } = e;
   if (!plan.options.isolate) return;
   plan.memoryEvidence.forEach((memory, m) => {
     if (((mask >>> m) & 1) === 0) return;
     e.op(OP.global_get, memory.baseGlobal);
     e.set(e.role('base', m));
+  });
+}
+
+/** Reads the limits of the memories in the mask into their locals: at the beginning, and behind what may grow them. */
+export function emitLimits(e: Emitter, mask: number): void {
+  const { plan } = e;
+  if (!plan.options.isolate) return;
+  plan.memoryEvidence.forEach((memory, m) => {
+    if (((mask >>> m) & 1) === 0) return;
     e.op(OP.global_get, memory.limitGlobal);
     e.set(e.role('limit', m));
   });
 }
 
-/**
- * Takes a near address off the stack into a local as i64, and traps unless [address, address + k) is inside.
- * `origin`: the program's local that the address is a copy of, or -1; where that is known to be inside already, the
- * check is left out.
- */
-export function emitCheck(e: Emitter, memory: number, k: number, origin = -1): number {
-  const wide = addressType(e, memory) === I64;
-  const ea = e.scratch(I64, 1);
-  if (!wide) e.op(OP.i64_extend_i32_u);
-  if (origin >= 0 && e.facts.isChecked(origin, memory, k)) {
-    e.set(ea);
-    return ea;
-  }
-  if (k >= K_ALWAYS_TRAPS) {
-    e.set(ea);
-    e.op(OP.unreachable);
-    return ea;
-  }
-  e.w.u8(OP.local_tee);
-  e.w.u32(ea);
+/** Traps where the number on the stack (i64) plus `k` is past the limit; `ea`: local that holds the number. */
+function emitBeyond(e: Emitter, memory: number, k: number, ea: number): void {
   emitI64Const(e.w, k);
   e.op(OP.i64_add);
   e.get(e.role('limit', memory));
   e.op(OP.i64_gt_u);
-  if (wide) {
+  if (addressType(e, memory) === I64) {
     e.get(ea);
     e.get(e.role('limit', memory));
     e.op(OP.i64_gt_u);
@@ -85,36 +94,163 @@ export function emitCheck(e: Emitter, memory: number, k: number, origin = -1): n
   e.open(OP.if, EMPTY_BLOCK);
   e.op(OP.unreachable);
   e.close();
-  if (origin >= 0) e.facts.learn(origin, memory, k);
-  return ea;
 }
 
-/** Marks the page of a store to [offset, offset + size) from the global address on the stack, which stays there. */
-function emitMark(e: Emitter, memory: number, offset: number, size: number, origin: number): void {
-  const at = offset + e.plan.dataOffset(memory);
-  if (origin >= 0 && e.facts.isMarked(origin, memory, at, size)) return;
+/** Takes a near address off the stack into the i64 local `ea`, and traps unless [address, address + k) is inside. */
+function emitCheck(e: Emitter, memory: number, k: number, ea: number): void {
+  if (addressType(e, memory) === I32) e.op(OP.i64_extend_i32_u);
+  if (k >= K_ALWAYS_TRAPS) {
+    e.set(ea);
+    e.op(OP.unreachable);
+    return;
+  }
+  e.tee(ea);
+  emitBeyond(e, memory, k, ea);
+}
+
+/** Leaves base + `near` (a local) on the stack. */
+function emitGlobal(e: Emitter, memory: number, near: number): void {
+  e.get(e.role('base', memory));
+  e.get(near);
+  e.op(OP.i64_add);
+}
+
+/** Marks the page of a store `at` bytes behind the global address on the stack, which stays there. Gives that distance in whole pages. */
+export function emitMark(e: Emitter, at: number): number {
   const { w } = e;
   const pages = Math.floor(at / PAGE_BYTES);
   const pointer = e.scratch(I64, 2);
-  w.u8(OP.local_tee);
-  w.u32(pointer);
+  e.tee(pointer);
   emitI64Const(w, PAGE_SHIFT);
   e.op(OP.i64_shr_u);
-  w.u8(OP.i32_const);
-  w.s32(1);
+  e.i32(1);
   e.spaceAccess(OP.i32_store8, 0, MARKS_ADDRESS + pages);
   e.get(pointer);
-  if (origin >= 0) e.facts.mark(origin, memory, pages * PAGE_BYTES);
+  return pages * PAGE_BYTES;
+}
+
+/** The access itself: the global address and what it takes beside it are on the stack. `rule`: one of PROOFS. */
+function emitPlain(e: Emitter, body: FlatBody, i: number, offset: number, rule: number): void {
+  const { w } = e;
+  if (e.plan.countersStart >= 0) emitCount(e, e.plan.countersStart + rule);
+  const op = body.op[i]!;
+  writeOp(w, op);
+  w.u32(body.b[i]!); // alignment; the memory is the space, memory 0
+  w.u64(offset);
+  const access = OP_ACCESS[op];
+  if (access === ACCESS_LOAD_LANE || access === ACCESS_STORE_LANE) w.u8(body.bytes[body.end[i]! - 1]!);
+}
+
+/** Adds one to an i64 global. */
+function emitCount(e: Emitter, global: number): void {
+  e.op(OP.global_get, global);
+  emitI64Const(e.w, 1);
+  e.op(OP.i64_add);
+  e.op(OP.global_set, global);
+}
+
+const WAIT = true;
+/** The address of an access as facts see it. */
+interface Place {
+  memory: number;
+  term: number;
+  constant: number;
+  /** The memarg's offset, and where the access ends, from the address. */
+  offset: number;
+  end: number;
+}
+
+function placeOf({ addresses, body }: FunctionState, i: number): Place {
+  const offset = body.offset[i]!;
+  return {
+    memory: body.a[i]!,
+    term: addresses.term[i]!,
+    constant: addresses.constant[i]!,
+    offset,
+    end: offset + OP_ACCESS_BYTES[body.op[i]!]!,
+  };
+}
+
+/** How far behind an anchor an address lies, or -1 where it cannot be reached from there. */
+function behind(anchor: Anchor | undefined, place: Place): number {
+  if (anchor === undefined) return -1;
+  const distance = (place.constant - anchor.constant) | 0;
+  return distance >= 0 && distance + place.end <= REACH_MAX ? distance : -1;
+}
+
+/** True where the declared minimum of the memory shows that the access is inside. */
+function isBelowMinimum(f: FunctionState, place: Place): boolean {
+  const { e, addresses } = f;
+  if (WAIT || addressType(e, place.memory) === I64) return false;
+  const { min } = e.plan.memoryEvidence[place.memory]!;
+  if (f.continued && place.term !== NOTHING) return false;
+  return addresses.terms.most(place.term, place.constant) + place.end <= min * FRAME_BYTES;
+}
+
+/** The mark of a store whose global address is on the stack, unless its anchor's is known to be enough. */
+function emitMarkFor(
+  f: FunctionState,
+  i: number,
+  place: Place,
+  anchor: Anchor | undefined,
+  at: number,
+): void {
+  const { e } = f;
+  const op = f.body.op[i]!;
+  if (OP_WRITES[op] !== 1 || !e.plan.options.track) return;
+  if (anchor && e.facts.isMarked(anchor, at, OP_ACCESS_BYTES[op]!)) return;
+  const page = emitMark(e, at);
+  if (anchor) e.facts.mark(place.memory, place.term, page);
+}
+
+/**
+ * Before the address of an access at entry i is computed: where it is known to be inside, leaves the global address on
+ * the stack instead, and gives true. The access takes it from there (`f.prepared`).
+ */
+export function prepareAccess(f: FunctionState, i: number): boolean {
+  const { e, addresses } = f;
+  if (addresses.pure[i] !== 1 || !e.plan.options.isolate) return false;
+  const place = placeOf(f, i);
+  const pointer = f.strip?.shape.accesses.get(i);
+  if (f.strip && pointer) {
+    e.get(f.strip.locals[pointer.pointer]!);
+    return prepared(f, i, pointer.delta + e.plan.dataOffset(place.memory), BY_LOOP);
+  }
+  if (place.term === NOTHING) {
+    if (!isBelowMinimum(f, place)) return false;
+    e.get(e.role('base', place.memory));
+    const at = (place.constant >>> 0) + place.offset + e.plan.dataOffset(place.memory);
+    emitMarkFor(f, i, place, undefined, at);
+    return prepared(f, i, at, BY_MINIMUM);
+  }
+  const anchor = e.facts.find(place.memory, place.term);
+  const distance = behind(anchor, place);
+  if (anchor === undefined || distance < 0 || distance + place.end > anchor.known) return false;
+  emitGlobal(e, place.memory, anchor.local);
+  const at = distance + place.offset + e.plan.dataOffset(place.memory);
+  emitMarkFor(f, i, place, anchor, at);
+  return prepared(f, i, at, BY_ANCHOR);
+}
+
+function prepared({ e, addresses }: FunctionState, i: number, at: number, rule: number): true {
+  addresses.offset[i] = at;
+  addresses.rule[i] = rule;
+  e.push(I32);
+  return true;
 }
 
 /** Any load, store or read-modify-write at entry i. Operands are on the stack; results are left there. */
-export function emitAccess(e: Emitter, body: FlatBody, i: number): void {
-  const op = body.op[i]!;
+export function emitAccess(f: FunctionState, i: number): void {
+  const { e, body } = f;
+  const { addresses } = f;
+  const known = addresses.offset[i]!;
+  if (known >= 0) {
+    addresses.offset[i] = -1;
+    emitPlain(e, body, i, known, addresses.rule[i]!);
+    return;
+  }
+  const pops = OP_POPS[body.op[i]!]!;
   const memory = body.a[i]!;
-  const offset = body.offset[i]!;
-  const pops = OP_POPS[op]!;
-  const { w, plan } = e;
-  const origin = e.originAt(e.height - pops.length);
   // The operands above the address wait in locals.
   const held: number[] = [];
   for (let p = pops.length - 1; p >= 1; p--) {
@@ -123,21 +259,59 @@ export function emitAccess(e: Emitter, body: FlatBody, i: number): void {
     e.set(local);
     held.unshift(local);
   }
-  const size = OP_ACCESS_BYTES[op]!;
-  const k = offset + size;
-  const ea = emitCheck(e, memory, k, origin);
-  e.get(e.role('base', memory));
-  e.get(ea);
-  e.op(OP.i64_add);
-  if (OP_WRITES[op] === 1 && plan.options.track && k < K_ALWAYS_TRAPS) {
-    emitMark(e, memory, offset, size, origin);
-  }
+  const offset = emitAddress(f, i, placeOf(f, i));
   for (const local of held) e.get(local);
-  writeOp(w, op);
-  w.u32(body.b[i]!); // alignment; the memory is the space, memory 0
-  w.u64(k >= K_ALWAYS_TRAPS ? 0 : offset + plan.dataOffset(memory));
-  const access = OP_ACCESS[op];
-  if (access === ACCESS_LOAD_LANE || access === ACCESS_STORE_LANE) w.u8(body.bytes[body.end[i]! - 1]!);
+  emitPlain(e, body, i, offset, addresses.rule[i]!);
+}
+
+/**
+ * Takes the program's address off the stack, leaves the global one there, checked and marked; gives the offset, and says
+ * in `addresses.rule` why it is inside.
+ */
+function emitAddress(f: FunctionState, i: number, place: Place): number {
+  const { e, addresses } = f;
+  const { memory, term, constant, end } = place;
+  const front = e.plan.dataOffset(memory);
+  const pointer = f.strip?.shape.accesses.get(i);
+  if (f.strip && pointer) {
+    e.op(OP.drop);
+    e.get(f.strip.locals[pointer.pointer]!);
+    addresses.rule[i] = BY_LOOP;
+    return pointer.delta + front;
+  }
+  const anchor = e.facts.find(memory, term);
+  const distance = behind(anchor, place);
+  if (anchor && distance >= 0) {
+    e.op(OP.drop);
+    addresses.rule[i] = BY_ANCHOR;
+    if (distance + end > anchor.known) {
+      addresses.rule[i] = BY_CHECK;
+      e.get(anchor.local);
+      emitBeyond(e, memory, distance + end, anchor.local);
+      e.facts.learn(memory, term, anchor.constant, distance + end, anchor.local);
+    }
+    emitGlobal(e, memory, anchor.local);
+    emitMarkFor(f, i, place, e.facts.find(memory, term), distance + place.offset + front);
+    return distance + place.offset + front;
+  }
+  if (isBelowMinimum(f, place)) {
+    addresses.rule[i] = BY_MINIMUM;
+    e.op(OP.i64_extend_i32_u);
+    e.get(e.role('base', memory));
+    e.op(OP.i64_add);
+    emitMarkFor(f, i, place, undefined, place.offset + front);
+    return place.offset + front;
+  }
+  const kept = addressType(e, memory) === I32 && end <= REACH_MAX && addresses.uses.get(term)! > 1;
+  const spare = kept ? e.facts.spareLocal() : -1;
+  const ea = kept ? (spare >= 0 ? spare : e.newLocal(I64)) : e.scratch(I64, 1);
+  addresses.rule[i] = BY_CHECK;
+  emitCheck(e, memory, end, ea);
+  if (kept) e.facts.learn(memory, term, constant, end, ea);
+  emitGlobal(e, memory, ea);
+  if (end >= K_ALWAYS_TRAPS) return 0;
+  emitMarkFor(f, i, place, kept ? e.facts.find(memory, term) : undefined, place.offset + front);
+  return place.offset + front;
 }
 
 /** memory.size: pages, from the limit. */
@@ -169,13 +343,13 @@ export function emitAtomicAddress(e: Emitter, body: FlatBody, i: number): void {
   const memory = body.a[i]!;
   const offset = body.offset[i]!;
   const size = OP_ACCESS_BYTES[body.op[i]!]!;
-  const ea = emitCheck(e, memory, offset + size);
+  const ea = e.scratch(I64, 1);
+  emitCheck(e, memory, offset + size, ea);
   const near = e.scratch(I64, 2);
   e.get(ea);
   emitI64Const(e.w, offset >= K_ALWAYS_TRAPS ? 0 : offset);
   e.op(OP.i64_add);
-  e.w.u8(OP.local_tee);
-  e.w.u32(near);
+  e.tee(near);
   emitI64Const(e.w, size - 1);
   e.op(OP.i64_and);
   e.op(OP.i64_eqz);

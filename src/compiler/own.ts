@@ -14,11 +14,12 @@ import { emitI64Const } from '../wasm/emit.ts';
 import type { Import } from '../wasm/module.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ADDRESS, OP_ACCESS_BYTES, OP_POPS } from '../wasm/optable.ts';
-import { EMPTY_BLOCK, I64 } from '../wasm/types.ts';
+import { EMPTY_BLOCK, I32, I64 } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
 import { addressType } from './memory.ts';
 import type { Plan } from './plan.ts';
+import type { FunctionState } from './state.ts';
 
 /** Number of the page of an address (in a local), as an i64 on the stack; always within the marks of its memory. */
 function emitPage(e: Emitter, memory: number, address: number): void {
@@ -35,15 +36,17 @@ function emitPage(e: Emitter, memory: number, address: number): void {
   e.op(OP.i64_and);
 }
 
-/**
- * Before a store at entry i whose operands are on the stack: marks its page. `origin` as for `emitCheck`.
- */
-export function emitOwnMark(e: Emitter, body: FlatBody, i: number, origin: number): void {
+/** Before a store at entry i whose operands are on the stack: marks its page. */
+export function emitOwnMark(f: FunctionState, i: number): void {
+  const { e, body } = f;
   const op = body.op[i]!;
   const memory = body.a[i]!;
   const offset = body.offset[i]!;
   const size = OP_ACCESS_BYTES[op]!;
-  if (origin >= 0 && e.facts.isMarked(origin, memory, offset, size)) return;
+  const { term, constant } = { term: f.addresses.term[i]!, constant: f.addresses.constant[i]! };
+  const narrow = addressType(e, memory) === I32;
+  const anchor = e.facts.find(memory, term);
+  if (anchor?.constant === constant && e.facts.isMarked(anchor, offset, size)) return;
   // An offset past all marks traps wherever the address is.
   const pages = Math.min(Math.floor(offset / PAGE_BYTES), OWN_MARKS_BYTES / 2);
   const pops = OP_POPS[op]!;
@@ -60,7 +63,9 @@ export function emitOwnMark(e: Emitter, body: FlatBody, i: number, origin: numbe
   e.i32(1);
   e.spaceAccess(OP.i32_store8, 0, ownMarks(memory) + pages);
   for (const local of [address, ...held]) e.get(local);
-  if (origin >= 0) e.facts.mark(origin, memory, pages * PAGE_BYTES);
+  if (!narrow) return;
+  e.facts.learn(memory, term, constant, 0, address);
+  e.facts.mark(memory, term, pages * PAGE_BYTES);
 }
 
 /**

@@ -59,17 +59,16 @@ function bulk(
       return kind === 'init' ? onSegment(f, i, op) : copy(f, i);
     }
     e.call(e.plan.template(kind, to, from));
-    f.reload(i);
   };
 }
 
 /** Loads, stores and read-modify-writes. */
 export function access(f: FunctionState, i: number, op: number): void {
   const { e } = f;
-  if (e.plan.options.isolate) emitAccess(e, f.body, i);
+  if (e.plan.options.isolate) emitAccess(f, i);
   else {
     if (e.plan.options.track && OP_WRITES[op] === 1) {
-      emitOwnMark(e, f.body, i, e.originAt(e.height - OP_POPS[op]!.length));
+      emitOwnMark(f, i);
     }
     copy(f, i);
   }
@@ -79,26 +78,23 @@ export function access(f: FunctionState, i: number, op: number): void {
 
 function select(f: FunctionState, i: number): void {
   f.e.pop(2);
-  f.e.copies(-1); // the operand left has the result's type, but may be the other one
   copy(f, i);
 }
 
 function localGet(f: FunctionState, i: number): void {
   const local = f.body.a[i]!;
   f.e.push(f.input.locals[local]!);
-  f.e.copies(local);
   copy(f, i);
 }
 
 function localSet(f: FunctionState, i: number): void {
   f.e.pop();
-  f.e.assign(f.body.a[i]!);
+  f.e.sets(f.body.a[i]!);
   copy(f, i);
 }
 
 function localTee(f: FunctionState, i: number): void {
-  f.e.assign(f.body.a[i]!);
-  f.e.copies(f.body.a[i]!);
+  f.e.sets(f.body.a[i]!);
   copy(f, i);
 }
 

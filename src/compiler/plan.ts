@@ -40,10 +40,16 @@ export interface CompileOptions {
   suspend: boolean;
   /** Mark changed pages. Off only to measure. */
   track: boolean;
+  /** Count the accesses in globals, by PROOFS (memory.ts). Only to measure: the verifier refuses such a module. */
+  count?: boolean;
 }
 
 /** Types of functions for whose calls types of blocks are foreseen: no real program has as many. */
 const FORESEEN_MAX = 10_000;
+/** Counters of accesses: PROOFS in memory.ts. */
+export const COUNTERS = 4;
+/** Exports of the counters: this and the number. */
+export const COUNTER_EXPORT = 'count';
 
 export class Plan {
   readonly module: Module;
@@ -82,6 +88,8 @@ export class Plan {
   /** First of the hidden globals that carry reference results between two frames, by kind. */
   readonly hiddenGlobals = new Map<string, number>();
   readonly hdrGlobal: number;
+  /** First of the globals that count accesses, -1 where there are none. */
+  readonly countersStart: number;
   readonly systemGlobalCount: number;
   readonly systemGlobalStart: number;
   readonly refsTable: number;
@@ -97,6 +105,8 @@ export class Plan {
   readonly usesExceptions: boolean;
   readonly tablesChange: boolean;
   readonly segmentOps: readonly SegmentOp[];
+  /** By function of the program: 1 for those that can never be suspended. */
+  readonly quiet: Uint8Array;
   /** Functions of the program that can be called from outside: exported ones, and the start function. */
   readonly entries: ReadonlySet<number>;
 
@@ -118,6 +128,7 @@ export class Plan {
       ...(module.start === undefined ? [] : [module.start]),
     ]);
     this.tablesChange = facts.tablesChange;
+    this.quiet = facts.quiet;
     this.usesRefs = facts.usesRefs || facts.tablesChange;
     this.usesExceptions = facts.usesExceptions;
     this.segmentOps = facts.segmentOps;
@@ -140,7 +151,9 @@ export class Plan {
 
     this.maxResults = this.types.reduce((most, type) => Math.max(most, type.results.length), 1);
     this.#hideReferences();
-    this.systemGlobalStart = this.globals.length + this.hiddenGlobals.size;
+    const hidden = this.globals.length + this.hiddenGlobals.size;
+    this.countersStart = options.count ? hidden : -1;
+    this.systemGlobalStart = hidden + (options.count ? COUNTERS : 0);
     this.hdrGlobal = this.systemGlobalStart;
     this.systemGlobalCount = 1 + Math.max(0, this.memories.length * 2 - 1);
     this.#placeMemories();

@@ -13,6 +13,7 @@ import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
 import { FUNCTION_MAX_BYTES, LOCALS_MAX } from '../base/limits.ts';
 import { decodeModule, type Module } from '../wasm/module.ts';
+import type { Addresses } from './addresses.ts';
 import { FlatBody } from './body.ts';
 import { type EmittedFunction, Emitter } from './emitter.ts';
 import { FunctionCompiler } from './function.ts';
@@ -36,9 +37,14 @@ export class Program {
     this.bytes = bytes;
     this.module = decodeModule(bytes);
     this.plan = new Plan(this.module, options, scan(bytes, this.module, options.isolate));
-    this.body = new FlatBody(bytes);
+    this.body = new FlatBody(bytes, this.plan.quiet);
     this.emitter = new Emitter(this.plan);
     this.#compiler = new FunctionCompiler(this.emitter, this.body, this.#liveness);
+  }
+
+  /** What is known of the accesses of the function compiled last. */
+  get addresses(): Addresses {
+    return this.#compiler.addresses;
   }
 
   /** What is known of a defined function, by its place among `module.codes`. Good until the next call. */

@@ -9,6 +9,7 @@ import { UnsupportedError } from '../base/errors.ts';
 import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';
 import type { Module } from '../wasm/module.ts';
 import { OP, OP_LIMIT } from '../wasm/opcodes.ts';
+import { QuietFunctions, STOPPING } from './quiet.ts';
 import { EXNREF, FUNCREF, type TableType, type ValueType } from '../wasm/types.ts';
 
 export interface ScanFacts {
@@ -19,6 +20,8 @@ export interface ScanFacts {
   usesExceptions: boolean;
   tablesChange: boolean;
   /** Types that call_indirect names. */
+  /** By function: 1 for those that can never be suspended. */
+  quiet: Uint8Array;
   indirectTypes: ReadonlySet<number>;
   /** Instructions on segments, each once. */
   segmentOps: SegmentOp[];
@@ -44,6 +47,7 @@ class Scan {
   readonly #templates = new Map<string, TemplateEvidence>();
   readonly #segmentOps = new Map<string, SegmentOp>();
   readonly #indirectTypes = new Set<number>();
+  readonly #quiet: QuietFunctions;
   #usesRefs: boolean;
   #usesExceptions: boolean;
   #tablesChange: boolean;
@@ -51,6 +55,8 @@ class Scan {
   constructor(module: Module, isolate: boolean) {
     this.#module = module;
     this.#isolate = isolate;
+    const functions = module.imports.filter((item) => item.kind === 'func').length;
+    this.#quiet = new QuietFunctions(functions);
     const imported = module.imports.flatMap((item) => (item.kind === 'table' ? [item.table] : []));
     this.#tables = [...imported, ...module.tables];
     this.#tablesChange = imported.length > 0; // what comes from outside may change behind the program's back
@@ -64,12 +70,14 @@ class Scan {
     });
     const cursor = new InstructionCursor(bytes);
     for (const code of this.#module.codes) {
+      this.#quiet.begin(code.end - code.start);
       for (const { type } of code.locals) {
         if (type === FUNCREF) this.#usesRefs = true;
         if (type === EXNREF) this.#usesExceptions = true;
       }
       cursor.reset(code.start, code.end);
       while (cursor.nextOf(MATTERS)) this.#look(cursor);
+      this.#quiet.end();
     }
     return {
       templates: [...this.#templates.values()],
@@ -78,6 +86,7 @@ class Scan {
       usesExceptions: this.#usesExceptions,
       tablesChange: this.#tablesChange,
       indirectTypes: this.#indirectTypes,
+      quiet: this.#quiet.find(),
     };
   }
 
@@ -90,6 +99,7 @@ class Scan {
 
   #look(cursor: InstructionCursor): void {
     const { op, imm0, imm1 } = cursor;
+    this.#quiet.look(op, imm0);
     switch (op) {
       case OP.memory_fill:
         return this.#need('fill', imm0, 0);
@@ -119,8 +129,9 @@ class Scan {
       case OP.ref_null:
         this.#usesExceptions ||= imm0 === EXNREF;
         return;
-      default:
-        this.#usesRefs = true; // ref.func, table.get
+      case OP.ref_func:
+      case OP.table_get:
+        this.#usesRefs = true;
     }
   }
 
@@ -136,6 +147,7 @@ for (const op of [
   ...[OP.memory_fill, OP.memory_copy, OP.memory_init, OP.data_drop, OP.elem_drop],
   ...[OP.table_init, OP.table_set, OP.table_get, OP.table_fill, OP.table_copy, OP.table_grow],
   ...[OP.call_indirect, OP.try_table, OP.ref_null, OP.ref_func],
+  ...[OP.call, ...STOPPING],
 ]) {
   MATTERS[op] = 1;
 }

@@ -6,12 +6,14 @@
 import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
 import type { FuncType, ValueType } from '../wasm/types.ts';
+import { Addresses } from './addresses.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
 import { Handlers } from './handlers.ts';
 import type { Liveness } from './liveness.ts';
-import { emitReload } from './memory.ts';
+import type { LoopShape } from './loops.ts';
+import { emitLimits } from './memory.ts';
 
 /** One open construct of the program. */
 export interface Control {
@@ -37,6 +39,17 @@ export interface FunctionInput {
   runs: readonly LocalRun[];
 }
 
+/** The second version of a loop, while it is written. */
+export interface Strip {
+  readonly shape: LoopShape;
+  /** The locals of its pointers. */
+  readonly locals: readonly number[];
+  readonly fuel: number;
+  /** Labels of its head, and of the head where pointers are tested. */
+  readonly fast: number;
+  readonly outer: number;
+}
+
 export class FunctionState {
   readonly e: Emitter;
   readonly body: FlatBody;
@@ -53,6 +66,13 @@ export class FunctionState {
   /** By entry of a block: how many operands lie below its own. Complete after the function was emitted. */
   heights: Int32Array = new Int32Array(256);
 
+  /** Where the accesses point; known before anything is written. */
+  readonly addresses = new Addresses();
+  /** What is written is a continuation: of the values that were restored the verifier knows nothing. */
+  continued = false;
+  /** While the second version of a loop is written (strip.ts). */
+  strip: Strip | null = null;
+
   constructor(emitter: Emitter, body: FlatBody, liveness: Liveness) {
     this.e = emitter;
     this.body = body;
@@ -64,6 +84,8 @@ export class FunctionState {
     this.input = input;
     this.controls = [];
     this.unwind = 0;
+    this.strip = null;
+    this.continued = continued;
     if (!continued) this.shapes = [];
     if (this.#labels.length < this.body.count) {
       this.#labels = new Int32Array(this.body.count * 2);
@@ -110,6 +132,6 @@ export class FunctionState {
   /** Base and limit read again behind entry i. */
   reload(i: number): void {
     this.e.facts.safepoint();
-    emitReload(this.e, this.liveness.reload[i]!);
+    emitLimits(this.e, this.liveness.reload[i]!);
   }
 }

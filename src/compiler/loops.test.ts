@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { wat } from '../wasm/wat.testing.ts';
+import { FULL } from './compile.ts';
+import { Program } from './program.ts';
+import type { LoopShape } from './loops.ts';
+
+/** The loops of the first function that are worth a second version. */
+async function loops(body: string): Promise<LoopShape[]> {
+  const program = new Program(
+    await wat(`(module (import "m" "f" (func $f)) (memory 2)
+      (func (param $p i32) (param $n i32) (param $q i32) (local $i i32) ${body}))`),
+    FULL,
+  );
+  program.quick(0);
+  return [...program.addresses.loops.values()];
+}
+
+const next = (local: string, by: string): string =>
+  `(local.set ${local} (i32.add (local.get ${local}) ${by}))`;
+const repeat = '(br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))';
+
+test('accesses off one pointer share it, whatever adds their constants', async () => {
+  const [shape, ...others] = await loops(`(loop $l
+    (i32.store offset=4 (local.get $p) (i32.load (i32.add (local.get $p) (i32.const 20))))
+    ${next('$p', '(i32.const 8)')} ${repeat})`);
+  assert.equal(others.length, 0);
+  assert.deepEqual(
+    shape!.pointers.map(({ low, reach, step, storesAt }) => ({ low, reach, step, storesAt })),
+    [{ low: 4, reach: 20, step: 8, storesAt: 0 }],
+  );
+  assert.deepEqual(
+    [...shape!.accesses.values()].map((a) => a.delta).sort((a, b) => a - b),
+    [0, 16],
+  );
+  // The mark reaches 4,097 bytes from the page of the first store: 20 + 8 × rounds stay within.
+  assert.equal(shape!.rounds, Math.floor((4097 - 20) / 8) + 1);
+});
+
+test('an index that is shifted moves by as much more', async () => {
+  const [shape] = await loops(`(loop $l
+    (drop (f64.load (i32.add (local.get $p) (i32.shl (local.get $i) (i32.const 3)))))
+    ${next('$i', '(i32.const 2)')} ${repeat})`);
+  assert.equal(shape!.pointers[0]!.step, 16);
+});
+
+test('a pointer may move by a value from before the loop', async () => {
+  const [shape] = await loops(`(loop $l (i32.store8 (local.get $p) (i32.const 1))
+    ${next('$p', '(local.get $q)')} ${repeat})`);
+  assert.equal(shape!.pointers[0]!.stepLocal, 2);
+});
+
+test('loops whose addresses nobody can foretell have one version', async () => {
+  const load = '(drop (i32.load (local.get $p)))';
+  for (const body of [
+    `(loop $l (local.set $p (i32.load (local.get $p))) ${repeat})`, // a list
+    `(loop $l ${load} ${next('$p', '(i32.const -4)')} ${repeat})`,
+    `(loop $l ${load} ${next('$p', '(local.get $p)')} ${repeat})`,
+    `(loop $l ${load} (if (local.get $q) (then ${next('$p', '(i32.const 4)')})) ${repeat})`,
+    `(loop $l ${load} ${next('$p', '(i32.const 20000)')} ${repeat})`,
+    `(loop $l ${load} (call $f) ${next('$p', '(i32.const 4)')} ${repeat})`,
+    `(loop $l (i32.store (local.get $p) (local.get $n)) ${next('$p', '(local.get $q)')}
+       ${next('$q', '(i32.const 4)')} ${repeat})`,
+    `(block $out (loop $l ${load} ${next('$p', '(i32.const 4)')} (br_table $l $out (local.get $n))))`,
+  ]) {
+    assert.equal((await loops(body)).length, 0, body);
+  }
+});

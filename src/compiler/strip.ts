@@ -1,0 +1,153 @@
+/**
+ * Innermost loops in two versions (loops.ts says which). At the head, once every so many rounds, all pointers are tested
+ * for all these rounds at once; then the fast version runs, in which they are absolute addresses that only move, with
+ * neither checks nor marks nor polls; a counter of rounds brings control back to the head. Where the test fails, one
+ * round is made in the program's own way, which traps where the program traps.
+ *
+ *     block $exit
+ *       loop $outer                     the program's loop: its poll is here
+ *         block $slow
+ *           for each pointer: x := its near address; x + low + reach + step * (rounds - 1) > limit → $slow
+ *           pointer := base + x + low; where it is stored through: its page is marked
+ *           fuel := rounds
+ *           loop $fast                  hints: fuel, pointers
+ *             the body; a branch to the loop is: pointers += steps; fuel -= 1; fuel ≠ 0 → $fast; → $outer
+ *           end
+ *           → $exit
+ *         end
+ *         the body; a branch to the loop goes to $outer
+ *       end
+ *     end
+ *
+ * Why: RATIONALE.md#loops-in-two-versions
+ */
+import type { PointerHint } from '../abi/hints.ts';
+import { emitI64Const } from '../wasm/emit.ts';
+import { OP } from '../wasm/opcodes.ts';
+import { blockFuncType, EMPTY_BLOCK, I32, I64 } from '../wasm/types.ts';
+import { loopHead, spillOutside } from './control.ts';
+import { blockTypeOf, type Emitter } from './emitter.ts';
+import type { LoopShape, Pointer, Recipe } from './loops.ts';
+import { emitMark } from './memory.ts';
+import type { Control, FunctionState, Strip } from './state.ts';
+
+/** Numbers of scratch locals: loops in two versions never nest, so all of a function share them. */
+const FUEL = 20;
+const POINTERS = 32;
+
+/** Writes entries [from, to). */
+type Walk = (f: FunctionState, from: number, to: number) => void;
+
+/** Writes the loop at entry i. `walk`: writes the program's entries [from, to). */
+export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
+  const { e, body } = f;
+  const shape = f.addresses.loops.get(i)!;
+  const type = blockFuncType(e.plan.types, body.a[i]!)!;
+  const { height } = e;
+  f.heights[i] = height;
+  if (body.lastSite[i]! > 0) spillOutside(f, OP.loop, height);
+  const exit = e.open(OP.block, blockTypeOf(e, type));
+  e.facts.open();
+  const outer = e.open(OP.loop, blockTypeOf(e, type));
+  const control: Control = {
+    entry: i,
+    op: OP.loop,
+    label: outer,
+    height,
+    type,
+    detours: [],
+  };
+  f.enter(control);
+  e.facts.open();
+  e.enter(height);
+  if (body.site[i]! > 0) loopHead(f, control, i);
+
+  const slow = e.open(OP.block, EMPTY_BLOCK);
+  e.facts.open();
+  const locals = shape.pointers.map((pointer, n) => emitPointer(e, shape, pointer, n, slow));
+  const fuel = e.scratch(I32, FUEL);
+  e.i32(shape.rounds);
+  e.set(fuel);
+  const fast = e.open(OP.loop, EMPTY_BLOCK);
+  e.fuelled(
+    fuel,
+    shape.pointers.map((pointer, n) => hintOf(pointer, locals[n]!)),
+  );
+  f.strip = { shape, locals, fuel, fast, outer };
+  walk(f, i + 1, body.match[i]!);
+  f.strip = null;
+  e.branch(OP.br, exit);
+  e.close();
+  e.op(OP.unreachable); // nothing falls out of the fast loop
+  e.facts.close(true);
+  e.close();
+  e.truncate(height);
+
+  walk(f, i + 1, body.match[i]! + 1);
+  e.close();
+  e.facts.close(true);
+}
+
+function hintOf({ memory, step, reach }: Pointer, local: number): PointerHint {
+  return { local, memory, step, reach };
+}
+
+/** Tests a pointer for all rounds, and makes it; gives its local. */
+function emitPointer(e: Emitter, shape: LoopShape, pointer: Pointer, n: number, slow: number): number {
+  const { memory, recipe, low, reach, step, stepLocal, storesAt } = pointer;
+  const near = e.scratch(I64, 1);
+  const local = e.scratch(I64, POINTERS + n);
+  if (stepLocal >= 0) {
+    e.get(stepLocal);
+    e.i32(step);
+    e.op(OP.i32_gt_u);
+    e.branch(OP.br_if, slow);
+  }
+  for (const { op, operand } of recipe) emitRecipe(e, op, operand);
+  e.op(OP.i64_extend_i32_u);
+  e.tee(near);
+  emitI64Const(e.w, low + reach + step * (shape.rounds - 1));
+  e.op(OP.i64_add);
+  e.get(e.role('limit', memory));
+  e.op(OP.i64_gt_u);
+  e.branch(OP.br_if, slow);
+  e.get(e.role('base', memory));
+  e.get(near);
+  e.op(OP.i64_add);
+  if (low > 0) {
+    emitI64Const(e.w, low);
+    e.op(OP.i64_add);
+  }
+  if (storesAt >= 0 && e.plan.options.track) emitMark(e, storesAt + e.plan.dataOffset(memory));
+  e.set(local);
+  return local;
+}
+
+function emitRecipe(e: Emitter, op: Recipe['op'], operand: number): void {
+  if (op === OP.local_get) e.get(operand);
+  else if (op === OP.i32_const) e.i32(operand);
+  else e.op(op);
+}
+
+/** In the fast version: a branch to the head, by br or br_if (its condition is on the stack). */
+export function nextRound({ e }: FunctionState, strip: Strip, op: number): void {
+  if (op === OP.br_if) e.open(OP.if, EMPTY_BLOCK);
+  strip.shape.pointers.forEach(({ step, stepLocal }, n) => {
+    if (step === 0) return;
+    e.get(strip.locals[n]!);
+    if (stepLocal < 0) emitI64Const(e.w, step);
+    else {
+      e.get(stepLocal);
+      e.op(OP.i64_extend_i32_u);
+    }
+    e.op(OP.i64_add);
+    e.set(strip.locals[n]!);
+  });
+  e.get(strip.fuel);
+  e.i32(1);
+  e.op(OP.i32_sub);
+  e.tee(strip.fuel);
+  e.branch(OP.br_if, strip.fast);
+  e.branch(OP.br, strip.outer);
+  if (op === OP.br_if) e.close();
+}
