@@ -7,11 +7,19 @@
  *     addresses.run(body, input, plan);      then by entry of an access: term, constant, from, to
  *
  * What is known follows the rules of the verifier (verifier/README.md), so that what is left out here it can see too:
- * behind a label that something branches to, locals set in the construct are new symbols; at a loop's head those set
- * in the loop are; behind an else those of the first arm are what they were.
+ * behind a label that something branches to, and at an else, locals set in the construct are new symbols; at a loop's head
+ * those set in the loop are.
  */
 import { OP } from '../wasm/opcodes.ts';
-import { ACCESS_NONE, ADDRESS, OP_ACCESS, OP_POPS, OP_PUSHES } from '../wasm/optable.ts';
+import {
+  ACCESS_NONE,
+  ACCESS_NOTIFY,
+  ACCESS_WAIT,
+  ADDRESS,
+  OP_ACCESS,
+  OP_POPS,
+  OP_PUSHES,
+} from '../wasm/optable.ts';
 import { blockFuncType, I32 } from '../wasm/types.ts';
 import { BODY_LABEL, type FlatBody, isCall } from './body.ts';
 import { type LoopShape, LoopWatch } from './loops.ts';
@@ -25,8 +33,6 @@ interface Open {
   height: number;
   /** Where the log of assignments stood. */
   log: number;
-  /** Locals set in an if's first arm. */
-  firstArm: number[];
 }
 
 export class Addresses {
@@ -147,7 +153,7 @@ export class Addresses {
       this.#localTerm[l] = locals[l] === I32 ? this.terms.symbol() : NOTHING;
       this.#localConstant[l] = 0;
     }
-    this.#open.push({ entry: BODY_LABEL, height: 0, log: 0, firstArm: [] });
+    this.#open.push({ entry: BODY_LABEL, height: 0, log: 0 });
     this.#watch.begin(body);
   }
 
@@ -285,7 +291,8 @@ export class Addresses {
     const from = this.#stackFrom[at]!;
     const to = this.#stackTo[at]!;
     // Between the address and the access nothing may want the operand as the program has it.
-    const alone = from >= 0 && pops[0] === ADDRESS && this.#barrier < from;
+    const kernels = OP_ACCESS[op] === ACCESS_WAIT || OP_ACCESS[op] === ACCESS_NOTIFY;
+    const alone = from >= 0 && pops[0] === ADDRESS && !kernels && this.#barrier < from;
     this.from[i] = alone ? from : -1;
     this.offset[i] = -1;
     this.to[i] = to;
@@ -364,19 +371,14 @@ export class Addresses {
       for (let n = params.length; n > 0; n--) this.#pushUnknown(i);
       this.#watch.open(this, i, params.length);
     }
-    this.#open.push({ entry: i, height, log: this.#log.length, firstArm: [] });
+    this.#open.push({ entry: i, height, log: this.#log.length });
   }
 
   #else(body: FlatBody, i: number, plan: Plan): void {
     this.#barrier = i;
     const open = this.#open.at(-1)!;
-    open.firstArm = this.#setSince(open.log);
-    for (let at = this.#log.length - 3; at >= open.log; at -= 3) {
-      const local = this.#log[at]!;
-      this.#localTerm[local] = this.#log[at + 1]!;
-      this.#localConstant[local] = this.#log[at + 2]!;
-    }
-    this.#log.length = open.log;
+    // They hold what they held at the if, but the verifier has forgotten it.
+    this.renew(this.#setSince(open.log));
     this.#sp = open.height;
     for (let n = blockFuncType(plan.types, body.a[open.entry]!)!.params.length; n > 0; n--)
       this.#pushUnknown(i);
@@ -390,7 +392,6 @@ export class Addresses {
     // A loop that may come to be written twice ends where its two versions meet.
     const meets = op === OP.loop ? this.#watch.close() : body.joins(open.entry);
     if (meets) {
-      this.renew(open.firstArm);
       this.renew(this.#setSince(open.log));
     }
     this.#sp = open.height;

@@ -48,9 +48,6 @@ function handlers(): Handler[] {
   return list;
 }
 
-/** Until the verifier knows the rule. */
-const WAIT = true;
-
 export class FunctionCompiler {
   readonly #f: FunctionState;
 
@@ -108,7 +105,7 @@ function walk(f: FunctionState, from: number, to: number): void {
     const access = addresses.begins[i]!;
     if (access >= 0 && access < to && prepareAccess(f, access)) {
       i = addresses.to[access]!;
-    } else if (op === OP.loop && f.strip === null && !WAIT && addresses.loops.has(i)) {
+    } else if (op === OP.loop && f.strip === null && addresses.loops.has(i)) {
       writeTwice(f, i, walk);
       i = body.match[i]!;
     } else {

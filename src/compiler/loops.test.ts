@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { wat } from '../wasm/wat.testing.ts';
 import { FULL } from './compile.ts';
-import { Program } from './program.ts';
 import type { LoopShape } from './loops.ts';
+import { Program } from './program.ts';
 
 /** The loops of the first function that are worth a second version. */
 async function loops(body: string): Promise<LoopShape[]> {

@@ -149,7 +149,6 @@ function emitCount(e: Emitter, global: number): void {
   e.op(OP.global_set, global);
 }
 
-const WAIT = true;
 /** The address of an access as facts see it. */
 interface Place {
   memory: number;
@@ -181,7 +180,7 @@ function behind(anchor: Anchor | undefined, place: Place): number {
 /** True where the declared minimum of the memory shows that the access is inside. */
 function isBelowMinimum(f: FunctionState, place: Place): boolean {
   const { e, addresses } = f;
-  if (WAIT || addressType(e, place.memory) === I64) return false;
+  if (addressType(e, place.memory) === I64) return false;
   const { min } = e.plan.memoryEvidence[place.memory]!;
   if (f.continued && place.term !== NOTHING) return false;
   return addresses.terms.most(place.term, place.constant) + place.end <= min * FRAME_BYTES;
