@@ -40,6 +40,8 @@ export class Addresses {
   /** By entry of an access: its address, less the memarg's offset. */
   term: Int32Array = new Int32Array(256);
   constant: Int32Array = new Int32Array(256);
+  /** By entry of an access: the greatest its address can be, as an unsigned number; Infinity where that is not known. */
+  most: Float64Array = new Float64Array(256);
   /**
    * By entry of an access: the entries [from, to] compute its address and nothing else; -1 where they do not follow one
    * another. `pure`: nobody would miss them.
@@ -61,6 +63,7 @@ export class Addresses {
   // The locals.
   #localTerm: Int32Array = new Int32Array(64);
   #localConstant: Int32Array = new Int32Array(64);
+  #localMost: Float64Array = new Float64Array(64);
   #isI32: Uint8Array = new Uint8Array(64);
   #seen: Int32Array = new Int32Array(64);
   #stampNow = 0;
@@ -73,6 +76,7 @@ export class Addresses {
   #stackFrom: Int32Array = new Int32Array(256);
   #stackTo: Int32Array = new Int32Array(256);
   #stackPure: Uint8Array = new Uint8Array(256);
+  #stackMost: Float64Array = new Float64Array(256);
   #sp = 0;
   readonly #open: Open[] = [];
   readonly #watch = new LoopWatch();
@@ -101,7 +105,7 @@ export class Addresses {
           this.#stackPure[this.#sp - 1] = 0;
           break;
         case OP.i32_const:
-          this.#push(NOTHING, body.a[i]!, i, i, 1);
+          this.#push(NOTHING, body.a[i]!, i, i, 1, body.a[i]! < 0 ? Infinity : body.a[i]!);
           break;
         case OP.i32_add:
         case OP.i32_sub:
@@ -129,6 +133,7 @@ export class Addresses {
       this.to = new Int32Array(size);
       this.begins = new Int32Array(size);
       this.pure = new Uint8Array(size);
+      this.most = new Float64Array(size);
       this.offset = new Float64Array(size);
       this.rule = new Uint8Array(size);
     }
@@ -136,6 +141,7 @@ export class Addresses {
       const size = locals.length * 2;
       this.#localTerm = new Int32Array(size);
       this.#localConstant = new Int32Array(size);
+      this.#localMost = new Float64Array(size);
       this.#isI32 = new Uint8Array(size);
       this.#seen = new Int32Array(size);
       this.#stampNow = 0;
@@ -152,6 +158,7 @@ export class Addresses {
       // Locals that are not parameters begin as 0; the verifier does not count on it, so neither do we.
       this.#localTerm[l] = locals[l] === I32 ? this.terms.symbol() : NOTHING;
       this.#localConstant[l] = 0;
+      this.#localMost[l] = Infinity;
     }
     this.#open.push({ entry: BODY_LABEL, height: 0, log: 0 });
     this.#watch.begin(body);
@@ -170,25 +177,33 @@ export class Addresses {
   }
 
   #get(local: number, i: number): void {
-    if (this.#isI32[local] === 1) this.#push(this.#localTerm[local]!, this.#localConstant[local]!, i, i, 1);
-    else this.#push(NOTHING, 0, i, i, 1);
+    const narrow = this.#isI32[local] === 1;
+    const term = narrow ? this.#localTerm[local]! : NOTHING;
+    this.#push(term, narrow ? this.#localConstant[local]! : 0, i, i, 1, this.#localMost[local]!);
   }
 
   /** The local gets what lies above the top of the operand stack. */
   #assignTop(local: number): void {
     if (this.#isI32[local] !== 1) return;
-    this.#assign(local, this.#stackTerm[this.#sp]!, this.#stackConstant[this.#sp]!);
+    this.#assign(
+      local,
+      this.#stackTerm[this.#sp]!,
+      this.#stackConstant[this.#sp]!,
+      this.#stackMost[this.#sp]!,
+    );
   }
 
-  #assign(local: number, term: number, constant: number): void {
+  #assign(local: number, term: number, constant: number, most: number): void {
     this.#log.push(local, this.#localTerm[local]!, this.#localConstant[local]!);
     this.#localTerm[local] = term;
     this.#localConstant[local] = constant;
+    this.#localMost[local] = most;
   }
 
   /** Gives each local a symbol of its own. */
   renew(locals: readonly number[]): void {
-    for (const local of locals) if (this.#isI32[local] === 1) this.#assign(local, this.terms.symbol(), 0);
+    for (const local of locals)
+      if (this.#isI32[local] === 1) this.#assign(local, this.terms.symbol(), 0, Infinity);
   }
 
   /** The locals set since the log stood at `from`, each once. */
@@ -212,7 +227,7 @@ export class Addresses {
 
   // --- operands
 
-  #push(term: number, constant: number, from: number, to: number, pure: number): void {
+  #push(term: number, constant: number, from: number, to: number, pure: number, most: number): void {
     if (this.#sp === this.#stackTerm.length) this.#growStack();
     const s = this.#sp++;
     this.#stackTerm[s] = term;
@@ -220,6 +235,7 @@ export class Addresses {
     this.#stackFrom[s] = from;
     this.#stackTo[s] = to;
     this.#stackPure[s] = pure;
+    this.#stackMost[s] = most;
   }
 
   #growStack(): void {
@@ -233,6 +249,7 @@ export class Addresses {
     this.#stackFrom = larger(this.#stackFrom, new Int32Array(size));
     this.#stackTo = larger(this.#stackTo, new Int32Array(size));
     this.#stackPure = larger(this.#stackPure, new Uint8Array(size));
+    this.#stackMost = larger(this.#stackMost, new Float64Array(size));
   }
 
   #pop(): void {
@@ -240,8 +257,8 @@ export class Addresses {
   }
 
   /** An i32 that may be anything, or a value of another type (then nobody asks for its term). */
-  #pushUnknown(i: number, most = 0xffffffff): void {
-    this.#push(this.terms.symbol(most), 0, i, i, 0);
+  #pushUnknown(i: number, most = Infinity): void {
+    this.#push(this.terms.symbol(), 0, i, i, 0, most);
   }
 
   #binary(op: number, i: number): void {
@@ -266,16 +283,11 @@ export class Addresses {
     } else if (op === OP.i32_shl && literal) {
       term = terms.shift(tx, cy & 31);
       constant = cx << (cy & 31);
-    } else if (op === OP.i32_and && literal && cy >= 0) {
-      term = terms.symbol(cy);
-    } else if (op === OP.i32_shr_u && literal) {
-      term = terms.symbol(0xffffffff >>> (cy & 31));
-    } else if (op === OP.i32_rem_u && literal && cy > 0) {
-      term = terms.symbol(cy - 1);
     } else {
       term = terms.symbol();
     }
-    this.#push(term, constant, from, i, pure);
+    const most = mostOf(op, this.#stackMost[x]!, this.#stackMost[y]!, literal ? cy : -1);
+    this.#push(term, constant, from, i, pure, most);
   }
 
   // --- accesses
@@ -288,6 +300,7 @@ export class Addresses {
     const wide = plan.memories[body.a[i]!]!.is64;
     this.term[i] = wide ? this.terms.symbol() : this.#stackTerm[at]!;
     this.constant[i] = this.#stackConstant[at]!;
+    this.most[i] = wide ? Infinity : this.#stackMost[at]!;
     const from = this.#stackFrom[at]!;
     const to = this.#stackTo[at]!;
     // Between the address and the access nothing may want the operand as the program has it.
@@ -302,7 +315,7 @@ export class Addresses {
     this.#watch.access(i);
     this.#sp = at;
     if (pushes.length === 0) return;
-    this.#pushUnknown(i, op === OP.i32_load8_u ? 255 : op === OP.i32_load16_u ? 65535 : 0xffffffff);
+    this.#pushUnknown(i, op === OP.i32_load8_u ? 255 : op === OP.i32_load16_u ? 65535 : Infinity);
     if (body.site[i]! > 0) this.#barrier = i;
   }
 
@@ -312,7 +325,7 @@ export class Addresses {
     const pops = OP_POPS[op];
     if (pops) {
       this.#sp -= pops.length;
-      for (let n = OP_PUSHES[op]!.length; n > 0; n--) this.#pushUnknown(i, isTest(op) ? 1 : 0xffffffff);
+      for (let n = OP_PUSHES[op]!.length; n > 0; n--) this.#pushUnknown(i);
       return;
     }
     switch (op) {
@@ -337,7 +350,7 @@ export class Addresses {
       case OP.br_table:
         this.#barrier = i;
         this.#pop();
-        for (const target of body.targets.get(i)!) this.#watch.unfit(target);
+        for (const target of body.targets.get(i)!) this.#watch.branch(this, target);
         return;
     }
     this.#arity(body, i, op, plan);
@@ -400,9 +413,28 @@ export class Addresses {
   }
 }
 
-/** Comparisons: 0 or 1. */
-function isTest(op: number): boolean {
-  return op >= OP.i32_eqz && op <= OP.f64_ge;
+/**
+ * The most that an i32 instruction of two operands gives when they are at most x and y; Infinity where that is not known.
+ * `literal`: the second operand where it is a constant, else -1. Constants count from 0 up: -1 is not known to be much.
+ */
+function mostOf(op: number, x: number, y: number, literal: number): number {
+  const within = (most: number): number => (most <= 0xffffffff ? most : Infinity);
+  switch (op) {
+    case OP.i32_add:
+      return within(x + y);
+    case OP.i32_mul:
+      return x === 0 || y === 0 ? 0 : within(x * y);
+    case OP.i32_and:
+      return Math.min(x, y);
+    case OP.i32_rem_u:
+      return Math.min(x, Math.max(0, y - 1));
+    case OP.i32_shl:
+      return literal < 0 ? Infinity : within(x * 2 ** (literal & 31));
+    case OP.i32_shr_u:
+      return literal < 0 ? x : Math.floor(Math.min(x, 0xffffffff) / 2 ** (literal & 31));
+    default:
+      return Infinity;
+  }
 }
 
 /** Operands and results of what has no fixed signature and is neither control flow nor a call. */

@@ -11,7 +11,6 @@ import { poll } from './calls.ts';
 import { blockTypeOf } from './emitter.ts';
 import { emitLimits } from './memory.ts';
 import type { Control, FunctionState } from './state.ts';
-import { nextRound } from './strip.ts';
 
 /** block, loop, if and try_table. */
 export function openBlock(f: FunctionState, i: number, op: number): void {
@@ -139,7 +138,6 @@ export function endBlock(f: FunctionState, i: number): void {
 /** br and br_if. */
 export function branch(f: FunctionState, i: number, op: number): void {
   if (op === OP.br_if) f.e.pop();
-  if (f.strip?.shape.entry === f.body.a[i]!) return nextRound(f, f.strip, op);
   f.e.branch(op, f.labelOf(f.body.a[i]!));
 }
 

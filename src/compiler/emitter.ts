@@ -258,6 +258,7 @@ export class Emitter {
     const loop = this.#loops.at(-1)!;
     loop.fuel = fuel;
     loop.pointers = pointers;
+    for (const local of [fuel, ...pointers.map((p) => p.local)]) this.sets(local);
   }
 
   #closeLoop(): void {

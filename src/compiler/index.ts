@@ -2,8 +2,8 @@
 
 export { ALONE, Compilation, type Compiled, compile, FULL } from './compile.ts';
 export { programInfo } from './info.ts';
-export { type CompiledShare, compileShare } from './share.ts';
 export { PROOFS } from './memory.ts';
 export { COUNTER_EXPORT, type CompileOptions } from './plan.ts';
+export { type CompiledShare, compileShare } from './share.ts';
 export { trapKind } from './traps.ts';
 export { COMPILER_VERSION } from './version.ts';

@@ -73,7 +73,6 @@ const NO_STEP: Step = { term: NOTHING, constant: Number.NaN };
 /** An innermost loop while the look passes over it. */
 interface Watched {
   entry: number;
-  fit: boolean;
   varying: readonly number[];
   /** Head symbols of the varying i32 locals, and what they move by: a term and a constant; none is known before a branch back is seen. */
   heads: number[];
@@ -148,7 +147,6 @@ export class LoopWatch {
     }
     this.#open.push({
       entry,
-      fit: true,
       varying: heads,
       heads: heads.map((local) => addresses.termOf(local)),
       steps: heads.map(() => undefined),
@@ -161,7 +159,7 @@ export class LoopWatch {
   /** A loop ends. Gives whether it was watched. */
   close(): boolean {
     const watched = this.#open.pop();
-    if (watched?.fit && watched.accesses.length > 0) this.#done.push(watched);
+    if (watched && watched.accesses.length > 0) this.#done.push(watched);
     return watched !== null;
   }
 
@@ -179,11 +177,6 @@ export class LoopWatch {
       const same = known === undefined || (known.term === moved.term && known.constant === moved.constant);
       watched.steps[n] = same ? moved : NO_STEP;
     });
-  }
-
-  /** A branch to this entry that the second version cannot have. */
-  unfit(target: number): void {
-    for (const watched of this.#open) if (watched?.entry === target) watched.fit = false;
   }
 
   /** Works out which of the loops watched are worth a second version. */

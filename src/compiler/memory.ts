@@ -178,12 +178,13 @@ function behind(anchor: Anchor | undefined, place: Place): number {
 }
 
 /** True where the declared minimum of the memory shows that the access is inside. */
-function isBelowMinimum(f: FunctionState, place: Place): boolean {
+function isBelowMinimum(f: FunctionState, i: number, place: Place): boolean {
   const { e, addresses } = f;
   if (addressType(e, place.memory) === I64) return false;
   const { min } = e.plan.memoryEvidence[place.memory]!;
+  const most = place.term === NOTHING ? place.constant >>> 0 : addresses.most[i]!;
   if (f.continued && place.term !== NOTHING) return false;
-  return addresses.terms.most(place.term, place.constant) + place.end <= min * FRAME_BYTES;
+  return most + place.end <= min * FRAME_BYTES;
 }
 
 /** The mark of a store whose global address is on the stack, unless its anchor's is known to be enough. */
@@ -216,7 +217,7 @@ export function prepareAccess(f: FunctionState, i: number): boolean {
     return prepared(f, i, pointer.delta + e.plan.dataOffset(place.memory), BY_LOOP);
   }
   if (place.term === NOTHING) {
-    if (!isBelowMinimum(f, place)) return false;
+    if (!isBelowMinimum(f, i, place)) return false;
     e.get(e.role('base', place.memory));
     const at = (place.constant >>> 0) + place.offset + e.plan.dataOffset(place.memory);
     emitMarkFor(f, i, place, undefined, at);
@@ -293,7 +294,7 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     emitMarkFor(f, i, place, e.facts.find(memory, term), distance + place.offset + front);
     return distance + place.offset + front;
   }
-  if (isBelowMinimum(f, place)) {
+  if (isBelowMinimum(f, i, place)) {
     addresses.rule[i] = BY_MINIMUM;
     e.op(OP.i64_extend_i32_u);
     e.get(e.role('base', memory));

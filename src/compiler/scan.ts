@@ -9,8 +9,8 @@ import { UnsupportedError } from '../base/errors.ts';
 import { CATCH_ALL_REF, CATCH_REF, InstructionCursor } from '../wasm/instructions.ts';
 import type { Module } from '../wasm/module.ts';
 import { OP, OP_LIMIT } from '../wasm/opcodes.ts';
-import { QuietFunctions, STOPPING } from './quiet.ts';
 import { EXNREF, FUNCREF, type TableType, type ValueType } from '../wasm/types.ts';
+import { QuietFunctions, STOPPING } from './quiet.ts';
 
 export interface ScanFacts {
   templates: TemplateEvidence[];

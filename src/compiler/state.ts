@@ -44,10 +44,6 @@ export interface Strip {
   readonly shape: LoopShape;
   /** The locals of its pointers. */
   readonly locals: readonly number[];
-  readonly fuel: number;
-  /** Labels of its head, and of the head where pointers are tested. */
-  readonly fast: number;
-  readonly outer: number;
 }
 
 export class FunctionState {
@@ -107,6 +103,11 @@ export class FunctionState {
   enter(control: Control): void {
     this.controls.push(control);
     if (control.entry >= 0) this.#labels[control.entry] = control.label;
+  }
+
+  /** Branches to an open block of the program go to this label from here on. */
+  relabel(entry: number, label: number): void {
+    this.#labels[entry] = label;
   }
 
   /** The label id in the output of an open block of the program. */

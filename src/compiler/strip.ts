@@ -11,9 +11,12 @@
  *           pointer := base + x + low; where it is stored through: its page is marked
  *           fuel := rounds
  *           loop $fast                  hints: fuel, pointers
- *             the body; a branch to the loop is: pointers += steps; fuel -= 1; fuel ≠ 0 → $fast; → $outer
+ *             block $again
+ *               the body; a branch to the loop goes to $again
+ *               → $exit
+ *             end
+ *             pointers += steps; fuel -= 1; fuel ≠ 0 → $fast; → $outer
  *           end
- *           → $exit
  *         end
  *         the body; a branch to the loop goes to $outer
  *       end
@@ -29,7 +32,7 @@ import { loopHead, spillOutside } from './control.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import type { LoopShape, Pointer, Recipe } from './loops.ts';
 import { emitMark } from './memory.ts';
-import type { Control, FunctionState, Strip } from './state.ts';
+import type { Control, FunctionState } from './state.ts';
 
 /** Numbers of scratch locals: loops in two versions never nest, so all of a function share them. */
 const FUEL = 20;
@@ -69,14 +72,24 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
   e.i32(shape.rounds);
   e.set(fuel);
   const fast = e.open(OP.loop, EMPTY_BLOCK);
-  e.fuelled(
-    fuel,
-    shape.pointers.map((pointer, n) => hintOf(pointer, locals[n]!)),
+  // What does not move keeps what the test has shown.
+  const moving = shape.pointers.flatMap((pointer, n) =>
+    pointer.step > 0 ? [hintOf(pointer, locals[n]!)] : [],
   );
-  f.strip = { shape, locals, fuel, fast, outer };
+  e.fuelled(fuel, moving);
+  const again = e.open(OP.block, EMPTY_BLOCK);
+  e.facts.open();
+  f.strip = { shape, locals };
+  f.relabel(i, again);
   walk(f, i + 1, body.match[i]!);
+  f.relabel(i, outer);
   f.strip = null;
   e.branch(OP.br, exit);
+  e.facts.close(true);
+  e.close();
+  emitRound(e, shape, locals, fuel);
+  e.branch(OP.br_if, fast);
+  e.branch(OP.br, outer);
   e.close();
   e.op(OP.unreachable); // nothing falls out of the fast loop
   e.facts.close(true);
@@ -129,25 +142,21 @@ function emitRecipe(e: Emitter, op: Recipe['op'], operand: number): void {
   else e.op(op);
 }
 
-/** In the fast version: a branch to the head, by br or br_if (its condition is on the stack). */
-export function nextRound({ e }: FunctionState, strip: Strip, op: number): void {
-  if (op === OP.br_if) e.open(OP.if, EMPTY_BLOCK);
-  strip.shape.pointers.forEach(({ step, stepLocal }, n) => {
+/** A round of the fast version is over: pointers move, and the rounds left, less this one, are left on the stack. */
+function emitRound(e: Emitter, shape: LoopShape, locals: readonly number[], fuel: number): void {
+  shape.pointers.forEach(({ step, stepLocal }, n) => {
     if (step === 0) return;
-    e.get(strip.locals[n]!);
+    e.get(locals[n]!);
     if (stepLocal < 0) emitI64Const(e.w, step);
     else {
       e.get(stepLocal);
       e.op(OP.i64_extend_i32_u);
     }
     e.op(OP.i64_add);
-    e.set(strip.locals[n]!);
+    e.set(locals[n]!);
   });
-  e.get(strip.fuel);
+  e.get(fuel);
   e.i32(1);
   e.op(OP.i32_sub);
-  e.tee(strip.fuel);
-  e.branch(OP.br_if, strip.fast);
-  e.branch(OP.br, strip.outer);
-  if (op === OP.br_if) e.close();
+  e.tee(fuel);
 }

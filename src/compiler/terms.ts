@@ -20,8 +20,6 @@ export class Terms {
   #kind: Uint8Array = new Uint8Array(1024);
   #a: Int32Array = new Int32Array(1024);
   #b: Int32Array = new Int32Array(1024);
-  /** Largest value the term can have, unsigned. */
-  #most: Float64Array = new Float64Array(1024);
   #count = 1;
   readonly #known = new Map<number, number>();
 
@@ -36,13 +34,12 @@ export class Terms {
     return this.#count;
   }
 
-  #make(kind: number, a: number, b: number, most: number): number {
+  #make(kind: number, a: number, b: number): number {
     const id = this.#count++;
     if (id === this.#kind.length) this.#grow();
     this.#kind[id] = kind;
     this.#a[id] = a;
     this.#b[id] = b;
-    this.#most[id] = most;
     return id;
   }
 
@@ -55,44 +52,34 @@ export class Terms {
     this.#kind = larger(this.#kind, new Uint8Array(size));
     this.#a = larger(this.#a, new Int32Array(size));
     this.#b = larger(this.#b, new Int32Array(size));
-    this.#most = larger(this.#most, new Float64Array(size));
   }
 
-  /** A value of which nothing is known but perhaps its greatest value. */
-  symbol(most = 0xffffffff): number {
-    return this.#make(SYMBOL, 0, 0, most);
+  /** A value of which nothing is known. */
+  symbol(): number {
+    return this.#make(SYMBOL, 0, 0);
   }
 
   sum(x: number, y: number): number {
     if (x === NOTHING) return y;
     if (y === NOTHING) return x;
     const [a, b] = x < y ? [x, y] : [y, x];
-    return this.#consed(SUM, a, b, this.#most[a]! + this.#most[b]!);
+    return this.#consed(SUM, a, b);
   }
 
   /** `x << bits`, 0 <= bits < 32. */
   shift(x: number, bits: number): number {
     if (x === NOTHING || bits === 0) return x;
-    return this.#consed(SHIFT, x, bits, this.#most[x]! * 2 ** bits);
+    return this.#consed(SHIFT, x, bits);
   }
 
-  #consed(kind: number, a: number, b: number, most: number): number {
+  #consed(kind: number, a: number, b: number): number {
     if (this.#count >= TERMS_MAX) return this.symbol();
     const key = (a * TERMS_MAX + b) * 2 + (kind - 1);
     const found = this.#known.get(key);
     if (found !== undefined) return found;
-    const id = this.#make(kind, a, b, Math.min(most, 0xffffffff));
-    // What can wrap is only known to be an i32.
-    if (most > 0xffffffff) this.#most[id] = 0xffffffff;
+    const id = this.#make(kind, a, b);
     this.#known.set(key, id);
     return id;
-  }
-
-  /** The greatest value of `term + constant`, unsigned; 2^32 - 1 where it may wrap. */
-  most(term: number, constant: number): number {
-    if (term === NOTHING) return constant >>> 0;
-    const most = this.#most[term]! + constant;
-    return constant >= 0 && most <= 0xffffffff ? most : 0xffffffff;
   }
 
   isSymbol(term: number): boolean {
