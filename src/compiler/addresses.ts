@@ -122,7 +122,7 @@ export class Addresses {
           else this.#other(body, i, op, plan);
       }
     }
-    this.#watch.finish(this, terms);
+    if (plan.options.isolate) this.#watch.finish(this, terms); // what is V8's to check costs nothing in a loop
   }
 
   #begin(body: FlatBody, { locals }: FunctionInput): void {
