@@ -23,6 +23,8 @@ import { FRAME_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES } from '../base/limits.ts';
 
 /** The safepoint word, u32: non-zero asks running code to unwind. Written by any thread, read by polls. */
 export const FLAG_ADDRESS = 64;
+/** u32 behind it: ticks that whoever raises the word at each of them is to let pass. Set by the core, counted down by that. */
+export const GRACE_ADDRESS = FLAG_ADDRESS + 4;
 /** Page marks: byte n tells whether page n of the space changed since the last checkpoint. */
 export const MARKS_ADDRESS = 0x100000;
 export const MARKS_BYTES = SPACE_MAX_FRAMES << (16 - PAGE_SHIFT);

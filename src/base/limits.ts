@@ -54,6 +54,14 @@ export const LOCALS_MAX = 50_000;
 /** Constructs open in one another, and operands on the stack, in one function: far more than any compiler makes. */
 export const NESTING_MAX = 100_000;
 export const OPERANDS_MAX = 1_000_000;
+/** While programs run the owner asks the one that runs for a safepoint this often, in milliseconds. */
+export const TICK_MS = 10;
+/**
+ * Where going on after a safepoint cost much because it was at a new place, the next ones come later: so many times the
+ * cost, but no more than so many ticks.
+ */
+export const GRACE_RATIO = 10;
+export const GRACE_TICKS_MAX = 10;
 /** Bytes of resume modules kept for one program; past it they are forgotten, and made again when wanted. */
 export const RESUME_MODULES_MAX_BYTES = 64 << 20;
 /** Largest section of a program's debug information that is looked at, in bytes. */

@@ -7,10 +7,10 @@
  */
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { FLAG_ADDRESS } from '../abi/layout.ts';
+import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
-import { CORE_STACK_MIB } from '../base/limits.ts';
+import { CORE_STACK_MIB, TICK_MS } from '../base/limits.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
 import { unpackError } from './failure.ts';
@@ -29,8 +29,6 @@ import type {
   SpaceApi,
 } from './types.ts';
 
-/** How often code that runs is asked for a safepoint, in milliseconds: the scheduler's slice. */
-const TICK_MS = 10;
 /** A commit that failed for want of disk space is tried again after this long, then ever more seldom, in milliseconds. */
 const RETRY_MS = 1000;
 const RETRY_MOST_MS = 30_000;
@@ -303,6 +301,16 @@ export class Host implements SpaceApi {
     if (this.#flag !== undefined) Atomics.store(this.#flag, FLAG_ADDRESS >> 2, 1);
   }
 
+  /** Asks the code that runs for a safepoint, unless the core wants it left alone for a while. */
+  #tick(): void {
+    const flag = this.#flag;
+    if (flag !== undefined && Atomics.load(flag, GRACE_ADDRESS >> 2) > 0) {
+      Atomics.sub(flag, GRACE_ADDRESS >> 2, 1);
+    } else {
+      this.#raise();
+    }
+  }
+
   #take(message: FromCore): void {
     switch (message.kind) {
       case 'answer': {
@@ -319,7 +327,7 @@ export class Host implements SpaceApi {
         return;
       case 'busy':
         clearInterval(this.#ticker);
-        this.#ticker = message.busy ? setInterval(() => this.#raise(), TICK_MS) : undefined;
+        this.#ticker = message.busy ? setInterval(() => this.#tick(), TICK_MS) : undefined;
         return;
       case 'log':
         void this.#log(message.id, message.key, message.position);

@@ -150,7 +150,7 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   domain.liveFrom = offset;
   try {
     if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
-      const resume = instance.continuation(continuationOf(domain, frame));
+      const resume = instance.continuation(continuationOf(core, domain, frame));
       domain.setStackPointer(frame.masks);
       const mode = throwing ? RESUME_THROW : RESUME_RESULTS;
       space.view.setUint32(domain.region + RESUME_MODE_OFFSET, mode, true);

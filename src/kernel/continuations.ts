@@ -8,6 +8,7 @@ import { MAIN_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { RESUME_MODULES_MAX_BYTES } from '../base/limits.ts';
 import { verifyResume } from '../verifier/resume.ts';
+import type { Core } from './core.ts';
 import type { Domain } from './domain.ts';
 import { type FrameHead, readFrame } from './frames.ts';
 import type { LoadedModule } from './program.ts';
@@ -61,13 +62,15 @@ const FRAMES_MAX = 4096;
  * that lack theirs.
  * @throws UnsupportedError where V8 would not take it
  */
-export function continuationOf(domain: Domain, frame: FrameHead): Continuation {
+export function continuationOf(core: Core, domain: Domain, frame: FrameHead): Continuation {
   const { module } = domain;
   const { places } = knownOf(module);
   const name = continuationName(siteOf(frame));
   const found = places.get(name);
   if (found !== undefined) return found;
+  const before = core.powers.monotonicNs();
   makeContinuations(module, missingSites(domain, frame, places));
+  core.giveGrace(Number(core.powers.monotonicNs() - before) / 1000);
   const made = places.get(name);
   assert(made !== undefined, 'a resume module has what it was made for');
   return made;

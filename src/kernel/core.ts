@@ -2,9 +2,9 @@
  * The core: what one thread running the kernel has in its hands while it runs. All of it is of the moment; nothing
  * here outlives a checkpoint. One domain runs at a time, so system calls find their caller in `current`.
  */
-import { FLAG_ADDRESS } from '../abi/layout.ts';
+import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
-import { FRAME_STACK_MAX_BYTES } from '../base/limits.ts';
+import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
 import { type Domain, END } from './domain.ts';
@@ -61,6 +61,12 @@ export class Core {
   }
   get flagRaised(): boolean {
     return Atomics.load(this.space.i32, FLAG_ADDRESS >> 2) !== 0;
+  }
+
+  /** Making what the program goes on with took so long; it will not again, so it may now run for longer. */
+  giveGrace(micros: number): void {
+    const ticks = Math.ceil((micros * GRACE_RATIO) / (TICK_MS * 1000));
+    Atomics.store(this.space.i32, GRACE_ADDRESS >> 2, Math.min(ticks, GRACE_TICKS_MAX));
   }
 
   /** The domain whose system call this is. */

@@ -39,7 +39,7 @@ export const Superblock = defineRecord('superblock', {
   sequence: num('kernel', 'Number of the last checkpoint cut; the cut that holds this page has this number.'),
   clock: u64('kernel', 'Monotonic time of the space at the last cut, ns. Goes on over restarts.'),
   flag: u32('any', 'The safepoint word; its value in a checkpoint means nothing.'),
-  reserved2: u32('kernel', 'Zero.'),
+  grace: u32('any', 'Ticks without a safepoint (GRACE_ADDRESS); its value in a checkpoint means nothing.'),
   heapBlocks: num('kernel', 'Blocks of the kernel heap in use.'),
   heapBytes: num('kernel', 'Bytes of those blocks, rounded up to their size classes.'),
   roots: nums(ROOT_SLOTS, 'owner', 'See ROOT.'),
