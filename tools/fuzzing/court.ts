@@ -272,7 +272,13 @@ export class Court {
   /** The continuations of a resume module, instantiated with the rewritten module it is for. */
   #continuations(bytes: Uint8Array, main: WebAssembly.Instance): (readonly [string, unknown])[] {
     const none = { start: -1, end: -1 };
-    const module = new WebAssembly.Module(this.#resumeWatcher.watched(bytes, none, SPACE_FRAMES));
+    let module: WebAssembly.Module;
+    try {
+      module = new WebAssembly.Module(this.#resumeWatcher.watched(bytes, none, SPACE_FRAMES));
+    } catch (error) {
+      if (error instanceof UnsupportedError) return []; // a type that no program may have
+      throw error;
+    }
     const imports = this.#imports(module);
     const functionAt = main.exports[EXPORT.function] as WebAssembly.Func;
     const items: Record<string, WebAssembly.ExternValue> = {};
