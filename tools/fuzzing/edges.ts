@@ -101,7 +101,9 @@ function drawOf(memories: readonly MemoryShape[], functions: number): Draw {
   const ends = memories.flatMap(({ min, max }) => [min * 65536, min * 65536, max * 65536]);
   return (prng) =>
     Array.from({ length: CALLS }, (): Call => {
-      const count = prng.pick([0, 1, 2, 3, 7, prng.below(16), prng.below(40)]);
+      // Loops in two versions test for up to 1024 rounds at once.
+      const many = prng.pick([1023, 1024, 1025, 2047, prng.below(2048)]);
+      const count = prng.pick([0, 1, 2, 3, 7, prng.below(16), prng.below(40), many]);
       const near = prng.pick([0, 0, 0, 1, -1, 4, -4, -8, prng.below(40) - 20]);
       // Where `count` rounds end just inside or just behind; or well inside, so that much runs before anything traps.
       const edge =

@@ -399,7 +399,7 @@ export class Body {
 
   /** How many rounds: few, whatever the arguments are. */
   #count(type: T): string {
-    const mask = this.#prng.pick([3, 3, 7, 15, 15, 63]);
+    const mask = this.#prng.pick([3, 3, 7, 15, 15, 63, this.#depth === 1 ? 2047 : 15]);
     const n = type === 'i32' ? '(local.get $n)' : '(i64.extend_i32_u (local.get $n))';
     return this.#prng.chance(0.9)
       ? `(${type}.and ${n} (${type}.const ${mask}))`

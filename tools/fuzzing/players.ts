@@ -208,6 +208,16 @@ export class Machine {
     for (const page of cut.freed) this.#pages.delete(page);
     this.kernel.durable(cut.seq);
   }
+
+  /** The first page in [start, end) that is another in the last checkpoint, -1 for none: a store that marked nothing. */
+  missed(start: number, end: number): number {
+    const { u8 } = this.kernel.space;
+    for (let at = start; at < end; at += 4096) {
+      const kept = this.#pages.get(at / 4096) ?? NO_PAGE;
+      if (Buffer.compare(u8.subarray(at, at + 4096), kept) !== 0) return (at - start) / 4096;
+    }
+    return -1;
+  }
 }
 
 /** A program compiled and verified. @throws what compiler and verifier throw */
@@ -222,12 +232,16 @@ export function load(bytes: Uint8Array): LoadedModule {
   };
 }
 
+const NO_PAGE = new Uint8Array(4096);
+
 let names = 0;
 
 export class PerdurePlayer implements Player {
   readonly world: World;
   /** How often its call stack was saved. */
   slices = 0;
+  /** What a checkpoint has missed. */
+  unmarked: string | null = null;
   readonly #machine: Machine;
   readonly #module: LoadedModule;
   readonly #manner: Manner;
@@ -302,7 +316,18 @@ export class PerdurePlayer implements Player {
   #rest(): void {
     const { move, crash } = this.#manner;
     if (this.#prng.chance(move)) this.#machine.kernel.relocate(this.#id);
-    if (this.#persistent && this.#prng.chance(crash)) this.#machine.crash(this.#module);
+    if (!this.#persistent) return;
+    if (this.#prng.chance(0.15)) this.#checkMarks();
+    if (this.#prng.chance(crash)) this.#machine.crash(this.#module);
+  }
+
+  /** A checkpoint holds what the memories hold. */
+  #checkMarks(): void {
+    this.#machine.checkpoint();
+    for (const [i, { byteOffset, length }] of this.state().memories.entries()) {
+      const page = this.#machine.missed(byteOffset, byteOffset + length);
+      if (page >= 0) this.unmarked ??= `page ${page} of memory ${i} was changed and not marked`;
+    }
   }
 
   #text(outcome: KernelOutcome): string {

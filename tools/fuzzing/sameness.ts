@@ -136,7 +136,7 @@ export class Comparer {
         : `${what} gives "${expected}", on Perdure "${found}"`;
     }
     perdure.end();
-    return difference;
+    return difference ?? perdure.unmarked;
   }
 
   /** What `run` gives, or null when it took too long. */
