@@ -294,6 +294,15 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     emitMarkFor(f, i, place, e.facts.find(memory, term), distance + place.offset + front);
     return distance + place.offset + front;
   }
+  if (term === NOTHING && isBelowMinimum(f, i, place)) {
+    // Not the operand, of which in a continuation nobody knows that it is this constant.
+    addresses.rule[i] = BY_MINIMUM;
+    e.op(OP.drop);
+    e.get(e.role('base', memory));
+    const at = (constant >>> 0) + place.offset + front;
+    emitMarkFor(f, i, place, undefined, at);
+    return at;
+  }
   if (isBelowMinimum(f, i, place)) {
     addresses.rule[i] = BY_MINIMUM;
     e.op(OP.i64_extend_i32_u);
