@@ -23,10 +23,17 @@ import {
 import { blockFuncType, I32 } from '../wasm/types.ts';
 import { arityOf } from './arity.ts';
 import { BODY_LABEL, type FlatBody, isCall } from './body.ts';
+import { mostOf } from './bounds.ts';
 import { type LoopShape, LoopWatch } from './loops.ts';
 import type { Plan } from './plan.ts';
 import type { FunctionInput } from './state.ts';
 import { NOTHING, Terms } from './terms.ts';
+
+/**
+ * Loops nested deeper have no hints, and nothing is known in their function: each hint names the locals that all loops
+ * inside set, so their number grows with the square of the depth.
+ */
+export const HINTED_DEPTH_MAX = 64;
 
 /** A construct that is open. */
 interface Open {
@@ -86,6 +93,8 @@ export class Addresses {
 
   run(body: FlatBody, input: FunctionInput, plan: Plan): void {
     this.#begin(body, input);
+    if (body.loopDepth > HINTED_DEPTH_MAX) return this.#knowNothing(body);
+    this.#watch.begin(body);
     const { terms } = this;
     for (let i = 0; i < body.count; i++) {
       const op = body.op[i]!;
@@ -125,6 +134,21 @@ export class Addresses {
     if (plan.options.isolate) this.#watch.finish(this, terms); // what is V8's to check costs nothing in a loop
   }
 
+  /** Knows nothing of any access. */
+  #knowNothing(body: FlatBody): void {
+    for (let i = 0; i < body.count; i++) {
+      this.begins[i] = -1;
+      if (OP_ACCESS[body.op[i]!] === ACCESS_NONE) continue;
+      this.term[i] = this.terms.symbol();
+      this.constant[i] = 0;
+      this.most[i] = Infinity;
+      this.from[i] = -1;
+      this.offset[i] = -1;
+      this.pure[i] = 0;
+      this.uses.set(this.term[i]!, 1);
+    }
+  }
+
   #begin(body: FlatBody, { locals }: FunctionInput): void {
     if (this.term.length < body.count) {
       const size = body.count * 2;
@@ -162,7 +186,6 @@ export class Addresses {
       this.#localMost[l] = Infinity;
     }
     this.#open.push({ entry: BODY_LABEL, height: 0, log: 0 });
-    this.#watch.begin(body);
   }
 
   // --- locals
@@ -411,29 +434,5 @@ export class Addresses {
     this.#sp = open.height;
     const { results } = blockFuncType(plan.types, body.a[open.entry]!)!;
     for (let n = results.length; n > 0; n--) this.#pushUnknown(i);
-  }
-}
-
-/**
- * The most that an i32 instruction of two operands gives when they are at most x and y; Infinity where that is not known.
- * `literal`: the second operand where it is a constant, else -1. Constants count from 0 up: -1 is not known to be much.
- */
-function mostOf(op: number, x: number, y: number, literal: number): number {
-  const within = (most: number): number => (most <= 0xffffffff ? most : Infinity);
-  switch (op) {
-    case OP.i32_add:
-      return within(x + y);
-    case OP.i32_mul:
-      return x === 0 || y === 0 ? 0 : within(x * y);
-    case OP.i32_and:
-      return Math.min(x, y);
-    case OP.i32_rem_u:
-      return Math.min(x, Math.max(0, y - 1));
-    case OP.i32_shl:
-      return literal < 0 ? Infinity : within(x * 2 ** (literal & 31));
-    case OP.i32_shr_u:
-      return literal < 0 ? x : Math.floor(Math.min(x, 0xffffffff) / 2 ** (literal & 31));
-    default:
-      return Infinity;
   }
 }

@@ -63,6 +63,8 @@ export class FlatBody {
   /** How deep constructs nest, how many are loops, and how many labels branches and clauses name in all. */
   deepest = 0;
   loops = 0;
+  /** How deep loops nest. */
+  loopDepth = 0;
   branches = 0;
   /** Memories (bit set) that this body accesses or asks the size of. */
   memories = 0;
@@ -270,6 +272,7 @@ export class FlatBody {
     this.entryPoll = suspend && (this.calls || (entered && this.#hasOtherSites(isPolled))) && !isPolled(0);
     if (this.entryPoll) sites = 1;
     let loops = 0;
+    this.loopDepth = 0;
     for (let n = 0; n < this.#specials; n++) {
       const i = this.#special[n]!;
       const op = this.op[i]!;
@@ -277,7 +280,7 @@ export class FlatBody {
       if (kind === BLOCK) {
         this.firstSite[i] = sites + 1;
         if (op === OP.loop) {
-          loops++;
+          this.loopDepth = Math.max(this.loopDepth, ++loops);
           if (suspend && isPolled(i)) this.site[i] = ++sites;
         }
       } else if (kind === ELSE) {

@@ -76,6 +76,8 @@ export class Emitter {
   readonly #scratch = new Map<number, number>();
   readonly #roles: RoleLocal[] = [];
   readonly #kept = new Arena();
+  /** The verifier is told which locals each loop of the function sets. */
+  hinted = true;
   /** Loops that are open in the code, the innermost last. */
   readonly #loops: {
     label: number;
@@ -199,7 +201,7 @@ export class Emitter {
   }
   /** The code just written sets a local: the verifier is told which do so in each loop. */
   sets(local: number): void {
-    this.#loops.at(-1)?.varying.add(local);
+    if (this.hinted) this.#loops.at(-1)?.varying.add(local);
   }
 
   i32(value: number): void {
@@ -263,8 +265,9 @@ export class Emitter {
 
   #closeLoop(): void {
     const { loop, varying, fuel, pointers } = this.#loops.pop()!;
-    const outer = this.#loops.at(-1);
+    const outer = this.hinted ? this.#loops.at(-1) : undefined;
     if (outer) for (const local of varying) outer.varying.add(local);
+    if (!this.hinted) return;
     this.#hints.push({ loop, varying: [...varying].sort((a, b) => a - b), fuel, pointers });
   }
   /** Opens a try_table whose unwind exceptions go to a label. */

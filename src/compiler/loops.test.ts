@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { wat } from '../wasm/wat.testing.ts';
+import { HINTED_DEPTH_MAX } from './addresses.ts';
 import { FULL } from './compile.ts';
 import type { LoopShape } from './loops.ts';
 import { Program } from './program.ts';
+import { same } from './same.testing.ts';
 
 /** The loops of the first function that are worth a second version. */
 async function loops(body: string): Promise<LoopShape[]> {
@@ -64,4 +66,17 @@ test('loops whose addresses nobody can foretell have one version', async () => {
   ]) {
     assert.equal((await loops(body)).length, 0, body);
   }
+});
+
+test('loops nested too deep for hints do what they do on plain V8', async () => {
+  const depth = HINTED_DEPTH_MAX + 1;
+  const count = (n: number): string =>
+    `(loop $l${n} ${n < depth ? count(n + 1) : '(i32.store (i32.const 8) (i32.add (i32.load (i32.const 8)) (local.get $p)))'}
+       (br_if $l${n} (i32.eqz (local.tee $x${n} (i32.eqz (local.get $x${n}))))))`;
+  const locals = Array.from({ length: depth }, (_, n) => `(local $x${n + 1} i32)`).join(' ');
+  await same(
+    `(module (memory (export "m") 1) (func (export "f") (param $p i32) (result i32) ${locals}
+       ${count(1)} (i32.load (i32.const 8))))`,
+    [['f', 3]],
+  );
 });

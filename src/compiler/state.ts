@@ -6,7 +6,7 @@
 import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
 import type { FuncType, ValueType } from '../wasm/types.ts';
-import { Addresses } from './addresses.ts';
+import { Addresses, HINTED_DEPTH_MAX } from './addresses.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
@@ -87,6 +87,7 @@ export class FunctionState {
       this.#labels = new Int32Array(this.body.count * 2);
       this.heights = new Int32Array(this.body.count * 2);
     }
+    this.e.hinted = this.body.loopDepth <= HINTED_DEPTH_MAX;
     this.e.begin(input.type.params, continued ? 0 : input.type.params.length, input.runs);
   }
 

@@ -82,9 +82,6 @@ export class Terms {
     return id;
   }
 
-  isSymbol(term: number): boolean {
-    return term !== NOTHING && this.#kind[term] === SYMBOL;
-  }
   /** The two terms of a sum; null for others. */
   parts(term: number): readonly [number, number] | null {
     return term !== NOTHING && this.#kind[term] === SUM ? [this.#a[term]!, this.#b[term]!] : null;
@@ -96,11 +93,11 @@ export class Terms {
 
   /**
    * Combines what `leaf` says of each symbol: sums add, shifts multiply. NaN from any leaf makes the whole NaN.
-   * Depth is bounded: a term deeper than 16 is NaN.
+   * Depth is bounded, for a term may be the sum of itself: one deeper than 6 is NaN.
    */
   fold(term: number, leaf: (symbol: number) => number, depth = 0): number {
     if (term === NOTHING) return 0;
-    if (depth > 16) return Number.NaN;
+    if (depth > 6) return Number.NaN;
     switch (this.#kind[term]) {
       case SUM:
         return this.fold(this.#a[term]!, leaf, depth + 1) + this.fold(this.#b[term]!, leaf, depth + 1);
