@@ -21,7 +21,7 @@ const killsOf = ({ kills }: Life): number => kills.starting + kills.running + ki
 for (const victim of VICTIMS) {
   test(`${victim.name}, killed again and again, is from outside one run on plain V8`, async (t) => {
     const missing = await unavailable(victim.guest);
-    if (missing !== undefined) return t.skip(missing);
+    if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them
     const undisturbed = await expected(victim, root);
     let met = 0;
     // A life may end before its kills are used up; then there is another.
@@ -42,7 +42,7 @@ for (const victim of VICTIMS) {
 for (const victim of VICTIMS.filter(({ name }) => ['lines', 'deep', 'flite-host'].includes(name))) {
   test(`${victim.name} in a process of its own, both killed again and again, is one run on plain V8`, async (t) => {
     const missing = await unavailable(victim.guest);
-    if (missing !== undefined) return t.skip(missing);
+    if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them
     const undisturbed = await expected(victim, root);
     const folder = join(root, `${victim.name}-alone`);
     const life = await live(victim, undisturbed, { seed, kills: 2, folder, alone: true });
@@ -53,7 +53,7 @@ for (const victim of VICTIMS.filter(({ name }) => ['lines', 'deep', 'flite-host'
 test('a life that is not that of an undisturbed run is told from it', async (t) => {
   const victim = VICTIMS.find(({ name }) => name === 'lines')!;
   const missing = await unavailable(victim.guest);
-  if (missing !== undefined) return t.skip(missing);
+  if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them
   const short = { ...victim, arguments: ['20'] };
   const undisturbed = await expected(short, root);
   const judge = async (other: Partial<typeof undisturbed>) => {

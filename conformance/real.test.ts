@@ -210,7 +210,7 @@ async function journey(spaces: readonly [Space, Space, Space], work: number): Pr
 
 test('a program in C, in the middle of computing in deep recursion, travels through three spaces', async (t) => {
   const missing = canBuild('deep');
-  if (missing !== undefined) return t.skip(missing);
+  if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them
   const tool = new Tool(t);
   await using first = await Space.open(`${tool.space}-a`);
   await using second = await Space.open(`${tool.space}-b`);
@@ -229,7 +229,7 @@ test('a program in C, in the middle of computing in deep recursion, travels thro
 
 test('a call stack that runs out is a trap of the program, and nothing else in the space feels it', async (t) => {
   const missing = canBuild('exhaust');
-  if (missing !== undefined) return t.skip(missing);
+  if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them
   const tool = new Tool(t);
   const { program, whole } = await probeFile(tool);
   // The process that hosts all three is the neighbour's.
@@ -265,7 +265,7 @@ test('flite speaks into a file of the space as it does on plain V8', async (t) =
 
 test('SQLite keeps a database in the space between programs that use it', async (t) => {
   const missing = await unavailable('sqlite3');
-  if (missing !== undefined) return t.skip(missing);
+  if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them
   const tool = new Tool(t);
   const program = await guest('sqlite3');
   const sql = (input: string) => tool.start(['run', '--name', 'sql', program, '/x.db'], { input }).ended;

@@ -10,6 +10,7 @@
  * behind a label that something branches to, and at an else, locals set in the construct are new symbols; at a loop's head
  * those set in the loop are.
  */
+import { larger } from '../base/arrays.ts';
 import { OP } from '../wasm/opcodes.ts';
 import {
   ACCESS_NONE,
@@ -131,7 +132,7 @@ export class Addresses {
           else this.#other(body, i, op, plan);
       }
     }
-    if (plan.options.isolate) this.#watch.finish(this, terms); // what is V8's to check costs nothing in a loop
+    if (plan.options.isolate) this.#watch.finish(this); // what is V8's to check costs nothing in a loop
   }
 
   /** Knows nothing of any access. */
@@ -264,10 +265,6 @@ export class Addresses {
 
   #growStack(): void {
     const size = this.#stackTerm.length * 2;
-    const larger = <T extends { set(from: T): void }>(from: T, to: T): T => {
-      to.set(from);
-      return to;
-    };
     this.#stackTerm = larger(this.#stackTerm, new Int32Array(size));
     this.#stackConstant = larger(this.#stackConstant, new Int32Array(size));
     this.#stackFrom = larger(this.#stackFrom, new Int32Array(size));

@@ -8,6 +8,7 @@
  *
  * Why: RATIONALE.md#continuations-are-made-when-they-are-needed
  */
+import { larger } from '../base/arrays.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
 import { BODY, InstructionCursor } from '../wasm/instructions.ts';
@@ -343,11 +344,6 @@ export class FlatBody {
     this.lastSite = larger(this.lastSite, new Int32Array(size));
     this.flags = larger(this.flags, new Uint8Array(size));
   }
-}
-
-function larger<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }
 
 // What the layout does with an instruction, by its number.

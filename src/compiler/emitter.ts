@@ -11,6 +11,7 @@
  */
 
 import type { LoopHint, PointerHint, RoleLocal } from '../abi/hints.ts';
+import { larger } from '../base/arrays.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
 import { FUNCTION_MAX_BYTES, LOCALS_MAX, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
@@ -413,11 +414,6 @@ export function readPadded(bytes: Uint8Array, at: number, count: number): number
   let value = 0;
   for (let i = 0; i < count; i++) value |= (bytes[at + i]! & 0x7f) << (7 * i);
   return value;
-}
-
-function larger<T extends { set(from: T): void }>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }
 
 /** A block type as an s33, from the output's types. */

@@ -180,9 +180,9 @@ export class LoopWatch {
   }
 
   /** Works out which of the loops watched are worth a second version. */
-  finish(addresses: Addresses, terms: Terms): void {
+  finish(addresses: Addresses): void {
     for (const watched of this.#done) {
-      const shape = shapeOf(watched, addresses, terms, this.#body);
+      const shape = shapeOf(watched, addresses, addresses.terms, this.#body);
       if (shape) addresses.loops.set(watched.entry, shape);
     }
   }

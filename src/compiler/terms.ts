@@ -5,6 +5,7 @@
  * A term is a symbol (a value of which nothing else is known), the sum of two terms, or a term shifted left. Terms are
  * hash-consed: equal ones have equal numbers. NOTHING is the term of constants.
  */
+import { larger } from '../base/arrays.ts';
 import { assert } from '../base/assert.ts';
 
 /** The term of a constant. */
@@ -45,10 +46,6 @@ export class Terms {
 
   #grow(): void {
     const size = this.#kind.length * 2;
-    const larger = <T extends { set(from: T): void }>(from: T, to: T): T => {
-      to.set(from);
-      return to;
-    };
     this.#kind = larger(this.#kind, new Uint8Array(size));
     this.#a = larger(this.#a, new Int32Array(size));
     this.#b = larger(this.#b, new Int32Array(size));

@@ -43,7 +43,7 @@ function lineTable(version: number, tables: number[], program = PROGRAM): number
 }
 const OLD_TABLES = [...text('include'), 0, ...text('a.c'), 0, 0, 0, ...text('b.h'), 1, 0, 0, 0];
 const NEW_TABLES = [
-  ...[1, 1, 8, 2, ...text('/work'), ...text('/work/include')],
+  ...[1, 1, 8, 2, ...text('/src'), ...text('/src/include')],
   ...[2, 1, 8, 2, 11, 2, ...text('a.c'), 0, ...text('b.h'), 1],
 ];
 

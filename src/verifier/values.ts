@@ -11,6 +11,7 @@
  *
  * Never keep an id across `begin`.
  */
+import { larger } from '../base/arrays.ts';
 import { MAX_MEMORIES } from '../base/limits.ts';
 import { I32_MAX, mostOf } from './bounds.ts';
 
@@ -51,11 +52,6 @@ export const CONSTANT_MAX = 2 ** 41;
 
 /** Ints a node takes, one of them spare. */
 const NODE_INTS = 4;
-
-function larger<T extends Uint8Array | Int8Array | Int32Array | Float64Array>(old: T, made: T): T {
-  made.set(old);
-  return made;
-}
 
 export class Values {
   kind: Uint8Array = new Uint8Array(256);
