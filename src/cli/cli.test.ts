@@ -78,6 +78,7 @@ test('what is no program is refused in one line that says what it is', async (t)
   const refused = await tool.run('run', broken);
   assert.equal(refused.code, 126, refused.stderr);
   assert.match(refused.stderr, /at byte 0x/);
+  assert.ok(refused.stderr.includes(broken), 'it says which file');
   assert.equal(refused.stderr.trim().split('\n').length, 1);
   assert.deepEqual((await tool.run('ps', '--names')).stdout, '', 'nothing of them is left');
 });

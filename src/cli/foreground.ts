@@ -5,7 +5,7 @@
  * the owner goes away, however it does, the process that shows a program takes the space over and the program
  * goes on. So a program is in the foreground of the process that started it, whoever happens to host it.
  */
-import { EnvironmentError } from '../base/errors.ts';
+import { EnvironmentError, MalformedError } from '../base/errors.ts';
 import type { Parsed } from './args.ts';
 import { becomeBackground, isBackground, startBackground } from './background.ts';
 import { Host, type HostOptions } from './host.ts';
@@ -171,6 +171,10 @@ export async function runProgram(parsed: Parsed): Promise<number> {
     return await follow({ parsed, options, opened, name: early.name, stop: stop.promise, request });
   } catch (error) {
     await closeOpened(opened).catch(() => {});
+    // The offset is in the message already; which file it is of is known here.
+    if (error instanceof MalformedError) {
+      throw new MalformedError(`${clean(parsed.positionals[0]!)}: ${error.message}`, -1);
+    }
     throw error;
   } finally {
     progress.done();

@@ -96,7 +96,6 @@ export class Addresses {
     this.#begin(body, input);
     if (body.loopDepth > HINTED_DEPTH_MAX) return this.#knowNothing(body);
     this.#watch.begin(body);
-    const { terms } = this;
     for (let i = 0; i < body.count; i++) {
       const op = body.op[i]!;
       this.begins[i] = -1;
