@@ -78,6 +78,7 @@ export function access(f: FunctionState, i: number, op: number): void {
 
 function select(f: FunctionState, i: number): void {
   f.e.pop(2);
+  f.e.push(f.e.pop()); // a new operand, in no slot yet, of the first one's type
   copy(f, i);
 }
 
@@ -170,7 +171,6 @@ export const PLAIN: readonly (readonly [op: number, handler: Handler])[] = [
   [OP.throw, throws],
   [OP.throw_ref, copied(1)],
   [OP.memory_size, memorySize],
-  [OP.memory_grow, copy],
   [OP.memory_fill, bulk('fill', (a) => [a, 0])],
   [OP.memory_copy, bulk('copy', (a, b) => [a, b])],
   [OP.memory_init, bulk('init', (a, b) => [b, a])],

@@ -368,3 +368,18 @@ test('start functions run, imported globals are read, and data goes where they s
     }),
   );
 });
+
+test('what select leaves is saved anew, though what it was made from was saved before', async () => {
+  const { always } = await same(
+    `(module
+      (import "m" "id" (func $id (param i32) (result i32)))
+      (func (export "f") (param i32) (result i32)
+        (select (local.get 0) (i32.const 5) (call $id (i32.const 0)))
+        (i32.add (call $id (i32.const 100)))
+        (select (result i32) (i32.const 7) (call $id (i32.const 1)))
+        (i32.add (call $id (i32.const 1000)))))`,
+    [['f', 40]],
+    id,
+  );
+  assert.ok(always.unwinds > 3);
+});
