@@ -3,7 +3,8 @@
  * programs on plain V8 in the same process, turn about; Asyncify beside them. `taxes()` measures the kernels of guests/
  * and flite; `taxes([PROGRAM.wasm, ...ARGS])` any WASI command.
  *
- * A program's ratio is the median, over turns, of a variant's time by the plain time of the same turn.
+ * A program's ratio is the median, over turns, of a variant's time by the plain time of the same turn. Two tables: steady
+ * state, and the first run in a fresh process, which V8 begins with its quick compiler and tiers up on the way.
  */
 import { spawn } from 'node:child_process';
 import { basename, join } from 'node:path';
@@ -15,6 +16,8 @@ import { VARIANTS, type VariantName } from './variants.ts';
 
 const RUNS = 9;
 const WARM = 3;
+/** Fresh processes of each variant in which a first run is measured. */
+const FIRST_RUNS = 5;
 const SPEECH = 'Programs that never stop existing go on from the instruction where they were. '.repeat(20);
 
 type Taxed = Exclude<VariantName, 'plain'>;
@@ -24,6 +27,9 @@ interface ProgramFigures {
   readonly name: string;
   readonly plainMs: number;
   readonly ratios: Partial<Record<Taxed, Figure>>;
+  /** As `ratios`, of first runs. */
+  readonly firstMs: number;
+  readonly firsts: Partial<Record<Taxed, Figure>>;
   /** Size of the module by the program's. */
   readonly sizes: Partial<Record<Taxed, number>>;
   readonly failed: ChildResult['failed'];
@@ -52,7 +58,26 @@ async function program(name: string, path: string, args: readonly string[]): Pro
     const bytes = result.bytes[variant];
     if (bytes) sizes[variant] = bytes / result.bytes.plain!;
   }
-  return { name, plainMs: median(plain), ratios, sizes, failed: result.failed };
+  return { name, plainMs: median(plain), ratios, ...(await firstRuns(task)), sizes, failed: result.failed };
+}
+
+/** First runs, each in a process of its own, the variants turn about. */
+async function firstRuns(task: ChildTask): Promise<Pick<ProgramFigures, 'firstMs' | 'firsts'>> {
+  const plain: number[] = [];
+  const firsts: Partial<Record<Taxed, Figure>> = {};
+  const ratios = new Map<Taxed, number[]>(TAXED.map((variant) => [variant, []]));
+  for (let n = 0; n < FIRST_RUNS; n++) {
+    const first = async (variant: VariantName): Promise<number | undefined> =>
+      (await child({ ...task, runs: 1, warm: 0, variants: [variant] })).ms[variant]?.[0];
+    const base = (await first('plain'))!;
+    plain.push(base);
+    for (const variant of TAXED) {
+      const ms = await first(variant);
+      if (ms !== undefined) ratios.get(variant)!.push(ms / base);
+    }
+  }
+  for (const [variant, values] of ratios) if (values.length > 0) firsts[variant] = figure(values);
+  return { firstMs: median(plain), firsts };
 }
 
 /** The programs measured when none is named. */
@@ -67,42 +92,56 @@ export async function standard(): Promise<[name: string, path: string, args: str
   return list;
 }
 
-function row(p: ProgramFigures): string[] {
-  const cells = TAXED.map((variant) => {
-    const f = p.ratios[variant];
+type Ratios = ProgramFigures['ratios'];
+
+function cells(ratios: Ratios): string[] {
+  return TAXED.map((variant) => {
+    const f = ratios[variant];
     return f ? `${short(f.value)} (${short(f.min)}-${short(f.max)})` : 'failed';
   });
+}
+
+function row(p: ProgramFigures): string[] {
   const size = p.sizes.both ? `${short(p.sizes.both)}x` : '';
-  return [p.name, short(p.plainMs), ...cells, size];
+  return [p.name, short(p.plainMs), ...cells(p.ratios), size];
 }
 
 function totals(programs: readonly ProgramFigures[]): Record<string, unknown> {
-  const result: Record<string, unknown> = { runs: RUNS };
+  const first = ofVariants(programs, (p) => p.firsts);
+  return { runs: RUNS, ...ofVariants(programs, (p) => p.ratios), first: { runs: FIRST_RUNS, ...first } };
+}
+
+function ofVariants(
+  programs: readonly ProgramFigures[],
+  of: (p: ProgramFigures) => Ratios,
+): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
   for (const variant of TAXED) {
-    const measured = programs.filter((p) => p.ratios[variant]);
+    const measured = programs.filter((p) => of(p)[variant]);
     if (measured.length === 0) continue;
-    const values = measured.map((p) => p.ratios[variant]!.value);
+    const values = measured.map((p) => of(p)[variant]!.value);
     const worst = Math.max(...values);
     result[variant] = {
       geomean: geomean(values),
       worst,
       worstProgram: measured[values.indexOf(worst)]!.name,
-      programs: Object.fromEntries(measured.map((p) => [p.name, p.ratios[variant]])),
+      programs: Object.fromEntries(measured.map((p) => [p.name, of(p)[variant]])),
     };
   }
   return result;
 }
 
-function summary(
-  title: string,
-  pick: (values: readonly number[]) => number,
-  programs: readonly ProgramFigures[],
-): string[] {
-  const cells = TAXED.map((variant) => {
-    const values = programs.flatMap((p) => p.ratios[variant]?.value ?? []);
-    return values.length > 0 ? short(pick(values)) : '-';
-  });
-  return [title, '', ...cells, ''];
+/** The rows of geometric mean and worst. */
+function summaries(programs: readonly ProgramFigures[], of: (p: ProgramFigures) => Ratios): string[][] {
+  if (programs.length < 2) return [];
+  const summary = (title: string, pick: (values: readonly number[]) => number): string[] => {
+    const picked = TAXED.map((variant) => {
+      const values = programs.flatMap((p) => of(p)[variant]?.value ?? []);
+      return values.length > 0 ? short(pick(values)) : '-';
+    });
+    return [title, '', ...picked];
+  };
+  return [summary('geometric mean', geomean), summary('worst', (values) => Math.max(...values))];
 }
 
 /** The group `taxes`. */
@@ -118,11 +157,12 @@ export const taxes: Group = async (args, print) => {
     programs.push(measured);
   }
   const rows = [['program', 'plain ms', ...TAXED, 'size, both'], ...programs.map(row)];
-  if (programs.length > 1) {
-    rows.push(summary('geometric mean', geomean, programs));
-    rows.push(summary('worst', (values) => Math.max(...values), programs));
-  }
+  rows.push(...summaries(programs, (p) => p.ratios).map((cells) => [...cells, '']));
   print(table(rows));
   print(`processor time by that of the same program on plain V8, median of ${RUNS} turns (least-most)`);
+  const firsts = programs.map((p) => [p.name, short(p.firstMs), ...cells(p.firsts)]);
+  print('');
+  print(table([['first run', 'plain ms', ...TAXED], ...firsts, ...summaries(programs, (p) => p.firsts)]));
+  print(`the first run of a fresh process, with V8's tiers as they come, median of ${FIRST_RUNS}`);
   return totals(programs);
 };
