@@ -75,7 +75,9 @@ export class Imports {
   }
 
   #build(module: LoadedModule, trapUnknown: boolean): WebAssembly.Imports {
-    const imports: WebAssembly.Imports = { [SYSTEM_MODULE]: this.#system };
+    // Null prototypes, so that no name of a module or an import finds something of ours.
+    const imports = Object.create(null) as WebAssembly.Imports;
+    imports[SYSTEM_MODULE] = this.#system;
     const unknown: string[] = [];
     let functionIndex = 0;
     for (const { module: from, name, kind } of WebAssembly.Module.imports(module.program)) {
@@ -87,7 +89,6 @@ export class Imports {
       if (value === undefined)
         unknown.push(showImport({ module: from, name, kind: kind === 'function' ? 'func' : kind }));
       else {
-        // A null prototype, so that no name of an import finds something of ours.
         imports[from] ??= Object.create(null) as Record<string, WebAssembly.ExternValue>;
         imports[from][name] = value;
       }

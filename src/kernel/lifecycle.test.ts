@@ -197,6 +197,20 @@ test('imports nobody supplies are all named, or become traps on request', async 
   assert.equal(system.kernel.status(id).reason, 'unknown import b.y');
 });
 
+test('a program that imports by the names of what all objects have changes nothing of ours', async () => {
+  const system = new TestSystem();
+  const loaded = await program(`(module
+    (import "__proto__" "perdureWasHere" (func))
+    (import "constructor" "keys" (func))
+    (func (export "_start")))`);
+  const { keys } = Object;
+  const id = system.add('a', loaded, { trapUnknownImports: true });
+  system.kernel.start(id, '_start');
+  system.runAll();
+  assert.equal(Object.keys, keys);
+  assert.ok(!('perdureWasHere' in {}));
+});
+
 test('a program whose segments do not fit traps at its start', async () => {
   const system = new TestSystem();
   system.kernel.remove(system.add('first', await module)); // the domain table has its first rows now
