@@ -31,7 +31,7 @@ const LAYERS: Record<string, Layer> = {
   wasm: { may: ['base', 'abi'] },
   compiler: { may: ['base', 'abi', 'wasm'] },
   debug: { may: ['base', 'abi', 'wasm'], packages: ['@jridgewell/trace-mapping'] },
-  verifier: { may: ['base', 'abi', 'wasm'] },
+  verifier: { may: ['base', 'abi'] },
   space: { may: ['base', 'abi'] },
   store: { may: ['base', 'abi'] },
   kernel: { may: ['base', 'abi', 'verifier', 'space'], types: ['store'] },

@@ -1,6 +1,7 @@
 /**
  * The custom section `perdure.hints`: what the compiler tells the verifier about each function, so that one forward
- * pass is enough. Nothing in it is believed: a hint that the code does not bear out is a refusal.
+ * pass is enough. Nothing in it is believed: a hint that the code does not bear out is a refusal. The
+ * verifier alone reads it (verifier/hints.ts).
  *
  * The payload is a run of function entries in ascending order, all numbers unsigned LEB128 below 2^32:
  *
@@ -12,7 +13,6 @@
  *
  * Functions without hints and loops without hints have no entry. `LoopHint` says what an entry claims.
  */
-import { MalformedError } from '../base/errors.ts';
 import { pushUnsigned } from '../base/leb.ts';
 
 export const HINTS_SECTION = 'perdure.hints';
@@ -95,56 +95,4 @@ function encodeLoop({ varying, fuel, pointers }: LoopHint, number: (value: numbe
   number(pointers.length);
   for (const { local, memory, step, reach } of pointers)
     for (const n of [local, memory, step, reach]) number(n);
-}
-
-/**
- * Reads the section's payload at [start, end) of `bytes`.
- * @throws MalformedError where it is not what `encodeHints` makes.
- */
-export function decodeHints(bytes: Uint8Array, start: number, end: number): FunctionHints[] {
-  let pos = start;
-  const number = (): number => {
-    let value = 0;
-    for (let scale = 1; ; scale *= 128) {
-      if (pos >= end) throw new MalformedError('hints end early', pos);
-      const byte = bytes[pos++]!;
-      value += (byte & 127) * scale;
-      if (value >= 2 ** 32) throw new MalformedError('hints: a number of 2^32 or more', pos);
-      if (byte < 128) return value;
-    }
-  };
-  // A count never exceeds the bytes that are left, so no list is larger than the section.
-  const list = <T>(read: () => T): T[] => {
-    const count = number();
-    if (count > end - pos) throw new MalformedError('hints: a list longer than the section', pos);
-    return Array.from({ length: count }, read);
-  };
-  const ascending = (): (() => number) => {
-    let last = -1;
-    return () => {
-      last += number() + 1;
-      return last;
-    };
-  };
-  const role = (): RoleLocal => {
-    const local = number();
-    const code = number();
-    return { local, role: code % 2 === 1 ? 'limit' : 'base', memory: Math.floor(code / 2) };
-  };
-  const pointer = (): PointerHint => ({ local: number(), memory: number(), step: number(), reach: number() });
-  const loop = (next: () => number): LoopHint => {
-    const at = next();
-    const varying = list(ascending());
-    const fuel = number() - 1;
-    return { loop: at, varying, fuel, pointers: fuel < 0 ? [] : list(pointer) };
-  };
-  const functions: FunctionHints[] = [];
-  const index = ascending();
-  while (pos < end) {
-    const at = index();
-    const roles = list(role);
-    const loops = ascending();
-    functions.push({ index: at, roles, loops: list(() => loop(loops)) });
-  }
-  return functions;
 }

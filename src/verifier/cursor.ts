@@ -86,18 +86,22 @@ export class Cursor {
 
   #longSigned(bits: number): number {
     const most = Math.ceil(bits / 7);
+    // The number and its complement: one of them is small where the number is, and so exact, in however many bytes it is
+    // written. Taking 2^70 from a sum near it would give 0 for -1 in ten bytes.
     let value = 0;
+    let complement = 0;
     let scale = 1;
     for (let i = 1; i <= most; i++) {
       const byte = this.u8();
       value += (byte & 0x7f) * scale;
+      complement += (~byte & 0x7f) * scale;
       scale *= 128;
       if (byte >= 0x80) continue;
       if (i === most) {
         const spare = byte & (0x7f << (bits - 7 * (most - 1) - 1)) & 0x7f; // sign bit and what must repeat it
         if (spare !== 0 && spare !== ((0x7f << (bits - 7 * (most - 1) - 1)) & 0x7f)) break;
       }
-      return byte & 0x40 ? value - scale : value;
+      return byte & 0x40 ? -1 - complement : value;
     }
     return this.fail('integer too large', this.pos - 1);
   }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ContinuedHunt } from '../../tools/fuzzing/continued.ts';
 import { Hunt } from '../../tools/fuzzing/hunt.ts';
+import { MalformedError } from '../base/errors.ts';
 import { seedFrom } from '../base/prng.ts';
+import { verify } from './verify.ts';
 
 // The short form of `npm run fuzz -- mutants random`, which replays what is found here.
 const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
@@ -45,4 +49,17 @@ test('the oracle sees: of random modules that the verifier refuses, many do esca
   for (let i = 0; i < 40; i++) if (one.unrepaired((seed + i) >>> 0)) escapes++;
   console.log(`${escapes} of 40 escape, PERDURE_SEED=${seed}`);
   assert.ok(escapes >= 5, `${escapes} of 40, PERDURE_SEED=${seed}`);
+});
+
+test('modules that the verifier once let escape are refused', () => {
+  const folder = join(import.meta.dirname, '../../tools/fuzzing/regressions/escapes');
+  for (const file of readdirSync(folder)) {
+    const bytes = new Uint8Array(readFileSync(join(folder, file)));
+    assert.ok(WebAssembly.validate(bytes), `V8 would run ${file}`);
+    assert.throws(
+      () => verify(bytes),
+      (error) => error instanceof MalformedError && error.offset > 0,
+      file,
+    );
+  }
 });

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { encodeHints, type FunctionHints } from '../abi/hints.ts';
 import { MalformedError } from '../base/errors.ts';
-import { decodeHints, encodeHints, type FunctionHints } from './hints.ts';
+import { decodeHints } from './hints.ts';
 
 const HINTS: FunctionHints[] = [
   { index: 3, roles: [{ local: 200, role: 'base', memory: 0 }], loops: [] },
@@ -41,6 +42,8 @@ test('hints with numbers or lists too large are refused, not read', () => {
     [0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
     [0x00, 0xff, 0xff, 0xff, 0x0f],
     [0x00, 0x00, 0x90, 0x80, 0x80, 0x80, 0x00],
+    // Zero, in so many bytes that what each is multiplied by overflows: it was read as no number at all.
+    [...new Array<number>(160).fill(0x80), 0x00, 0x00, 0x00],
   ]) {
     assert.throws(() => decodeHints(Uint8Array.from(bytes), 0, bytes.length), MalformedError);
   }

@@ -171,11 +171,38 @@ export function memargOffset(c: Cursor): number {
 
 const VALUE_TYPES: readonly number[] = [0x7f, 0x7e, 0x7d, 0x7c, 0x7b, 0x70, 0x6f, 0x69];
 
+const NULL_TYPES: readonly number[] = [0x70, 0x6f, 0x69];
+
 /** Reads a value type: a number, v128, funcref, externref or exnref. */
 export function valueType(c: Cursor): number {
   const type = c.u8();
   if (!VALUE_TYPES.includes(type)) c.fail(`unknown value type 0x${type.toString(16)}`, c.pos - 1);
   return type;
+}
+
+/** What `blockType` gives for no result, and for one; all else is the index of a type. */
+export const NO_RESULT: number = -1;
+export const ONE_RESULT: number = -2;
+
+/**
+ * Reads a block type. Only those value types that rewritten modules use: others have more bytes of their own, which V8
+ * would read and this would take for instructions.
+ */
+export function blockType(c: Cursor): number {
+  const at = c.pos;
+  const first = c.u8();
+  if (first === 0x40) return NO_RESULT;
+  if (VALUE_TYPES.includes(first)) return ONE_RESULT;
+  c.pos = at;
+  const index = c.s33();
+  if (index < 0) c.fail('unknown block type', at);
+  return index;
+}
+
+/** Reads the heap type of a null: funcref's, externref's or exnref's, for the same reason. */
+export function nullType(c: Cursor): void {
+  const at = c.pos;
+  if (!NULL_TYPES.includes(c.s33() + 0x80)) c.fail('unknown heap type', at);
 }
 
 /** Steps over the type list of a typed select. */
@@ -207,17 +234,19 @@ export function skipImmediate(c: Cursor, entry: number): void {
 const NOTHING = 1;
 const INDEX = 2;
 const TWO_INDICES = 3;
-const SIGNED = 4; // at most 33 bits: block and heap types, i32.const
+const SIGNED = 4; // i32.const
 const SIGNED_64 = 5;
 const FLOAT = 6;
 const DOUBLE = 7;
 const BR_TABLE = 8;
 const SELECT = 9;
 const TRY_TABLE = 10;
+const BLOCK_TYPE = 11;
+const NULL_TYPE = 12;
 
 const OTHERS = table(256, [
   [0x00, 0x01, NOTHING], // unreachable, nop
-  [0x02, 0x04, SIGNED], // block, loop, if
+  [0x02, 0x04, BLOCK_TYPE], // block, loop, if
   [0x05, 0x05, NOTHING], // else
   [0x08, 0x08, INDEX], // throw
   [0x0a, 0x0b, NOTHING], // throw_ref, end
@@ -236,7 +265,7 @@ const OTHERS = table(256, [
   [0x42, 0x42, SIGNED_64],
   [0x43, 0x43, FLOAT],
   [0x44, 0x44, DOUBLE],
-  [0xd0, 0xd0, SIGNED], // ref.null
+  [0xd0, 0xd0, NULL_TYPE], // ref.null
   [0xd2, 0xd2, INDEX], // ref.func
 ]);
 
@@ -269,8 +298,13 @@ function skipOther(c: Cursor, what: number): void {
       c.u32();
       return;
     case SIGNED:
-      c.s33();
+      c.i32();
       return;
+    case BLOCK_TYPE:
+      blockType(c);
+      return;
+    case NULL_TYPE:
+      return nullType(c);
     case SIGNED_64:
       c.s64();
       return;
@@ -287,7 +321,7 @@ function skipOther(c: Cursor, what: number): void {
       selectType(c);
       return;
     case TRY_TABLE:
-      c.s33();
+      blockType(c);
       for (let n = c.count(); n > 0; n--) {
         if (c.u8() < 2) c.u32();
         c.u32();

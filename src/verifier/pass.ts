@@ -16,11 +16,14 @@ import type { FuncShape } from './decode.ts';
 import { Locals } from './locals.ts';
 import {
   BOUNDED,
+  blockType,
   gives,
   IMM_MEMARG_LANE,
   immediate,
   memargOffset,
   most,
+  NO_RESULT,
+  nullType,
   PLAIN,
   prefixed,
   selectType,
@@ -44,7 +47,7 @@ export interface Surroundings {
 }
 
 const NOTHING: FuncShape = { params: 0, results: 0, signature: '' };
-const ONE_RESULT: FuncShape = { params: 0, results: 1, signature: '' };
+const ONE_OF_ANY: FuncShape = { params: 0, results: 1, signature: '' };
 
 export class FunctionPass {
   readonly #c: Cursor;
@@ -177,8 +180,8 @@ export class FunctionPass {
   /** Reads the block type that follows. */
   #blockType(): FuncShape {
     const at = this.#c.pos;
-    const code = this.#c.s33();
-    if (code < 0) return code === -64 ? NOTHING : ONE_RESULT;
+    const code = blockType(this.#c);
+    if (code < 0) return code === NO_RESULT ? NOTHING : ONE_OF_ANY;
     const type = this.#module.types[code];
     if (type === undefined) throw new MalformedError(`there is no type ${code}`, at);
     return type;
@@ -342,7 +345,7 @@ export class FunctionPass {
         c.skip(8);
         return this.#control.push(NONE);
       case 0xd0: // ref.null
-        c.s33();
+        nullType(c);
         return this.#control.push(NONE);
       case 0xd2: // ref.func
         this.#reference(c.u32());

@@ -9,7 +9,7 @@
  * Why: RATIONALE.md#the-verifier-looks-at-the-output
  */
 import { decodeEvidence, type Evidence } from '../abi/evidence.ts';
-import { decodeHints, type FunctionHints } from '../abi/hints.ts';
+import type { FunctionHints } from '../abi/hints.ts';
 import {
   copyTemplate,
   fillTemplate,
@@ -22,6 +22,7 @@ import {
 import { RefusedError } from '../base/errors.ts';
 import { Cursor } from './cursor.ts';
 import { type Decoded, decode, signature } from './decode.ts';
+import { decodeHints } from './hints.ts';
 import { FunctionPass } from './pass.ts';
 import { checkModule } from './rules.ts';
 
