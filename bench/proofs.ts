@@ -17,7 +17,7 @@ const percent = (part: number, whole: number): string => `${((part / whole) * 10
 /** The group `proofs`. */
 export const proofs: Group = async (args, print) => {
   const [path, ...rest] = args;
-  const list = path === undefined ? await standard() : [[basename(path), path, rest] as const];
+  const list = path === undefined ? await standard(print) : [[basename(path), path, rest] as const];
   const rows: string[][] = [];
   const figures: Record<string, unknown> = {};
   const shares: number[] = [];

@@ -6,9 +6,13 @@ import { decodeModule } from '../src/wasm/module.ts';
 import { withPolls } from './asyncify.ts';
 import { makeVariant, VARIANTS, type VariantName } from './variants.ts';
 
-const noC = canBuild('kernels/integer') ?? false;
 /** Small enough for a test, and not what the kernel does by default. */
-const ROUNDS: Readonly<Record<string, string>> = { nbody: '1000', chase: '3', stencil: '3' };
+const ROUNDS: Readonly<Record<string, string>> = {
+  nbody: '1000',
+  chase: '3',
+  stencil: '3',
+  'rs-particles': '10',
+};
 
 async function outputs(path: string, args: string[], names: readonly VariantName[]): Promise<string[]> {
   const bytes = readFileSync(path);
@@ -23,16 +27,16 @@ async function outputs(path: string, args: string[], names: readonly VariantName
   return list;
 }
 
-test('every bench kernel gives the same checksum in every variant', { skip: noC }, async (t) => {
+test('every bench kernel gives the same checksum in every variant', async (t) => {
   for (const name of kernelNames()) {
-    await t.test(name, async () => {
+    await t.test(name, { skip: canBuild(`kernels/${name}`) ?? false }, async () => {
       const ours = VARIANTS.filter((v) => v !== 'asyncify');
       const [plain, ...others] = await outputs(
         await guest(`kernels/${name}`),
         [name, ROUNDS[name] ?? '1'],
         ours,
       );
-      assert.match(plain!, /^0 [0-9a-f]{16}\n$/);
+      assert.match(plain!, /^0 [0-9a-f]{8,20}\n$/);
       for (const other of others) assert.equal(other, plain);
     });
   }

@@ -2,7 +2,7 @@
  * The programs that tests, benches and examples run, built on demand into `guests/built/` (never committed).
  *
  *   const path = await guest('deep')            a C program of guests/c
- *   const path = await guest('kernels/nbody')   a bench kernel of guests/kernels, in C
+ *   const path = await guest('kernels/nbody')   a bench kernel of guests/kernels, in C; as-NAME AssemblyScript, rs-NAME Rust
  *   const path = await guest('queens')          AssemblyScript, guests/as
  *   const path = await guest('control')         WAT, guests/wat
  *   const path = await guest('debug/faults-O0') C of guests/debug with DWARF 5; -O2 with DWARF 4 and inlining
@@ -12,8 +12,9 @@
  *
  * A build is kept with a key made of the sources, the flags and the compiler's version, and made again when the key
  * differs; several processes may ask at once. AssemblyScript and WAT build anywhere. C needs Debian's clang, lld,
- * wasi-libc and libclang-rt-dev-wasm32: without them `guest` throws an EnvironmentError that says what to install,
- * and `canBuild(name)` gives that message for a test to skip with.
+ * wasi-libc and libclang-rt-dev-wasm32, Rust a rustc with its library for WASI (Debian's libstd-rust-dev-wasm32): without
+ * them `guest` throws an EnvironmentError that says what to install, and `canBuild(name)` gives that message for a test
+ * to skip with.
  *
  * As a command (`npm run guests [-- NAME...]`) it builds all, or those named, and says what it could not build.
  */
@@ -28,15 +29,19 @@ import {
   cached,
   clang,
   clangVersion,
+  findRust,
   keyOf,
   missingClang,
+  missingRust,
+  RUST_FLAGS,
+  rustc,
   writeAtomically,
 } from './toolchain.ts';
 
 const here = import.meta.dirname;
 const require = createRequire(import.meta.url);
 
-export type GuestKind = 'c' | 'as' | 'wat' | 'package' | 'sqlite';
+export type GuestKind = 'c' | 'as' | 'rust' | 'wat' | 'package' | 'sqlite';
 export interface GuestSource {
   readonly name: string;
   readonly kind: GuestKind;
@@ -66,6 +71,8 @@ export function guestSources(): GuestSource[] {
   };
   take('c', '.c', 'c');
   take('kernels', '.c', 'c', 'kernels/');
+  take('kernels', '.as', 'as', 'kernels/');
+  take('kernels', '.rs', 'rust', 'kernels/');
   take('as', '.as', 'as');
   take('wat', '.wat', 'wat');
   for (const level of Object.keys(DEBUG_FLAGS)) {
@@ -92,6 +99,7 @@ function flitePath(): string {
 export function canBuild(name: string): string | undefined {
   const source = guestSources().find((g) => g.name === name);
   if (!source) return `there is no guest ${name}`;
+  if (source.kind === 'rust') return missingRust();
   return source.kind === 'c' || source.kind === 'sqlite' ? missingClang() : undefined;
 }
 
@@ -123,7 +131,9 @@ async function buildAs(source: GuestSource): Promise<string> {
   const mapped = source.name.startsWith('debug/');
   const stem = basename(source.file, '.as');
   const map = `${basename(source.name)}.wasm.map`;
-  const flags = ['--runtime', 'stub', '--use', 'abort=', '--debug'];
+  // Kernels have the garbage collector that programs have; the others need none.
+  const runtime = source.name.startsWith('kernels/') ? 'incremental' : 'stub';
+  const flags = ['--runtime', runtime, '--use', 'abort=', '--debug'];
   flags.push(...(mapped ? ['--sourceMap', `./${map}`] : ['-O3']));
   const version = (require('assemblyscript/package.json') as { version: string }).version;
   const key = keyOf([version, ...flags], [source.file, join(here, 'as', 'wasi.as')]);
@@ -144,6 +154,17 @@ async function buildAs(source: GuestSource): Promise<string> {
     if (result.error || !bytes)
       throw new EnvironmentError('E_GUEST', `asc failed on ${source.name}:\n${result.stderr.toString()}`);
     return bytes;
+  });
+}
+
+async function buildRust(source: GuestSource): Promise<string> {
+  const missing = missingRust();
+  if (missing)
+    throw new EnvironmentError('E_RUSTC', missing, 'guests in Rust need it; the others build without');
+  const { version, target } = findRust()!;
+  return cached(source.name, keyOf([version, target, ...RUST_FLAGS], [source.file]), async (path) => {
+    await rustc([source.file, '-o', path]);
+    return undefined;
   });
 }
 
@@ -195,6 +216,8 @@ export async function guest(name: string): Promise<string> {
       return buildC(source);
     case 'as':
       return buildAs(source);
+    case 'rust':
+      return buildRust(source);
     case 'wat':
       return buildWat(source);
     case 'package':

@@ -1,5 +1,5 @@
 /**
- * What building a guest takes, whatever it is written in: finding clang, calling it, and keeping results by the hash
+ * What building a guest takes, whatever it is written in: finding clang and rustc, calling them, and keeping results by the hash
  * of what went into them. For build.ts and sqlite.ts; everybody else calls `guest` of build.ts.
  */
 import { execFile, spawnSync } from 'node:child_process';
@@ -25,10 +25,7 @@ export const C_FLAGS = [
 let version: string | undefined;
 /** The first line of `clang --version`, or '' where there is none. */
 export function clangVersion(): string {
-  if (version === undefined) {
-    const run = spawnSync('clang', ['--version'], { encoding: 'utf8' });
-    version = run.status === 0 ? run.stdout.split('\n', 1)[0]!.trim() : '';
-  }
+  version ??= answer('clang', '--version').split('\n', 1)[0]!;
   return version;
 }
 
@@ -39,6 +36,58 @@ export function missingClang(): string | undefined {
   if (!existsSync('/usr/lib/wasm32-wasi/libc.a')) return `wasi-libc is not installed (${wants})`;
   if (spawnSync('wasm-ld', ['--version']).status !== 0) return `lld is not installed (${wants})`;
   return undefined;
+}
+
+/** The flags of every guest in Rust. */
+export const RUST_FLAGS = ['--edition=2021', '-O', '-C', 'strip=debuginfo'];
+
+/** A rustc that has the library for a WASI target. */
+export interface Rust {
+  readonly path: string;
+  readonly version: string;
+  readonly target: string;
+}
+let rust: Rust | null | undefined;
+
+/** What a command prints, trimmed; '' where it fails. */
+function answer(command: string, ...args: readonly string[]): string {
+  const run = spawnSync(command, args, { encoding: 'utf8' });
+  return run.status === 0 ? run.stdout.trim() : '';
+}
+
+/** The first such rustc of the PATH, null where there is none: rustup's often has no library but the host's. */
+export function findRust(): Rust | null {
+  if (rust !== undefined) return rust;
+  rust = null;
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(folder, 'rustc');
+    if (!existsSync(path)) continue;
+    for (const target of ['wasm32-wasip1', 'wasm32-wasi']) {
+      const library = answer(path, '--print', 'target-libdir', '--target', target);
+      if (library === '' || !existsSync(library)) continue;
+      rust = { path, version: answer(path, '--version'), target };
+      return rust;
+    }
+  }
+  return rust;
+}
+
+/** Nothing where Rust can be built here, else what is missing and how to get it. */
+export function missingRust(): string | undefined {
+  return findRust() === null
+    ? 'no rustc with its library for WASI is installed (apt-get install rustc libstd-rust-dev-wasm32 lld)'
+    : undefined;
+}
+
+/** Runs rustc; its messages become the error. */
+export async function rustc(args: readonly string[]): Promise<void> {
+  const { path, target } = findRust()!;
+  try {
+    await promisify(execFile)(path, [...RUST_FLAGS, '--target', target, ...args], { env: withoutNpm() });
+  } catch (error) {
+    const text = (error as { stderr?: string }).stderr ?? String(error);
+    throw new EnvironmentError('E_GUEST', `rustc failed:\n${text}`);
+  }
 }
 
 /**
