@@ -12,18 +12,11 @@
  */
 import { larger } from '../base/arrays.ts';
 import { OP } from '../wasm/opcodes.ts';
-import {
-  ACCESS_NONE,
-  ACCESS_NOTIFY,
-  ACCESS_WAIT,
-  ADDRESS,
-  OP_ACCESS,
-  OP_POPS,
-  OP_PUSHES,
-} from '../wasm/optable.ts';
+import { ACCESS_NONE, ACCESS_NOTIFY, ACCESS_WAIT, OP_ACCESS } from '../wasm/optable.ts';
 import { blockFuncType, I32 } from '../wasm/types.ts';
-import { arityOf } from './arity.ts';
-import { BODY_LABEL, type FlatBody, isCall } from './body.ts';
+import { ACCESS, BINARY, CONSTANT, FIXED, GET, KIND, SET, TEE } from './addresskinds.ts';
+import { POPS, PUSHES, thrownBy } from './arity.ts';
+import { type FlatBody, isCall } from './body.ts';
 import { mostOf } from './bounds.ts';
 import { type LoopShape, LoopWatch } from './loops.ts';
 import type { Plan } from './plan.ts';
@@ -36,13 +29,8 @@ import { NOTHING, Terms } from './terms.ts';
  */
 export const HINTED_DEPTH_MAX = 64;
 
-/** A construct that is open. */
-interface Open {
-  entry: number;
-  height: number;
-  /** Where the log of assignments stood. */
-  log: number;
-}
+/** The term of an operand of which nothing is known: it gets a symbol when somebody asks. */
+const UNKNOWN = -1;
 
 export class Addresses {
   readonly terms = new Terms();
@@ -67,7 +55,7 @@ export class Addresses {
   /** Loops worth a second version, by entry. */
   readonly loops: Map<number, LoopShape> = new Map();
   /** By term: how many accesses of the function have an address with it. */
-  readonly uses: Map<number, number> = new Map();
+  uses: Int32Array = new Int32Array(1024);
 
   // The locals.
   #localTerm: Int32Array = new Int32Array(64);
@@ -76,8 +64,9 @@ export class Addresses {
   #isI32: Uint8Array = new Uint8Array(64);
   #seen: Int32Array = new Int32Array(64);
   #stampNow = 0;
-  // Assignments, to be undone: local, and what it was.
-  readonly #log: number[] = [];
+  /** The locals assigned to since each open construct began: the first `#logged` count. */
+  #log: Int32Array = new Int32Array(256);
+  #logged = 0;
 
   // The operand stack: value, and the entries that made it.
   #stackTerm: Int32Array = new Int32Array(256);
@@ -87,48 +76,53 @@ export class Addresses {
   #stackPure: Uint8Array = new Uint8Array(256);
   #stackMost: Float64Array = new Float64Array(256);
   #sp = 0;
-  readonly #open: Open[] = [];
+  // Open constructs but for the body: operands below their own, where the log stood, and their entry.
+  #openHeight: Int32Array = new Int32Array(64);
+  #openLog: Int32Array = new Int32Array(64);
+  #openEntry: Int32Array = new Int32Array(64);
+  #depth = 0;
   readonly #watch = new LoopWatch();
   /** The last entry that was neither straight nor free of safepoints. */
   #barrier = -1;
 
   run(body: FlatBody, input: FunctionInput, plan: Plan): void {
-    this.#begin(body, input);
+    if (this.begins.length < body.count) this.#growEntries(body.count * 2);
+    this.begins.fill(-1, 0, body.count);
+    this.loops.clear();
+    if (body.memories === 0) return;
+    this.#begin(input);
     if (body.loopDepth > HINTED_DEPTH_MAX) return this.#knowNothing(body);
     this.#watch.begin(body);
-    for (let i = 0; i < body.count; i++) {
-      const op = body.op[i]!;
-      this.begins[i] = -1;
-      switch (op) {
-        case OP.local_get:
-          this.#get(body.a[i]!, i);
+    const { op: ops, a, count } = body;
+    for (let i = 0; i < count; i++) {
+      const op = ops[i]!;
+      switch (KIND[op]!) {
+        case GET:
+          this.#get(a[i]!, i);
           break;
-        case OP.local_set:
-          this.#pop();
-          this.#assignTop(body.a[i]!);
+        case SET:
+          this.#sp--;
+          this.#assignTop(a[i]!);
           break;
-        case OP.local_tee:
-          this.#pop();
-          this.#assignTop(body.a[i]!);
-          this.#sp++;
-          this.#stackTo[this.#sp - 1] = i;
-          this.#stackPure[this.#sp - 1] = 0;
+        case TEE:
+          this.#tee(a[i]!, i);
           break;
-        case OP.i32_const:
-          this.#push(NOTHING, body.a[i]!, i, i, 1, body.a[i]! < 0 ? Infinity : body.a[i]!);
+        case CONSTANT:
+          this.#push(NOTHING, a[i]!, i, i, 1, a[i]! < 0 ? Infinity : a[i]!);
           break;
-        case OP.i32_add:
-        case OP.i32_sub:
-        case OP.i32_shl:
-        case OP.i32_mul:
-        case OP.i32_and:
-        case OP.i32_shr_u:
-        case OP.i32_rem_u:
+        case BINARY:
           this.#binary(op, i);
           break;
+        case ACCESS:
+          this.#access(body, i, op, plan);
+          break;
+        case FIXED:
+          this.#sp -= POPS[op]!;
+          if (PUSHES[op] === 1) this.#pushUnknown(i);
+          if (body.site[i]! > 0) this.#barrier = i;
+          break;
         default:
-          if (OP_ACCESS[op] !== ACCESS_NONE) this.#access(body, i, op, plan);
-          else this.#other(body, i, op, plan);
+          this.#other(body, i, op, plan);
       }
     }
     if (plan.options.isolate) this.#watch.finish(this); // what is V8's to check costs nothing in a loop
@@ -137,7 +131,6 @@ export class Addresses {
   /** Knows nothing of any access. */
   #knowNothing(body: FlatBody): void {
     for (let i = 0; i < body.count; i++) {
-      this.begins[i] = -1;
       if (OP_ACCESS[body.op[i]!] === ACCESS_NONE) continue;
       this.term[i] = this.terms.symbol();
       this.constant[i] = 0;
@@ -145,23 +138,23 @@ export class Addresses {
       this.from[i] = -1;
       this.offset[i] = -1;
       this.pure[i] = 0;
-      this.uses.set(this.term[i]!, 1);
+      this.#use(this.term[i]!);
     }
   }
 
-  #begin(body: FlatBody, { locals }: FunctionInput): void {
-    if (this.term.length < body.count) {
-      const size = body.count * 2;
-      this.term = new Int32Array(size);
-      this.constant = new Int32Array(size);
-      this.from = new Int32Array(size);
-      this.to = new Int32Array(size);
-      this.begins = new Int32Array(size);
-      this.pure = new Uint8Array(size);
-      this.most = new Float64Array(size);
-      this.offset = new Float64Array(size);
-      this.rule = new Uint8Array(size);
-    }
+  #growEntries(size: number): void {
+    this.term = new Int32Array(size);
+    this.constant = new Int32Array(size);
+    this.from = new Int32Array(size);
+    this.to = new Int32Array(size);
+    this.begins = new Int32Array(size);
+    this.pure = new Uint8Array(size);
+    this.most = new Float64Array(size);
+    this.offset = new Float64Array(size);
+    this.rule = new Uint8Array(size);
+  }
+
+  #begin({ locals }: FunctionInput): void {
     if (this.#localTerm.length < locals.length) {
       const size = locals.length * 2;
       this.#localTerm = new Int32Array(size);
@@ -171,21 +164,20 @@ export class Addresses {
       this.#seen = new Int32Array(size);
       this.#stampNow = 0;
     }
+    this.uses.fill(0, 0, Math.min(this.uses.length, this.terms.count));
     this.terms.reset();
-    this.loops.clear();
-    this.uses.clear();
-    this.#log.length = 0;
-    this.#open.length = 0;
+    this.#logged = 0;
+    this.#depth = 0;
     this.#sp = 0;
     this.#barrier = -1;
     for (let l = 0; l < locals.length; l++) {
-      this.#isI32[l] = locals[l] === I32 ? 1 : 0;
+      const narrow = locals[l] === I32;
+      this.#isI32[l] = narrow ? 1 : 0;
       // Locals that are not parameters begin as 0; the verifier does not count on it, so neither do we.
-      this.#localTerm[l] = locals[l] === I32 ? this.terms.symbol() : NOTHING;
+      this.#localTerm[l] = narrow ? this.terms.symbol() : NOTHING;
       this.#localConstant[l] = 0;
       this.#localMost[l] = Infinity;
     }
-    this.#open.push({ entry: BODY_LABEL, height: 0, log: 0 });
   }
 
   // --- locals
@@ -201,52 +193,58 @@ export class Addresses {
   }
 
   #get(local: number, i: number): void {
-    const narrow = this.#isI32[local] === 1;
-    const term = narrow ? this.#localTerm[local]! : NOTHING;
-    this.#push(term, narrow ? this.#localConstant[local]! : 0, i, i, 1, this.#localMost[local]!);
+    this.#push(this.#localTerm[local]!, this.#localConstant[local]!, i, i, 1, this.#localMost[local]!);
+  }
+
+  #tee(local: number, i: number): void {
+    this.#sp--;
+    this.#assignTop(local);
+    const s = this.#sp++;
+    this.#stackTo[s] = i;
+    this.#stackPure[s] = 0;
   }
 
   /** The local gets what lies above the top of the operand stack. */
   #assignTop(local: number): void {
     if (this.#isI32[local] !== 1) return;
-    this.#assign(
-      local,
-      this.#stackTerm[this.#sp]!,
-      this.#stackConstant[this.#sp]!,
-      this.#stackMost[this.#sp]!,
-    );
+    const s = this.#sp;
+    this.#assign(local, this.#termAt(s), this.#stackConstant[s]!, this.#stackMost[s]!);
+    if (this.#depth > 0) this.#note(local);
   }
 
   #assign(local: number, term: number, constant: number, most: number): void {
-    this.#log.push(local, this.#localTerm[local]!, this.#localConstant[local]!);
     this.#localTerm[local] = term;
     this.#localConstant[local] = constant;
     this.#localMost[local] = most;
   }
 
-  /** Gives each local a symbol of its own. */
-  renew(locals: readonly number[]): void {
-    for (const local of locals)
-      if (this.#isI32[local] === 1) this.#assign(local, this.terms.symbol(), 0, Infinity);
+  #note(local: number): void {
+    if (this.#logged === this.#log.length) this.#log = larger(this.#log, new Int32Array(this.#logged * 2));
+    this.#log[this.#logged++] = local;
   }
 
-  /** The locals set since the log stood at `from`, each once. */
-  #setSince(from: number): number[] {
+  /** Gives each local a symbol of its own. */
+  renew(locals: readonly number[]): void {
+    for (let n = 0; n < locals.length; n++) {
+      const local = locals[n]!;
+      if (this.#isI32[local] !== 1) continue;
+      this.#assign(local, this.terms.symbol(), 0, Infinity);
+      this.#note(local);
+    }
+  }
+
+  /** Gives the locals set since the log stood at `from` symbols of their own; it has each of them once from here on. */
+  #renewSince(from: number): void {
     const stamp = ++this.#stampNow;
-    const list: number[] = [];
     let kept = from;
-    for (let at = from; at < this.#log.length; at += 3) {
+    for (let at = from; at < this.#logged; at++) {
       const local = this.#log[at]!;
       if (this.#seen[local] === stamp) continue;
       this.#seen[local] = stamp;
-      list.push(local);
-      this.#log[kept] = local;
-      this.#log[kept + 1] = this.#log[at + 1]!;
-      this.#log[kept + 2] = this.#log[at + 2]!;
-      kept += 3;
+      this.#assign(local, this.terms.symbol(), 0, Infinity);
+      this.#log[kept++] = local;
     }
-    this.#log.length = kept; // the first entry of each says what it was
-    return list;
+    this.#logged = kept;
   }
 
   // --- operands
@@ -272,40 +270,44 @@ export class Addresses {
     this.#stackMost = larger(this.#stackMost, new Float64Array(size));
   }
 
-  #pop(): void {
-    this.#sp--;
+  /** The term of an operand. */
+  #termAt(s: number): number {
+    let term = this.#stackTerm[s]!;
+    if (term === UNKNOWN) {
+      term = this.terms.symbol();
+      this.#stackTerm[s] = term;
+    }
+    return term;
   }
 
   /** An i32 that may be anything, or a value of another type (then nobody asks for its term). */
   #pushUnknown(i: number, most = Infinity): void {
-    this.#push(this.terms.symbol(), 0, i, i, 0, most);
+    this.#push(UNKNOWN, 0, i, i, 0, most);
   }
 
   #binary(op: number, i: number): void {
     const { terms } = this;
     const y = this.#sp - 1;
     const x = this.#sp - 2;
-    const [tx, cx] = [this.#stackTerm[x]!, this.#stackConstant[x]!];
-    const [ty, cy] = [this.#stackTerm[y]!, this.#stackConstant[y]!];
+    const cx = this.#stackConstant[x]!;
+    const cy = this.#stackConstant[y]!;
     const follows = this.#stackTo[x]! + 1 === this.#stackFrom[y]!;
     const pure = follows ? this.#stackPure[x]! & this.#stackPure[y]! : 0;
     const from = follows && this.#stackTo[y]! + 1 === i ? this.#stackFrom[x]! : -1;
-    this.#sp -= 2;
-    const literal = ty === NOTHING;
-    let term = -1;
+    const literal = this.#stackTerm[y] === NOTHING;
+    let term = UNKNOWN;
     let constant = 0;
     if (op === OP.i32_add) {
-      term = terms.sum(tx, ty);
+      term = terms.sum(this.#termAt(x), this.#termAt(y));
       constant = (cx + cy) | 0;
     } else if (op === OP.i32_sub && literal) {
-      term = tx;
+      term = this.#termAt(x);
       constant = (cx - cy) | 0;
     } else if (op === OP.i32_shl && literal) {
-      term = terms.shift(tx, cy & 31);
+      term = terms.shift(this.#termAt(x), cy & 31);
       constant = cx << (cy & 31);
-    } else {
-      term = terms.symbol();
     }
+    this.#sp -= 2;
     const most = mostOf(op, this.#stackMost[x]!, this.#stackMost[y]!, literal ? cy : -1);
     this.#push(term, constant, from, i, pure, most);
   }
@@ -313,41 +315,39 @@ export class Addresses {
   // --- accesses
 
   #access(body: FlatBody, i: number, op: number, plan: Plan): void {
-    const pops = OP_POPS[op]!;
-    const at = this.#sp - pops.length;
-    const pushes = OP_PUSHES[op]!;
+    const at = this.#sp - POPS[op]!;
     // Of 64-bit addresses nothing is known.
     const wide = plan.memories[body.a[i]!]!.is64;
-    this.term[i] = wide ? this.terms.symbol() : this.#stackTerm[at]!;
+    const term = wide ? this.terms.symbol() : this.#termAt(at);
+    this.term[i] = term;
     this.constant[i] = this.#stackConstant[at]!;
     this.most[i] = wide ? Infinity : this.#stackMost[at]!;
     const from = this.#stackFrom[at]!;
     const to = this.#stackTo[at]!;
     // Between the address and the access nothing may want the operand as the program has it.
     const kernels = OP_ACCESS[op] === ACCESS_WAIT || OP_ACCESS[op] === ACCESS_NOTIFY;
-    const alone = from >= 0 && pops[0] === ADDRESS && !kernels && this.#barrier < from;
+    const alone = from >= 0 && !kernels && this.#barrier < from;
     this.from[i] = alone ? from : -1;
     this.offset[i] = -1;
     this.to[i] = to;
     this.pure[i] = this.#stackPure[at]!;
     if (alone) this.begins[from] = i;
-    this.uses.set(this.term[i]!, (this.uses.get(this.term[i]!) ?? 0) + 1);
+    this.#use(term);
     this.#watch.access(i);
     this.#sp = at;
-    if (pushes.length === 0) return;
+    if (PUSHES[op] === 0) return;
     this.#pushUnknown(i, op === OP.i32_load8_u ? 255 : op === OP.i32_load16_u ? 65535 : Infinity);
     if (body.site[i]! > 0) this.#barrier = i;
+  }
+
+  #use(term: number): void {
+    if (term >= this.uses.length) this.uses = larger(this.uses, new Int32Array(term * 2));
+    this.uses[term]!++;
   }
 
   // --- everything else
 
   #other(body: FlatBody, i: number, op: number, plan: Plan): void {
-    const pops = OP_POPS[op];
-    if (pops) {
-      this.#sp -= pops.length;
-      for (let n = OP_PUSHES[op]!.length; n > 0; n--) this.#pushUnknown(i);
-      return;
-    }
     switch (op) {
       case OP.block:
       case OP.loop:
@@ -364,13 +364,13 @@ export class Addresses {
       case OP.br:
       case OP.br_if:
         this.#barrier = i;
-        if (op === OP.br_if) this.#pop();
+        if (op === OP.br_if) this.#sp--;
         this.#watch.branch(this, body.a[i]!);
         return;
       case OP.br_table:
         this.#barrier = i;
-        this.#pop();
-        for (const target of body.targets.get(i)!) this.#watch.branch(this, target);
+        this.#sp--;
+        if (this.#watch.watches) for (const target of body.targets.get(i)!) this.#watch.branch(this, target);
         return;
     }
     this.#arity(body, i, op, plan);
@@ -386,49 +386,55 @@ export class Addresses {
       for (let n = type.results.length; n > 0; n--) this.#pushUnknown(i);
       return;
     }
-    const { pops, pushes } = arityOf(op, body, i, plan);
-    this.#sp -= pops;
-    if (body.site[i]! > 0) this.#barrier = i;
-    for (let n = pushes; n > 0; n--) this.#pushUnknown(i);
+    if (op === OP.throw || op === OP.throw_ref) this.#sp -= thrownBy(op, body, i, plan);
   }
 
   // --- constructs
 
   #openBlock(body: FlatBody, i: number, op: number, plan: Plan): void {
     this.#barrier = i;
-    if (op === OP.if) this.#pop();
+    if (op === OP.if) this.#sp--;
     const { params } = blockFuncType(plan.types, body.a[i]!)!;
     const height = this.#sp - params.length;
+    const depth = this.#depth++;
+    if (depth === this.#openEntry.length) this.#growOpen();
+    this.#openEntry[depth] = i;
+    this.#openHeight[depth] = height;
     if (op === OP.loop) {
       this.#sp = height;
       for (let n = params.length; n > 0; n--) this.#pushUnknown(i);
       this.#watch.open(this, i, params.length);
     }
-    this.#open.push({ entry: i, height, log: this.#log.length });
+    this.#openLog[depth] = this.#logged;
+  }
+
+  #growOpen(): void {
+    const size = this.#openEntry.length * 2;
+    this.#openEntry = larger(this.#openEntry, new Int32Array(size));
+    this.#openHeight = larger(this.#openHeight, new Int32Array(size));
+    this.#openLog = larger(this.#openLog, new Int32Array(size));
   }
 
   #else(body: FlatBody, i: number, plan: Plan): void {
     this.#barrier = i;
-    const open = this.#open.at(-1)!;
+    const at = this.#depth - 1;
     // They hold what they held at the if, but the verifier has forgotten it.
-    this.renew(this.#setSince(open.log));
-    this.#sp = open.height;
-    for (let n = blockFuncType(plan.types, body.a[open.entry]!)!.params.length; n > 0; n--)
-      this.#pushUnknown(i);
+    this.#renewSince(this.#openLog[at]!);
+    this.#sp = this.#openHeight[at]!;
+    const { params } = blockFuncType(plan.types, body.a[this.#openEntry[at]!]!)!;
+    for (let n = params.length; n > 0; n--) this.#pushUnknown(i);
   }
 
   #end(body: FlatBody, i: number, plan: Plan): void {
     this.#barrier = i;
-    const open = this.#open.pop()!;
-    if (open.entry === BODY_LABEL) return;
-    const op = body.op[open.entry]!;
+    if (this.#depth === 0) return; // the body's
+    const at = --this.#depth;
+    const entry = this.#openEntry[at]!;
     // A loop that may come to be written twice ends where its two versions meet.
-    const meets = op === OP.loop ? this.#watch.close() : body.joins(open.entry);
-    if (meets) {
-      this.renew(this.#setSince(open.log));
-    }
-    this.#sp = open.height;
-    const { results } = blockFuncType(plan.types, body.a[open.entry]!)!;
+    const meets = body.op[entry] === OP.loop ? this.#watch.close() : body.joins(entry);
+    if (meets) this.#renewSince(this.#openLog[at]!);
+    this.#sp = this.#openHeight[at]!;
+    const { results } = blockFuncType(plan.types, body.a[entry]!)!;
     for (let n = results.length; n > 0; n--) this.#pushUnknown(i);
   }
 }

@@ -1,43 +1,31 @@
-/** How many operands and results an instruction has whose signature depends on what it names. */
-import { OP } from '../wasm/opcodes.ts';
+/** How many operands and results instructions have. */
+import { OP, OP_LIMIT } from '../wasm/opcodes.ts';
+import { OP_POPS, OP_PUSHES } from '../wasm/optable.ts';
 import type { FlatBody } from './body.ts';
 import type { Plan } from './plan.ts';
 
-/** Operands and results of what has no fixed signature and is neither control flow nor a call. */
-export function arityOf(op: number, body: FlatBody, i: number, plan: Plan): { pops: number; pushes: number } {
-  switch (op) {
-    case OP.select:
-    case OP.select_t:
-      return { pops: 3, pushes: 1 };
-    case OP.drop:
-    case OP.global_set:
-    case OP.ref_is_null:
-      return { pops: 1, pushes: op === OP.ref_is_null ? 1 : 0 };
-    case OP.global_get:
-    case OP.table_size:
-    case OP.ref_null:
-    case OP.ref_func:
-    case OP.memory_size:
-      return { pops: 0, pushes: 1 };
-    case OP.table_get:
-    case OP.memory_grow:
-      return { pops: 1, pushes: 1 };
-    case OP.table_set:
-      return { pops: 2, pushes: 0 };
-    case OP.table_grow:
-      return { pops: 2, pushes: 1 };
-    case OP.table_fill:
-    case OP.table_copy:
-    case OP.table_init:
-    case OP.memory_fill:
-    case OP.memory_copy:
-    case OP.memory_init:
-      return { pops: 3, pushes: 0 };
-    case OP.throw:
-      return { pops: plan.types[plan.tags[body.a[i]!]!.type]!.params.length, pushes: 0 };
-    case OP.throw_ref:
-      return { pops: 1, pushes: 0 };
-    default:
-      return { pops: 0, pushes: 0 };
-  }
+/** By number: operands and results of what always has the same number of them; in `POPS` MANY for all others. */
+export const POPS: Uint8Array = new Uint8Array(OP_LIMIT);
+export const PUSHES: Uint8Array = new Uint8Array(OP_LIMIT);
+/** Control flow, calls, throws; and numbers that no instruction has. */
+export const MANY = 255;
+
+for (let op: number = 0; op < OP_LIMIT; op++) {
+  POPS[op] = OP_POPS[op]?.length ?? MANY;
+  PUSHES[op] = OP_PUSHES[op]?.length ?? 0;
+}
+const set = (pops: number, pushes: number, ...ops: number[]): void => {
+  for (const op of ops) [POPS[op], PUSHES[op]] = [pops, pushes];
+};
+set(3, 1, OP.select, OP.select_t);
+set(1, 0, OP.drop, OP.global_set);
+set(0, 1, OP.global_get, OP.table_size, OP.ref_null, OP.ref_func, OP.memory_size);
+set(1, 1, OP.ref_is_null, OP.table_get, OP.memory_grow);
+set(2, 0, OP.table_set);
+set(2, 1, OP.table_grow);
+set(3, 0, OP.table_fill, OP.table_copy, OP.table_init, OP.memory_fill, OP.memory_copy, OP.memory_init);
+
+/** Operands of a throw. */
+export function thrownBy(op: number, body: FlatBody, i: number, plan: Plan): number {
+  return op === OP.throw_ref ? 1 : plan.types[plan.tags[body.a[i]!]!.type]!.params.length;
 }

@@ -105,7 +105,7 @@ export class Emitter {
     this.typeUses.length = 0;
     this.endUses.length = 0;
     this.#spilledTo = 0;
-    this.facts.reset(this.plan.memories.length);
+    this.facts.reset();
     this.#runs.length = 0;
     this.#locals = parameters;
     for (let i = parameters; i < first.length; i++) this.newLocal(first[i]!);

@@ -7,7 +7,7 @@ const LOCAL = 40;
 
 function learned(): Facts {
   const facts = new Facts();
-  facts.reset(2);
+  facts.reset();
   facts.learn(1, TERM, 12, 8, LOCAL);
   facts.mark(1, TERM, 4096);
   return facts;

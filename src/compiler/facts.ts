@@ -11,9 +11,8 @@
  * Why: RATIONALE.md#checks-that-are-known-to-hold-are-left-out
  */
 import { MARK_SLOP_BYTES } from '../abi/layout.ts';
-import { assert } from '../base/assert.ts';
-
-const MEMORIES = 16;
+import { larger } from '../base/arrays.ts';
+import { NOTHING } from './terms.ts';
 
 export interface Anchor {
   /** The address is `term + constant`, modulo 2^32; x is that number. */
@@ -22,43 +21,53 @@ export interface Anchor {
   readonly known: number;
   /** i64 local that holds x. */
   readonly local: number;
-  /** The page marked is that of base + x, plus so many bytes (whole pages); NaN for none. */
+  /** The page marked is that of base + x, plus so many bytes (whole pages). */
   readonly page: number;
-  /** The mark's safepoint: it is of use until the next one. */
+  /** The mark's safepoint: it is of use until the next one. Before the first mark: -1. */
   readonly safepoint: number;
 }
 
 export class Facts {
-  #anchors = new Map<number, Anchor>();
-  /** What was replaced, to be put back: key and anchor. */
-  readonly #keys: number[] = [];
+  /** By term: the first of its places, one for each memory; 0 for none. */
+  #first: Int32Array = new Int32Array(256);
+  // Places, from 1: whose they are, the term's next one, and the anchor that is known.
+  readonly #terms: number[] = [NOTHING];
+  readonly #memories: number[] = [0];
+  readonly #next: number[] = [0];
+  readonly #anchors: (Anchor | undefined)[] = [undefined];
+  #places = 1;
+  /** What was replaced, to be put back: place and anchor. The first `#logged` count. */
+  readonly #changed: number[] = [];
   readonly #old: (Anchor | undefined)[] = [];
+  #logged = 0;
   /** Where the log stood when each open construct was opened. */
   readonly #open: number[] = [];
   #safepoints = 0;
-  /** How many anchors, known or put by, need a local. */
-  readonly #users = new Map<number, number>();
+  /** By local: how many anchors, known or put by, need it. */
+  #users: Int32Array = new Int32Array(256);
+  /** Locals from this one on have no users. */
+  #usersEnd = 0;
   readonly #free: number[] = [];
 
-  /** A function begins, of a program with this many memories. */
-  reset(memories: number): void {
-    assert(memories <= MEMORIES, 'keys have room for each memory');
-    this.#anchors.clear();
-    this.#keys.length = 0;
-    this.#old.length = 0;
+  /** A function begins. */
+  reset(): void {
+    for (let place = 1; place < this.#places; place++) this.#first[this.#terms[place]!] = 0;
+    this.#places = 1;
+    this.#logged = 0;
     this.#open.length = 0;
-    this.#users.clear();
+    this.#users.fill(0, 0, this.#usersEnd);
+    this.#usersEnd = 0;
     this.#free.length = 0;
   }
 
   /** A construct opens. */
   open(): void {
-    this.#open.push(this.#keys.length);
+    this.#open.push(this.#logged);
   }
 
   /** The second arm of an if begins: what is known is what was known at the if. */
   otherArm(): void {
-    this.#undo(this.#open.at(-1)!);
+    this.#undo(this.#open[this.#open.length - 1]!);
   }
 
   /** A construct ends; `joins`: more ways than one lead behind it. */
@@ -68,22 +77,14 @@ export class Facts {
   }
 
   #undo(from: number): void {
-    for (let at = this.#keys.length - 1; at >= from; at--) {
-      const key = this.#keys[at]!;
-      const now = this.#anchors.get(key);
-      const old = this.#old[at];
-      if (old) this.#anchors.set(key, old);
-      else this.#anchors.delete(key);
-      if (now) this.#release(now.local);
+    for (let at = this.#logged - 1; at >= from; at--) {
+      const place = this.#changed[at]!;
+      const now = this.#anchors[place]!;
+      this.#anchors[place] = this.#old[at];
+      this.#old[at] = undefined;
+      if (--this.#users[now.local]! === 0) this.#free.push(now.local);
     }
-    this.#keys.length = from;
-    this.#old.length = from;
-  }
-
-  #release(local: number): void {
-    const users = this.#users.get(local)! - 1;
-    this.#users.set(local, users);
-    if (users === 0) this.#free.push(local);
+    this.#logged = from;
   }
 
   /** A poll or a call: a checkpoint may have come and gone. */
@@ -91,17 +92,26 @@ export class Facts {
     this.#safepoints++;
   }
 
-  /** Nothing is known: control may have come from anywhere. */
-  forget(): void {
-    for (const key of [...this.#anchors.keys()]) {
-      this.#keys.push(key);
-      this.#old.push(this.#anchors.get(key));
-      this.#anchors.delete(key);
-    }
+  find(memory: number, term: number): Anchor | undefined {
+    return this.#anchors[this.#placeOf(memory, term)];
   }
 
-  find(memory: number, term: number): Anchor | undefined {
-    return this.#anchors.get(term * MEMORIES + memory);
+  /** The place for the anchor of a term, or 0. */
+  #placeOf(memory: number, term: number): number {
+    let place = term < this.#first.length ? this.#first[term]! : 0;
+    while (place !== 0 && this.#memories[place] !== memory) place = this.#next[place]!;
+    return place;
+  }
+
+  #makePlace(memory: number, term: number): number {
+    if (term >= this.#first.length) this.#first = larger(this.#first, new Int32Array(term * 2));
+    const place = this.#places++;
+    this.#terms[place] = term;
+    this.#memories[place] = memory;
+    this.#next[place] = this.#first[term]!;
+    this.#anchors[place] = undefined;
+    this.#first[term] = place;
+    return place;
   }
 
   /** A local for a new anchor: one that no anchor needs any more, or -1. */
@@ -112,17 +122,21 @@ export class Facts {
   /** From here on this is the anchor of the term. Without a page it keeps the mark of the one before. */
   learn(memory: number, term: number, constant: number, known: number, local: number): void {
     const before = this.find(memory, term);
-    const same = before?.local === local && before.constant === constant;
-    const { page, safepoint } = same ? before : { page: Number.NaN, safepoint: -1 };
+    const same = before !== undefined && before.local === local && before.constant === constant;
+    const page = same ? before.page : 0;
+    const safepoint = same ? before.safepoint : -1;
     this.#put(memory, term, { constant, known, local, page, safepoint });
   }
 
   #put(memory: number, term: number, anchor: Anchor): void {
-    const key = term * MEMORIES + memory;
-    this.#keys.push(key);
-    this.#old.push(this.#anchors.get(key));
-    this.#anchors.set(key, anchor);
-    this.#users.set(anchor.local, (this.#users.get(anchor.local) ?? 0) + 1);
+    const { local } = anchor;
+    const place = this.#placeOf(memory, term) || this.#makePlace(memory, term);
+    if (local >= this.#users.length) this.#users = larger(this.#users, new Int32Array(local * 2));
+    this.#changed[this.#logged] = place;
+    this.#old[this.#logged++] = this.#anchors[place];
+    this.#anchors[place] = anchor;
+    this.#users[local]!++;
+    if (local >= this.#usersEnd) this.#usersEnd = local + 1;
   }
 
   /** Bytes [at, at + size) from the anchor's x and the memory's base are covered by its mark. */
@@ -135,6 +149,8 @@ export class Facts {
   /** A mark was made for the page of x plus `page` bytes (whole pages). */
   mark(memory: number, term: number, page: number): void {
     const anchor = this.find(memory, term);
-    if (anchor) this.#put(memory, term, { ...anchor, page, safepoint: this.#safepoints });
+    if (anchor === undefined) return;
+    const { constant, known, local } = anchor;
+    this.#put(memory, term, { constant, known, local, page, safepoint: this.#safepoints });
   }
 }

@@ -14,11 +14,10 @@ import { PAGE_BYTES } from '../base/limits.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { OP_ACCESS_BYTES, OP_WRITES } from '../wasm/optable.ts';
 import type { Addresses } from './addresses.ts';
-import { type FlatBody, isCall, TARGETED } from './body.ts';
+import type { FlatBody } from './body.ts';
+import { LoopScan } from './loopscan.ts';
 import { NOTHING, type Terms } from './terms.ts';
 
-/** Entries of a loop's body past which it is not written twice. */
-const BODY_MAX = 600;
 /** Pointers of one loop: each takes a register. */
 const POINTERS_MAX = 8;
 /** Rounds between two tests: a poll waits no longer. */
@@ -80,103 +79,73 @@ interface Watched {
   /** Symbols from this one on were made in the loop. */
   firstSymbol: number;
   accesses: number[];
-  /** Locals that hold a term at the head, by term: local and constant. */
-  holders: Map<number, { local: number; constant: number }>;
+  /** Locals that hold a term at the head: term, local and constant of each; of those with one term the last counts. */
+  holders: number[];
 }
 
 export class LoopWatch {
-  /** By entry of a loop: the locals set in it. */
-  readonly #varying = new Map<number, number[]>();
-  /** By entry of an innermost loop: the locals read in it. */
-  readonly #read = new Map<number, number[]>();
+  // Loops in the order of the text: the locals set in them, and those read in the ones that may be worth it, else null.
+  readonly #varying: (readonly number[])[] = [];
+  readonly #read: (readonly number[] | null)[] = [];
+  /** How many of them were opened. */
+  #opened = 0;
   #body!: FlatBody;
   /** The innermost loops that are open: at most one is of use. */
   readonly #open: (Watched | null)[] = [];
+  /** The innermost open loop, if it is watched. */
+  #now: Watched | null = null;
   readonly #done: Watched[] = [];
+  readonly #scan = new LoopScan();
 
   /** Looks for the locals that each loop sets. */
   begin(body: FlatBody): void {
     this.#body = body;
-    this.#varying.clear();
-    this.#read.clear();
+    this.#opened = 0;
+    this.#now = null;
     this.#open.length = 0;
     this.#done.length = 0;
-    const loops: { entry: number; set: Set<number>; read: Set<number>; inner: boolean; calls: boolean }[] =
-      [];
-    for (let i = 0; i < body.count; i++) {
-      const op = body.op[i]!;
-      const now = loops.at(-1);
-      if (op === OP.loop) {
-        if (now) now.inner = false;
-        loops.push({ entry: i, set: new Set(), read: new Set(), inner: true, calls: false });
-      } else if (now === undefined) {
-        // outside of all loops
-      } else if (op === OP.local_get) {
-        now.read.add(body.a[i]!);
-      } else if (op === OP.local_set || op === OP.local_tee) {
-        now.set.add(body.a[i]!);
-      } else if (isCall(op) || body.site[i]! > 0 || op === OP.try_table) {
-        now.calls = true;
-      } else if (op === OP.end && body.match[i] === now.entry) {
-        loops.pop();
-        this.#varying.set(now.entry, [...now.set]);
-        const fits = now.inner && !now.calls && i - now.entry <= BODY_MAX;
-        if (fits && (body.flags[now.entry]! & TARGETED) !== 0) this.#read.set(now.entry, [...now.read]);
-        const outer = loops.at(-1);
-        if (outer) for (const local of now.set) outer.set.add(local);
-      }
-    }
+    if (body.loops > 0) this.#scan.run(body, this.#varying, this.#read);
+  }
+
+  /** Some open loop is watched. */
+  get watches(): boolean {
+    return this.#now !== null;
   }
 
   /** A loop opens: the locals it sets get symbols, and it is watched when it may be worth it. */
   open(addresses: Addresses, entry: number, params: number): void {
     const firstSymbol = addresses.terms.count;
-    const varying = this.#varying.get(entry)!;
+    const n = this.#opened++;
+    const varying = this.#varying[n]!;
     addresses.renew(varying);
-    const read = params === 0 ? this.#read.get(entry) : undefined;
-    if (read === undefined) {
-      this.#open.push(null);
-      return;
-    }
-    const heads = varying.filter((local) => addresses.isI32(local));
-    const holders = new Map<number, { local: number; constant: number }>();
-    for (const local of [...read, ...heads]) {
-      if (!addresses.isI32(local)) continue;
-      const term = addresses.termOf(local);
-      if (term !== NOTHING) holders.set(term, { local, constant: addresses.constantOf(local) });
-    }
-    this.#open.push({
-      entry,
-      varying: heads,
-      heads: heads.map((local) => addresses.termOf(local)),
-      steps: heads.map(() => undefined),
-      firstSymbol,
-      accesses: [],
-      holders,
-    });
+    const read = params === 0 ? this.#read[n]! : null;
+    this.#now = read && watch(addresses, entry, firstSymbol, varying, read);
+    this.#open.push(this.#now);
   }
 
   /** A loop ends. Gives whether it was watched. */
   close(): boolean {
-    const watched = this.#open.pop();
-    if (watched && watched.accesses.length > 0) this.#done.push(watched);
+    const watched = this.#open.pop()!;
+    this.#now = this.#open.at(-1) ?? null;
+    if (watched !== null && watched.accesses.length > 0) this.#done.push(watched);
     return watched !== null;
   }
 
   access(i: number): void {
-    this.#open.at(-1)?.accesses.push(i);
+    if (this.#now !== null) this.#now.accesses.push(i);
   }
 
   /** A branch to an entry, with the locals as they are now. */
   branch(addresses: Addresses, target: number): void {
-    const watched = this.#open.at(-1);
-    if (!watched || watched.entry !== target) return;
-    watched.varying.forEach((local, n) => {
-      const moved = stepOf(watched, addresses, local, watched.heads[n]!);
-      const known = watched.steps[n];
+    const watched = this.#now;
+    if (watched === null || watched.entry !== target) return;
+    const { varying, heads, steps } = watched;
+    for (let n = 0; n < varying.length; n++) {
+      const moved = stepOf(watched, addresses, varying[n]!, heads[n]!);
+      const known = steps[n];
       const same = known === undefined || (known.term === moved.term && known.constant === moved.constant);
-      watched.steps[n] = same ? moved : NO_STEP;
-    });
+      steps[n] = same ? moved : NO_STEP;
+    }
   }
 
   /** Works out which of the loops watched are worth a second version. */
@@ -188,6 +157,41 @@ export class LoopWatch {
   }
 }
 
+/** Begins to watch a loop at its head. `varying`, `read`: the locals that it sets, and reads. */
+function watch(
+  addresses: Addresses,
+  entry: number,
+  firstSymbol: number,
+  varying: readonly number[],
+  read: readonly number[],
+): Watched {
+  const moving: number[] = [];
+  const heads: number[] = [];
+  const steps: (Step | undefined)[] = [];
+  const holders: number[] = [];
+  const hold = (local: number): void => {
+    const term = addresses.termOf(local);
+    if (term !== NOTHING) holders.push(term, local, addresses.constantOf(local));
+  };
+  for (let n = 0; n < read.length; n++) if (addresses.isI32(read[n]!)) hold(read[n]!);
+  for (let n = 0; n < varying.length; n++) {
+    const local = varying[n]!;
+    if (!addresses.isI32(local)) continue;
+    moving.push(local);
+    heads.push(addresses.termOf(local));
+    steps.push(undefined);
+    hold(local);
+  }
+  return { entry, varying: moving, heads, steps, firstSymbol, accesses: [], holders };
+}
+
+/** Where in `holders` the local stands that holds a term, or -1. */
+function holderOf({ holders }: Watched, term: number): number {
+  let at = holders.length - 3;
+  while (at >= 0 && holders[at] !== term) at -= 3;
+  return at;
+}
+
 /** How far a local is from its value at the head: by a constant, or by a value from before the loop. */
 function stepOf(watched: Watched, addresses: Addresses, local: number, head: number): Step {
   const term = addresses.termOf(local);
@@ -196,8 +200,9 @@ function stepOf(watched: Watched, addresses: Addresses, local: number, head: num
   const parts = addresses.terms.parts(term);
   if (parts === null || constant !== 0) return NO_STEP;
   const by = parts[0] === head ? parts[1] : parts[1] === head ? parts[0] : NOTHING;
-  const held = by === NOTHING ? undefined : watched.holders.get(by);
-  const before = held !== undefined && held.constant === 0 && !watched.varying.includes(held.local);
+  const held = by === NOTHING ? -1 : holderOf(watched, by);
+  const { holders } = watched;
+  const before = held >= 0 && holders[held + 2] === 0 && !watched.varying.includes(holders[held + 1]!);
   return before ? { term: by, constant: 0 } : NO_STEP;
 }
 
@@ -272,7 +277,7 @@ function stepLocalOf(watched: Watched, terms: Terms, term: number): number {
     const times = terms.fold(term, (symbol) => (symbol === watched.heads[n] ? 1 : 0));
     if (times === 0) continue;
     if (times !== 1 || local >= 0) return MIXED;
-    local = watched.holders.get(step.term)!.local;
+    local = watched.holders[holderOf(watched, step.term) + 1]!;
   }
   return local;
 }
@@ -321,11 +326,12 @@ function markCovers(storesAt: number, reach: number, moved: number): boolean {
 
 /** How to compute a term at the head of the loop; null where its parts are in no local. */
 function recipeOf(watched: Watched, terms: Terms, term: number): Recipe[] | null {
-  const held = watched.holders.get(term);
-  if (held) {
-    const get = { op: OP.local_get, operand: held.local };
-    if (held.constant === 0) return [get];
-    return [get, { op: OP.i32_const, operand: -held.constant | 0 }, { op: OP.i32_add, operand: 0 }];
+  const held = holderOf(watched, term);
+  if (held >= 0) {
+    const get = { op: OP.local_get, operand: watched.holders[held + 1]! };
+    const constant = watched.holders[held + 2]!;
+    if (constant === 0) return [get];
+    return [get, { op: OP.i32_const, operand: -constant | 0 }, { op: OP.i32_add, operand: 0 }];
   }
   const parts = terms.parts(term);
   if (parts) {

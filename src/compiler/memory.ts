@@ -311,7 +311,7 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     emitMarkFor(f, i, place, undefined, place.offset + front);
     return place.offset + front;
   }
-  const kept = addressType(e, memory) === I32 && end <= REACH_MAX && addresses.uses.get(term)! > 1;
+  const kept = addressType(e, memory) === I32 && end <= REACH_MAX && addresses.uses[term]! > 1;
   const spare = kept ? e.facts.spareLocal() : -1;
   const ea = kept ? (spare >= 0 ? spare : e.newLocal(I64)) : e.scratch(I64, 1);
   addresses.rule[i] = BY_CHECK;

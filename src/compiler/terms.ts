@@ -16,18 +16,27 @@ const SUM = 1;
 const SHIFT = 2;
 /** Most terms of a function; past it everything is a symbol of its own that equals nothing. */
 const TERMS_MAX = 1 << 21;
+/** Places in the table of a small function. */
+const TABLE_MIN = 256;
+/** Places looked at for one term: a program may have been made so that many of its terms fall on one place. */
+const PROBES_MAX = 64;
 
 export class Terms {
   #kind: Uint8Array = new Uint8Array(1024);
   #a: Int32Array = new Int32Array(1024);
   #b: Int32Array = new Int32Array(1024);
   #count = 1;
-  readonly #known = new Map<number, number>();
+  /** Sums and shifts by what they are of, 0 where nothing is: open addressing in the first `#mask + 1`, at most half full. */
+  #known: Int32Array = new Int32Array(TABLE_MIN);
+  #mask = TABLE_MIN - 1;
+  #entries = 0;
 
   /** A new function. */
   reset(): void {
     this.#count = 1;
-    this.#known.clear();
+    if (this.#entries > 0) this.#known.fill(0, 0, this.#mask + 1);
+    this.#mask = TABLE_MIN - 1;
+    this.#entries = 0;
   }
 
   /** How many there are: a symbol made later has this number or a greater one. */
@@ -59,8 +68,7 @@ export class Terms {
   sum(x: number, y: number): number {
     if (x === NOTHING) return y;
     if (y === NOTHING) return x;
-    const [a, b] = x < y ? [x, y] : [y, x];
-    return this.#consed(SUM, a, b);
+    return x < y ? this.#consed(SUM, x, y) : this.#consed(SUM, y, x);
   }
 
   /** `x << bits`, 0 <= bits < 32. */
@@ -71,12 +79,39 @@ export class Terms {
 
   #consed(kind: number, a: number, b: number): number {
     if (this.#count >= TERMS_MAX) return this.symbol();
-    const key = (a * TERMS_MAX + b) * 2 + (kind - 1);
-    const found = this.#known.get(key);
-    if (found !== undefined) return found;
+    const place = this.#placeOf(kind, a, b);
+    if (place < 0) return this.symbol();
+    const found = this.#known[place]!;
+    if (found !== 0) return found;
     const id = this.#make(kind, a, b);
-    this.#known.set(key, id);
+    this.#known[place] = id;
+    if (++this.#entries * 2 > this.#mask) this.#moreEntries();
     return id;
+  }
+
+  /** Where in the table such a term is, or would be; -1 where that takes too long to tell. */
+  #placeOf(kind: number, a: number, b: number): number {
+    const hash = Math.imul(Math.imul(a, 0x9e3779b1) ^ (b + kind), 0x85ebca6b);
+    const first = hash ^ (hash >>> 15);
+    for (let n = 0; n < PROBES_MAX; n++) {
+      const at = (first + n) & this.#mask;
+      const id = this.#known[at]!;
+      if (id === 0) return at;
+      if (this.#a[id] === a && this.#b[id] === b && this.#kind[id] === kind) return at;
+    }
+    return -1;
+  }
+
+  #moreEntries(): void {
+    const size = 2 * (this.#mask + 1);
+    if (size > this.#known.length) this.#known = new Int32Array(size);
+    else this.#known.fill(0, 0, size);
+    this.#mask = size - 1;
+    for (let id = 1; id < this.#count; id++) {
+      const kind = this.#kind[id]!;
+      const place = kind === SYMBOL ? -1 : this.#placeOf(kind, this.#a[id]!, this.#b[id]!);
+      if (place >= 0) this.#known[place] = id;
+    }
   }
 
   /** The two terms of a sum; null for others. */
