@@ -10,11 +10,11 @@
  * holds it. V8 makes nothing of such copies.
  */
 
-import type { LoopHint, PointerHint, RoleLocal } from '../abi/hints.ts';
+import type { LoopHint, RoleLocal } from '../abi/hints.ts';
 import { larger } from '../base/arrays.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
-import { FUNCTION_MAX_BYTES, LOCALS_MAX, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
+import { FUNCTION_MAX_BYTES, LOCALS_MAX, MAX_MEMORIES, NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import { emitIndex } from '../wasm/emit.ts';
 import { CATCH } from '../wasm/instructions.ts';
 import { OP, PREFIX_FC } from '../wasm/opcodes.ts';
@@ -24,6 +24,7 @@ import { Arena, Writer } from '../wasm/writer.ts';
 import { Facts } from './facts.ts';
 import type { Links } from './links.ts';
 import type { Plan } from './plan.ts';
+import { Varying } from './varying.ts';
 
 /** Where an instruction of the program begins in the emitted code; `kind` overrides what a trap there means. */
 export interface MapEntry {
@@ -35,8 +36,10 @@ export interface MapEntry {
 }
 
 // Copies: what a module has itself V8 takes for constants, what it imports it loads each time.
-const { local_get: LOCAL_GET, local_set: LOCAL_SET } = OP;
+const { local_get: LOCAL_GET, local_set: LOCAL_SET, local_tee: LOCAL_TEE } = OP;
 const NO_TYPES: readonly ValueType[] = [];
+/** Value types differ in their lowest five bits. */
+const TYPES = 32;
 
 /** A function as it goes into the output. */
 export interface EmittedFunction {
@@ -73,22 +76,15 @@ export class Emitter {
   /** How many locals there are, and those that are not parameters. */
   #locals = 0;
   readonly #runs: LocalRun[] = [];
-  readonly #slots = new Map<number, number>();
-  readonly #scratch = new Map<number, number>();
+  // Locals made on demand, plus 1, by what they are for: operands, pieces of lowered instructions, bases and limits.
+  #slots: Int32Array = new Int32Array(TYPES * 64);
+  #slotsEnd = 0;
+  #scratch: Int32Array = new Int32Array(TYPES * 64);
+  readonly #roleLocals: Int32Array = new Int32Array(2 * MAX_MEMORIES);
   readonly #roles: RoleLocal[] = [];
   readonly #kept = new Arena();
   /** The verifier is told which locals each loop of the function sets. */
-  hinted = true;
-  /** Loops that are open in the code, the innermost last. */
-  readonly #loops: {
-    label: number;
-    loop: number;
-    varying: Set<number>;
-    fuel: number;
-    pointers: readonly PointerHint[];
-  }[] = [];
-  #loopCount = 0;
-  #hints: LoopHint[] = [];
+  readonly varying = new Varying();
 
   constructor(plan: Plan) {
     this.plan = plan;
@@ -110,12 +106,12 @@ export class Emitter {
     this.#locals = parameters;
     for (let i = parameters; i < first.length; i++) this.newLocal(first[i]!);
     for (const { count, type } of runs) this.#addLocals(count, type);
-    this.#slots.clear();
-    this.#scratch.clear();
+    this.#slots.fill(0, 0, this.#slotsEnd);
+    this.#slotsEnd = 0;
+    this.#scratch.fill(0);
+    this.#roleLocals.fill(0);
     this.#roles.length = 0;
-    this.#loops.length = 0;
-    this.#loopCount = 0;
-    this.#hints = [];
+    this.varying.reset();
   }
 
   /** The function: locals, and what was emitted, closed by `end`. */
@@ -124,8 +120,7 @@ export class Emitter {
     this.w.u8(OP.end);
     this.#checkSize();
     const code = { locals: [...this.#runs], ...this.#kept.keep(this.w.bytes, this.w.length) };
-    const loops = this.#hints.sort((a, b) => a.loop - b.loop);
-    return { code, roles: [...this.#roles], loops };
+    return { code, roles: this.#roles.slice(), loops: this.varying.hints() };
   }
 
   newLocal(type: ValueType): number {
@@ -133,8 +128,9 @@ export class Emitter {
     return this.#locals - 1;
   }
   #addLocals(count: number, type: ValueType): void {
-    const last = this.#runs.at(-1);
-    if (last?.type === type) this.#runs[this.#runs.length - 1] = { count: last.count + count, type };
+    const last = this.#runs.length - 1;
+    if (last >= 0 && this.#runs[last]!.type === type)
+      this.#runs[last] = { count: this.#runs[last]!.count + count, type };
     else if (count > 0) this.#runs.push({ count, type });
     this.#locals += count;
   }
@@ -149,33 +145,34 @@ export class Emitter {
 
   /** The local for the operand at a height. */
   slot(height: number, type: ValueType): number {
-    const key = height * 256 + type;
-    let local = this.#slots.get(key);
-    if (local === undefined) {
-      local = this.newLocal(type);
-      this.#slots.set(key, local);
-    }
+    const place = height * TYPES + (type & (TYPES - 1));
+    if (place >= this.#slots.length) this.#slots = larger(this.#slots, new Int32Array(place * 2));
+    const known = this.#slots[place]!;
+    if (known !== 0) return known - 1;
+    const local = this.newLocal(type);
+    this.#slots[place] = local + 1;
+    if (place >= this.#slotsEnd) this.#slotsEnd = place + 1;
     return local;
   }
 
   /** A local for use within one lowered instruction; `n` tells several of one type apart. */
   scratch(type: ValueType, n = 0): number {
-    const key = n * 256 + type;
-    let local = this.#scratch.get(key);
-    if (local === undefined) {
-      local = this.newLocal(type);
-      this.#scratch.set(key, local);
-    }
+    const place = n * TYPES + (type & (TYPES - 1));
+    if (place >= this.#scratch.length) this.#scratch = larger(this.#scratch, new Int32Array(place * 2));
+    const known = this.#scratch[place]!;
+    if (known !== 0) return known - 1;
+    const local = this.newLocal(type);
+    this.#scratch[place] = local + 1;
     return local;
   }
 
   /** The local that holds base or limit of a memory. */
   role(role: 'base' | 'limit', memory: number): number {
-    for (let i = 0; i < this.#roles.length; i++) {
-      const known = this.#roles[i]!;
-      if (known.memory === memory && known.role === role) return known.local;
-    }
+    const place = 2 * memory + (role === 'base' ? 0 : 1);
+    const known = this.#roleLocals[place]!;
+    if (known !== 0) return known - 1;
     const local = this.newLocal(I64);
+    this.#roleLocals[place] = local + 1;
     this.#roles.push({ local, role, memory });
     return local;
   }
@@ -194,15 +191,11 @@ export class Emitter {
   }
   set(local: number): void {
     this.w.byteAndU32(LOCAL_SET, local);
-    this.sets(local);
+    this.varying.sets(local);
   }
   tee(local: number): void {
-    emitIndex(this.w, OP.local_tee, local);
-    this.sets(local);
-  }
-  /** The code just written sets a local: the verifier is told which do so in each loop. */
-  sets(local: number): void {
-    if (this.hinted) this.#loops.at(-1)?.varying.add(local);
+    this.w.byteAndU32(LOCAL_TEE, local);
+    this.varying.sets(local);
   }
 
   i32(value: number): void {
@@ -215,7 +208,7 @@ export class Emitter {
     this.w.u8(op);
     this.blockType(blockType);
     this.deeper();
-    if (op === OP.loop) this.#openLoop();
+    if (op === OP.loop) this.varying.open(this.depth);
     return this.depth;
   }
   /**
@@ -242,35 +235,10 @@ export class Emitter {
   }
   close(): void {
     this.w.u8(OP.end);
-    if (this.#loops.at(-1)?.label === this.depth) this.#closeLoop();
+    this.varying.close(this.depth);
     this.depth--;
   }
 
-  #openLoop(): void {
-    this.#loops.push({
-      label: this.depth,
-      loop: this.#loopCount++,
-      varying: new Set(),
-      fuel: -1,
-      pointers: [],
-    });
-  }
-
-  /** The loop just opened counts its rounds down in `fuel`, and these locals are its pointers (abi/hints.ts). */
-  fuelled(fuel: number, pointers: readonly PointerHint[]): void {
-    const loop = this.#loops.at(-1)!;
-    loop.fuel = fuel;
-    loop.pointers = pointers;
-    for (const local of [fuel, ...pointers.map((p) => p.local)]) this.sets(local);
-  }
-
-  #closeLoop(): void {
-    const { loop, varying, fuel, pointers } = this.#loops.pop()!;
-    const outer = this.hinted ? this.#loops.at(-1) : undefined;
-    if (outer) for (const local of varying) outer.varying.add(local);
-    if (!this.hinted) return;
-    this.#hints.push({ loop, varying: [...varying].sort((a, b) => a - b), fuel, pointers });
-  }
   /** Opens a try_table whose unwind exceptions go to a label. */
   openGuard(blockType: number, label: number): void {
     const { w } = this;
@@ -300,6 +268,11 @@ export class Emitter {
     assert(this.height >= count, 'the program was validated');
     this.height -= count;
     return this.types[this.height]!;
+  }
+  /** So many operands are gone, and one of this type is there; none where the type is 0. */
+  replace(count: number, type: ValueType): void {
+    this.height -= count;
+    if (type !== 0) this.push(type);
   }
   /** Operands above a height are gone. */
   truncate(height: number): void {

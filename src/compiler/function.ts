@@ -8,6 +8,7 @@
  * Why: RATIONALE.md#unwinding-by-exception
  */
 import { KIND_BEFORE } from '../abi/frame.ts';
+import { unreachable } from '../base/assert.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { EMPTY_BLOCK } from '../wasm/types.ts';
@@ -20,15 +21,17 @@ import type { Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
 import type { Liveness } from './liveness.ts';
 import { emitBases, emitLimits, prepareAccess } from './memory.ts';
-import { access, fixed, type Handler, PLAIN } from './plain.ts';
+import { access, copyRun, type Handler, isCopied, PLAIN } from './plain.ts';
 import { type FunctionInput, FunctionState } from './state.ts';
 import { writeTwice } from './strip.ts';
+
+const impossible: Handler = () => unreachable('every instruction that is not copied has a handler');
 
 /** By opcode. */
 const HANDLERS: readonly Handler[] = handlers();
 
 function handlers(): Handler[] {
-  const list: Handler[] = Array.from(OP_ACCESS, (kind) => (kind === ACCESS_NONE ? fixed : access));
+  const list: Handler[] = Array.from(OP_ACCESS, (kind) => (kind === ACCESS_NONE ? impossible : access));
   for (const op of [OP.block, OP.loop, OP.if, OP.try_table]) list[op] = openBlock;
   list[OP.else] = elseArm;
   list[OP.end] = endBlock;
@@ -96,20 +99,33 @@ export class FunctionCompiler {
   }
 }
 
-/** Writes the program's instructions of entries [from, to). */
+/** Writes the program's instructions of entries [from, to). What is copied as it is, is copied in runs. */
 function walk(f: FunctionState, from: number, to: number): void {
   const { e, body, addresses } = f;
+  let run = from;
   for (let i = from; i < to; i++) {
-    e.note(body.start[i]!);
     const op = body.op[i]!;
     const access = addresses.begins[i]!;
-    if (access >= 0 && access < to && prepareAccess(f, access)) {
-      i = addresses.to[access]!;
-    } else if (op === OP.loop && f.strip === null && addresses.loops.has(i)) {
+    if ((access >= 0 && access < to) || e.map !== null) {
+      copyRun(f, run, i);
+      run = i;
+      e.note(body.start[i]!);
+      if (access >= 0 && access < to && prepareAccess(f, access)) {
+        i = addresses.to[access]!;
+        run = i + 1;
+        continue;
+      }
+    }
+    if (isCopied(f, i, op)) continue;
+    copyRun(f, run, i);
+    e.note(body.start[i]!);
+    if (op === OP.loop && f.strip === null && addresses.loops.has(i)) {
       writeTwice(f, i, walk);
       i = body.match[i]!;
     } else {
       HANDLERS[op]!(f, i, op);
     }
+    run = i + 1;
   }
+  copyRun(f, run, to);
 }

@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { OP_POPS, OP_PUSHES, OP_WRITES } from '../wasm/optable.ts';
+import { ACCESS_NONE, OP_ACCESS, OP_POPS, OP_PUSHES, OP_WRITES } from '../wasm/optable.ts';
 import { FUNCREF, I32, I64, type ValueType } from '../wasm/types.ts';
 import { emitSetFlag } from './frames.ts';
 import { addressType, emitAccess, emitSize } from './memory.ts';
@@ -15,21 +15,53 @@ import type { FunctionState } from './state.ts';
 /** Writes entry `i`; `op` is its instruction. */
 export type Handler = (f: FunctionState, i: number, op: number) => void;
 
+// What is copied as it is, whatever stands before and behind it, by number.
+const NOT_COPIED = 0;
+/** Takes COPIED_POPS operands, gives one of the type COPIED_RESULT, or nothing. */
+const FIXED = 1;
+const GET = 2;
+const SET = 3;
+const TEE = 4;
+
+const COPIED: Uint8Array = OP_ACCESS.map((access, op) =>
+  access === ACCESS_NONE && OP_POPS[op] ? FIXED : NOT_COPIED,
+);
+const COPIED_POPS: Uint8Array = OP_ACCESS.map((_, op) => OP_POPS[op]?.length ?? 0);
+const COPIED_RESULT: Uint8Array = OP_ACCESS.map((_, op) => OP_PUSHES[op]?.[0] ?? 0);
+COPIED[OP.local_get] = GET;
+COPIED[OP.local_set] = SET;
+COPIED[OP.local_tee] = TEE;
+
+/** Follows what entry i does to the operands if it is one that is copied as it is; false for all others. */
+export function isCopied({ e, body, input }: FunctionState, i: number, op: number): boolean {
+  switch (COPIED[op]) {
+    case FIXED:
+      e.replace(COPIED_POPS[op]!, COPIED_RESULT[op]!);
+      return true;
+    case GET:
+      e.push(input.locals[body.a[i]!]!);
+      return true;
+    case SET:
+      e.replace(1, 0);
+      e.varying.sets(body.a[i]!);
+      return true;
+    case TEE:
+      e.varying.sets(body.a[i]!);
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** Writes the entries [from, to), which are all copied as they are. */
+export function copyRun({ e, body }: FunctionState, from: number, to: number): void {
+  if (from < to) e.w.rawRange(body.bytes, body.start[from]!, body.end[to - 1]!);
+}
+
 /** The program's own bytes of the instruction. */
 export function copy(f: FunctionState, i: number): void {
   const { body } = f;
   f.e.w.rawRange(body.bytes, body.start[i]!, body.end[i]!);
-}
-
-/** An instruction with a fixed signature, copied. */
-export function fixed(f: FunctionState, i: number, op: number): void {
-  const { e } = f;
-  const pops = OP_POPS[op];
-  const pushes = OP_PUSHES[op];
-  assert(pops && pushes, 'every instruction without a handler has a fixed signature');
-  if (pops.length > 0) e.pop(pops.length);
-  for (const type of pushes) e.push(type);
-  copy(f, i);
 }
 
 /** An instruction that is copied, takes `pops` operands and gives one of a type that depends on what it names. */
@@ -82,23 +114,6 @@ function select(f: FunctionState, i: number): void {
   copy(f, i);
 }
 
-function localGet(f: FunctionState, i: number): void {
-  const local = f.body.a[i]!;
-  f.e.push(f.input.locals[local]!);
-  copy(f, i);
-}
-
-function localSet(f: FunctionState, i: number): void {
-  f.e.pop();
-  f.e.sets(f.body.a[i]!);
-  copy(f, i);
-}
-
-function localTee(f: FunctionState, i: number): void {
-  f.e.sets(f.body.a[i]!);
-  copy(f, i);
-}
-
 function throws(f: FunctionState, i: number, op: number): void {
   const { e } = f;
   const tag = f.body.a[i]!;
@@ -139,9 +154,6 @@ export const PLAIN: readonly (readonly [op: number, handler: Handler])[] = [
   [OP.drop, copied(1)],
   [OP.select, select],
   [OP.select_t, copied(3, (f, _, i) => f.body.selects.get(i)!)],
-  [OP.local_get, localGet],
-  [OP.local_set, localSet],
-  [OP.local_tee, localTee],
   [OP.global_get, copied(0, (f, a) => f.e.plan.globals[a]!.type)],
   [OP.global_set, copied(1)],
   [OP.table_get, copied(1, (f, a) => f.e.plan.tables[a]!.element)],
@@ -177,3 +189,4 @@ export const PLAIN: readonly (readonly [op: number, handler: Handler])[] = [
   [OP.data_drop, drops((f) => f.e.plan.dataFlags)],
   [OP.elem_drop, drops((f) => f.e.plan.elementFlags)],
 ];
+for (const op of [...PLAIN.map(([op]) => op), OP.memory_grow]) COPIED[op] = NOT_COPIED;

@@ -87,7 +87,7 @@ export class FunctionState {
       this.#labels = new Int32Array(this.body.count * 2);
       this.heights = new Int32Array(this.body.count * 2);
     }
-    this.e.hinted = this.body.loopDepth <= HINTED_DEPTH_MAX;
+    this.e.varying.hinted = this.body.loopDepth <= HINTED_DEPTH_MAX;
     this.e.begin(input.type.params, continued ? 0 : input.type.params.length, input.runs);
   }
 

@@ -76,7 +76,7 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
   const moving = shape.pointers.flatMap((pointer, n) =>
     pointer.step > 0 ? [hintOf(pointer, locals[n]!)] : [],
   );
-  e.fuelled(fuel, moving);
+  e.varying.fuelled(fuel, moving);
   const again = e.open(OP.block, EMPTY_BLOCK);
   e.facts.open();
   f.strip = { shape, locals };
