@@ -309,25 +309,6 @@ export class FlatBody {
     return false;
   }
 
-  /**
-   * How much longer the body gets when it is gone on with in the middle of loops, each of which is then there once more:
-   * the most that loops around one place hold together, as a multiple of the whole body.
-   */
-  repeated(): number {
-    let most = 0;
-    let around = 0;
-    for (let i = 0; i < this.count; i++) {
-      const opened = this.match[i]!;
-      if (opened > i && this.op[i] === OP.loop) {
-        around += opened - i;
-        most = Math.max(most, around);
-      } else if (opened >= 0 && this.op[i] === OP.end && this.op[opened] === OP.loop) {
-        around -= i - opened;
-      }
-    }
-    return most / Math.max(1, this.count);
-  }
-
   #grow(): void {
     const { length } = this.op;
     const size = length * 2;

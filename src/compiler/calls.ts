@@ -17,17 +17,35 @@ import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
 import { emitOwnAtomicAddress } from './own.ts';
 import type { FunctionState } from './state.ts';
 
-/** Asks whether to unwind at a site; then saves its frame and leaves. */
-export function poll(f: FunctionState, site: number, shape: FrameShape): void {
+/**
+ * Asks whether to unwind at a site; then saves its frame and leaves.
+ * @param armed a local that is 0 where the poll is to pass this once; -1 for none
+ */
+export function poll(f: FunctionState, site: number, shape: FrameShape, armed = -1): void {
   const { e } = f;
   e.facts.safepoint();
   const label = f.handlers.lead(e, site, shape);
   emitPoll(e);
+  if (armed >= 0) {
+    e.get(armed);
+    e.op(OP.i32_and);
+    e.i32(-1);
+    e.set(armed);
+  }
   if (label >= 0) return e.branch(OP.br_if, label);
   e.open(OP.if, EMPTY_BLOCK);
   emitSave(e, [shape], -1, f.input.locals);
   e.branch(OP.br, f.unwind);
   e.close();
+}
+
+/** Saves the frame of a site, whose operands are in their slots, and leaves. */
+export function leave(f: FunctionState, site: number): void {
+  const { e } = f;
+  const shape = f.shapes[site]!;
+  const label = f.handlers.lead(e, site, shape);
+  if (label < 0) emitSave(e, [shape], -1, f.input.locals);
+  e.branch(OP.br, label < 0 ? f.unwind : label);
 }
 
 /** What a call consumes and gives, and how it is written. */

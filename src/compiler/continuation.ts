@@ -1,21 +1,23 @@
 /**
  * The continuation of a site: a function () -> the results of the program's function, which takes a saved frame's values
- * off the frame stack, runs from the site to the function's end, and is from then on the function itself.
+ * off the frame stack and runs from the site to the function's end.
  *
  * The constructs C1 ⊃ … ⊃ Ck around the site are opened again without parameters, the operands that lie between them
  * pushed first; then comes the rest of Ck behind the site, Ck's end, the rest of C(k-1) behind Ck, and so on to the end of
- * the body. A block or the arm of an if stands in as a block, a try_table as itself. A loop stands for the round that was
- * begun, behind which the whole loop follows afresh:
+ * the body: what of it can be reached (remains.ts). A block or the arm of an if stands in as a block where something still
+ * branches to it, a try_table as itself. A loop stands for the round that was begun; who branches to its head goes there by
+ * way of a frame that says so, saved as if the program had stopped there:
  *
  *     block $exit (results)
  *       block $again (results: the loop's parameters)   branches to the loop's head come here
  *         … the rest of the round …
  *         br $exit
  *       end
- *       loop … the whole loop … end
+ *       the frame at the loop's head is saved, and the function left
  *     end
  *
- * So a resumed loop is from its second round on the code it always is, and V8 sees nothing but plain structure.
+ * The kernel goes on from that frame at once. The continuation of a loop's head holds the loop as it always is, but that its
+ * poll lets the first round pass. So no loop is ever there twice, and places in a loop share the code for its other rounds.
  *
  * Why: RATIONALE.md#continuations-are-made-when-they-are-needed
  */
@@ -24,11 +26,12 @@ import { assert } from '../base/assert.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { blockFuncType, EMPTY_BLOCK } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
-import { returnedCall } from './calls.ts';
+import { leave, returnedCall } from './calls.ts';
 import { endBlock, openTry } from './control.ts';
 import { blockTypeOf } from './emitter.ts';
 import { emitRestore, type FrameShape } from './frames.ts';
 import { emitBases, emitLimits } from './memory.ts';
+import { type Remaining, remainsOf } from './remains.ts';
 import type { Control, FunctionState } from './state.ts';
 
 /** Writes entries [from, to). */
@@ -36,7 +39,10 @@ type Walk = (f: FunctionState, from: number, to: number) => void;
 
 /** A construct around the site. */
 interface StandIn {
+  readonly remaining: Remaining;
   readonly control: Control;
+  /** A label was opened for it. */
+  readonly opened: boolean;
   /** A loop's label $exit; else -1. */
   readonly exit: number;
 }
@@ -48,21 +54,18 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   emitRestore(e, shape, f.input.locals);
   emitBases(e, body.memories);
   emitLimits(e, body.memories);
-  f.unwind = e.open(OP.block, EMPTY_BLOCK);
-  f.handlers.open(e, f.liveness, body.sites);
-  f.enterBody();
   const at = entryOf(body, site);
-  // A loop's poll was answered, and stands inside the loop; other instructions stand in what is around them.
-  const inside = at >= 0 && body.op[at] === OP.loop ? at + 1 : at;
-  const around = constructsAround(body, inside).map((entry) => openStandIn(f, entry, shape));
+  const next = Math.max(0, shape.kind === KIND_CALLING ? at + 1 : at);
+  const remains = remainsOf(body, at, next);
+  f.unwind = e.open(OP.block, EMPTY_BLOCK);
+  f.handlers.open(e, f.liveness, body.sites, remains.sites);
+  f.enterBody();
+  const around = remains.around.map((remaining) => openStandIn(f, remaining, shape));
   e.pushFromSlots(shape.operands, shape.operands.length);
-  let next = Math.max(0, inside);
-  if (shape.kind === KIND_CALLING) {
-    returnedCall(f, at);
-    next++;
-  }
-  for (const standIn of around.toReversed()) next = finish(f, standIn, next, walk);
-  walk(f, next, body.count);
+  if (at >= 0 && body.op[at] === OP.loop) f.pass(at);
+  if (shape.kind === KIND_CALLING) returnedCall(f, at);
+  for (const standIn of around.toReversed()) finish(f, standIn, walk);
+  writeRest(f, remains.body, walk);
   e.op(OP.return);
   f.handlers.close(e, f.input.locals);
   e.close();
@@ -77,61 +80,55 @@ function entryOf(body: FlatBody, site: number): number {
   return at;
 }
 
-/** The entries of the constructs that an entry lies in, outermost first. */
-function constructsAround(body: FlatBody, inside: number): number[] {
-  const around: number[] = [];
-  for (let i = 0; i < inside; i++) {
-    const end = body.match[i]!;
-    if (end <= i) continue; // opens nothing
-    if (end < inside) i = end;
-    else around.push(i);
-  }
-  return around;
-}
-
-function openStandIn(f: FunctionState, entry: number, shape: FrameShape): StandIn {
+function openStandIn(f: FunctionState, remaining: Remaining, shape: FrameShape): StandIn {
   const { e, body } = f;
+  const { entry, targeted } = remaining;
   const height = f.heights[entry]!;
   e.pushFromSlots(shape.operands, height);
   const op = body.op[entry]!;
   const { params, results } = blockFuncType(e.plan.types, body.a[entry]!)!;
   const type = { params: [], results };
   const control: Control = { entry, op: OP.block, label: 0, height, type, detours: [] };
+  const opened = targeted || op === OP.try_table;
   let exit = -1;
   if (op === OP.try_table) {
     control.label = openTry(f, control);
-  } else if (op === OP.loop) {
+  } else if (op === OP.loop && opened) {
     exit = e.open(OP.block, blockTypeOf(e, type));
-    e.facts.open();
     control.label = e.open(OP.block, blockTypeOf(e, { params: [], results: params }));
-  } else {
+  } else if (opened) {
     control.label = e.open(OP.block, blockTypeOf(e, type));
   }
   f.enter(control);
-  e.facts.open();
-  return { control, exit };
+  if (opened) e.facts.open();
+  return { remaining, control, opened, exit };
 }
 
-/** Writes the rest of a construct from entry `next` on, and its end. Gives the entry behind it. */
-function finish(f: FunctionState, { control, exit }: StandIn, next: number, walk: Walk): number {
+/** Writes entries that follow, or what stands for them where nothing gets there. */
+function writeRest(f: FunctionState, { reached, next, to }: Remaining, walk: Walk): void {
+  if (reached) walk(f, next, to);
+  else f.e.op(OP.unreachable);
+}
+
+/** Writes the rest of a construct, and its end. */
+function finish(f: FunctionState, { remaining, control, opened, exit }: StandIn, walk: Walk): void {
   const { e, body } = f;
-  const { entry } = control;
-  const end = body.match[entry]!;
-  const elseAt = body.op[entry] === OP.if ? body.elseAt[entry]! : -1;
-  walk(f, next, elseAt >= next ? elseAt : end); // the other arm of an if is not for this round
-  if (exit < 0) {
-    endBlock(f, end);
-    return end + 1;
+  const { entry, falls } = remaining;
+  writeRest(f, remaining, walk);
+  if (opened && exit < 0) return endBlock(f, body.match[entry]!);
+  if (opened) {
+    if (falls) e.branch(OP.br, exit);
+    e.close();
+    e.facts.close(true);
   }
-  e.branch(OP.br, exit);
-  const { params } = blockFuncType(e.plan.types, body.a[entry]!)!;
   f.controls.pop();
-  e.close();
-  e.facts.close(true);
   e.truncate(control.height);
-  e.pushAll(params);
-  walk(f, entry, end + 1);
-  e.close();
-  e.facts.close(true);
-  return end + 1;
+  if (opened) {
+    e.pushAll(blockFuncType(e.plan.types, body.a[entry]!)!.params);
+    e.stash(control.height);
+    leave(f, body.site[entry]!);
+    e.close();
+    e.truncate(control.height);
+  }
+  e.pushAll(control.type.results);
 }

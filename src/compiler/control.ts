@@ -51,7 +51,7 @@ export function loopHead(f: FunctionState, control: Control, i: number): void {
   const { params } = control.type;
   if (params.length > 0) e.stash(control.height);
   const site = f.body.site[i]!;
-  poll(f, site, f.shape(site, f.body.start[i]!, KIND_BEFORE, e.height));
+  poll(f, site, f.shape(site, f.body.start[i]!, KIND_BEFORE, e.height), f.armedAt(i));
   if (params.length > 0) e.unstash(control.height);
 }
 

@@ -71,6 +71,8 @@ export class Emitter {
   readonly facts = new Facts();
   /** What is written is part of a resume module, where the rewritten module's functions stand elsewhere. */
   links: Links | null = null;
+  /** How often the function saves a frame: once for each handler. */
+  saves = 0;
   /** Filled only while a trap is being explained. */
   map: MapEntry[] | null = null;
   /** How many locals there are, and those that are not parameters. */
@@ -101,6 +103,7 @@ export class Emitter {
     this.typeUses.length = 0;
     this.endUses.length = 0;
     this.#spilledTo = 0;
+    this.saves = 0;
     this.facts.reset();
     this.#runs.length = 0;
     this.#locals = parameters;

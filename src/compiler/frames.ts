@@ -4,11 +4,19 @@
  * Why: RATIONALE.md#unwinding-by-exception
  */
 
-import { FRAME_COUNT_MAX, maskWordsFor, TRAILER_BYTES, writeTrailer } from '../abi/frame.ts';
+import {
+  FRAME_COUNT_MAX,
+  KIND_BEFORE,
+  KIND_CALLING,
+  maskWordsFor,
+  TRAILER_BYTES,
+  writeTrailer,
+} from '../abi/frame.ts';
 import { FLAG_ADDRESS, RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
-import { unreachable } from '../base/assert.ts';
+import { assert, unreachable } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
+import { MODULE_MAX_BYTES } from '../base/limits.ts';
 import { emitI64Const, emitIndex } from '../wasm/emit.ts';
 import { OP } from '../wasm/opcodes.ts';
 import {
@@ -95,8 +103,8 @@ function emitPop(e: Emitter, type: ValueType): void {
 
 /**
  * Saves a frame from the locals and the slots of the operands.
- * @param shapes all of the same locals and operands; in a resume module of one kind
- * @param which the local that tells whose frame it is: by number, in a resume module by `emitPlace`; -1 for the first's
+ * @param shapes all of the same locals and operands
+ * @param which the i32 local that tells whose frame it is: by number, in a resume module by `placeNumber`; -1 for the first's
  * @param localTypes of the whole function
  */
 export function emitSave(
@@ -106,6 +114,7 @@ export function emitSave(
   localTypes: ArrayLike<ValueType>,
 ): void {
   const { locals, operands } = shapes[0]!;
+  e.saves++;
   const count = locals.length + operands.length;
   const typeOf = (i: number): ValueType =>
     i < locals.length ? localTypes[locals[i]!]! : operands[i - locals.length]!;
@@ -143,8 +152,10 @@ function emitFrameEnd(
   if (e.links !== null) {
     const words = new DataView(ends.bytes.buffer, at, size);
     for (let word = 0; word < size; word += 8) {
-      if (which >= 0 && word === size - TRAILER_BYTES) e.get(which);
-      else emitI64(e, words.getBigInt64(word, true));
+      const value = words.getBigInt64(word, true);
+      if (which < 0 || word < size - TRAILER_BYTES) emitI64(e, value);
+      else if (word < size - TRAILER_BYTES / 2) emitPlaced(e, which, OP.i32_shr_u, OFFSET_SHIFT, value);
+      else emitPlaced(e, which, OP.i32_and, KIND_SHIFT, value);
       e.call(e.plan.prelude('push_i64'));
     }
     ends.clear();
@@ -181,9 +192,24 @@ function writeFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<Valu
   writeTrailer(bytes, at + masks * 8, { functionIndex, instructionOffset, kind, ...counts });
 }
 
-/** The first word of a frame's trailer. */
-export function emitPlace(e: Emitter, { functionIndex, offset }: FrameShape): void {
-  emitI64(e, (BigInt(offset) << 32n) | BigInt(functionIndex));
+/** Offset and kind of a frame in one number. */
+export const placeNumber = ({ offset, kind }: FrameShape): number => (offset << 1) | kind;
+assert(MODULE_MAX_BYTES < 2 ** 30 && KIND_BEFORE < 2 && KIND_CALLING < 2, 'they fit in an i32');
+/** Bits below the offset in the first word of a trailer, and below the kind in the second; above the offset there is nothing. */
+const OFFSET_SHIFT = 32n;
+const KIND_SHIFT = 8n;
+
+/** Leaves a word of a trailer on the stack, with offset or kind from a `placeNumber`: `which`, by `op` 1. */
+function emitPlaced(e: Emitter, which: number, op: number, shift: bigint, word: bigint): void {
+  e.get(which);
+  e.i32(1);
+  e.op(op);
+  e.op(OP.i64_extend_i32_u);
+  emitI64(e, shift);
+  e.op(OP.i64_shl);
+  const replaced = shift === KIND_SHIFT ? 0xffn << KIND_SHIFT : 0xffffffffn << OFFSET_SHIFT;
+  emitI64(e, BigInt.asIntN(64, BigInt.asUintN(64, word) & ~replaced));
+  e.op(OP.i64_or);
 }
 
 function emitI64(e: Emitter, value: bigint): void {

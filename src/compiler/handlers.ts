@@ -9,9 +9,9 @@
  * Why: RATIONALE.md#the-code-that-saves-a-frame-is-short
  */
 import { OP } from '../wasm/opcodes.ts';
-import { EMPTY_BLOCK, I32, I64, type ValueType } from '../wasm/types.ts';
+import { EMPTY_BLOCK, I32, type ValueType } from '../wasm/types.ts';
 import type { Emitter } from './emitter.ts';
-import { emitPlace, emitSave, type FrameShape } from './frames.ts';
+import { emitSave, type FrameShape, placeNumber } from './frames.ts';
 import type { Liveness } from './liveness.ts';
 
 interface Handler {
@@ -30,13 +30,15 @@ export class Handlers {
   /** The local that tells which site it was; -1 until it is needed. */
   #which = -1;
 
-  /** Opens the labels of a function with so many sites, numbered from 1. */
-  open(e: Emitter, liveness: Liveness, sites: number): void {
+  /** Opens the labels of a function with `count` sites, numbered from 1; in a continuation of those that are left. */
+  open(e: Emitter, liveness: Liveness, count: number, left?: readonly number[]): void {
     this.#list.length = 0;
     this.#which = -1;
-    if (this.#bySite.length <= sites) this.#bySite = new Int32Array(sites * 2 + 1);
+    if (this.#bySite.length <= count) this.#bySite = new Int32Array(count * 2 + 1);
     const byHash = new Map<number, number[]>();
-    for (let site = 1; site <= sites; site++) {
+    const sites = left?.length ?? count;
+    for (let n = 1; n <= sites; n++) {
+      const site = left === undefined ? n : left[n - 1]!;
       const locals = liveness.at(site);
       const hash = hashOf(locals);
       const alike = byHash.get(hash) ?? [];
@@ -60,14 +62,11 @@ export class Handlers {
     const { shapes } = handler;
     const first = shapes[0];
     if (first !== undefined && !isSame(first.operands, shape.operands)) return -1;
-    // The place alone tells a resume module's frames apart.
-    if (first !== undefined && e.links !== null && first.kind !== shape.kind) return -1;
     let place = shapes.indexOf(shape);
     if (place < 0) place = shapes.push(shape) - 1;
     if (handler.sites > 1) {
-      if (e.links === null) e.i32(place);
-      else emitPlace(e, shape);
-      if (this.#which < 0) this.#which = e.newLocal(e.links === null ? I32 : I64);
+      e.i32(e.links === null ? place : placeNumber(shape));
+      if (this.#which < 0) this.#which = e.newLocal(I32);
       e.set(this.#which);
     }
     return handler.label;

@@ -153,8 +153,7 @@ class Info implements ProgramInfo {
       const { params } = this.functionShape(functionIndex);
       known = { locals: params, shapes: [entryShape(functionIndex, params.length, 0)] };
     } else {
-      program.emitter.frameEnds.clear();
-      known = { shapes: program.quick(defined).shapes, locals: Array.from(program.input(defined).locals) };
+      known = { shapes: program.prepared(defined).shapes, locals: Array.from(program.input(defined).locals) };
     }
     this.#known.set(functionIndex, known);
     return known;

@@ -1,6 +1,7 @@
 /**
  * A program decoded and planned: what compiling it, explaining its traps and making continuations have in common.
  */
+import { maskWordsFor, TRAILER_BYTES } from '../abi/frame.ts';
 import {
   copyTemplate,
   fillTemplate,
@@ -20,6 +21,7 @@ import { FunctionCompiler } from './function.ts';
 import { helperTypes } from './helpers.ts';
 import { Liveness } from './liveness.ts';
 import { type CompileOptions, Plan } from './plan.ts';
+import { Prepared, type PreparedFunction } from './prepared.ts';
 import { scan } from './scan.ts';
 import type { FunctionInput } from './state.ts';
 
@@ -31,6 +33,7 @@ export class Program {
   readonly emitter: Emitter;
   readonly #liveness = new Liveness();
   readonly #compiler: FunctionCompiler;
+  readonly #prepared = new Prepared();
   readonly #locals = new Uint8Array(LOCALS_MAX);
 
   constructor(bytes: Uint8Array, options: CompileOptions) {
@@ -64,12 +67,28 @@ export class Program {
 
   /** Emits a defined function; afterwards `compiler.shapes` are its frames. */
   quick(defined: number): FunctionCompiler {
+    this.#emit(defined, { body: this.body, liveness: this.#liveness, compiler: this.#compiler });
+    return this.#compiler;
+  }
+
+  /** The same, for its frames and continuations only: what is found out of it is kept for a while. Uses the emitter. */
+  prepared(defined: number): FunctionCompiler {
+    return this.#prepared.of(defined, () => {
+      const body = new FlatBody(this.bytes, this.plan.quiet);
+      const liveness = new Liveness();
+      const made = { body, liveness, compiler: new FunctionCompiler(this.emitter, body, liveness) };
+      this.emitter.frameEnds.clear();
+      this.#emit(defined, made);
+      return made;
+    });
+  }
+
+  #emit(defined: number, { body, liveness, compiler }: PreparedFunction): void {
     const { start, end } = this.module.codes[defined]!;
     const input = this.input(defined);
-    this.body.load(start, end, this.plan.options.suspend, this.plan.entries.has(input.index));
-    this.#liveness.run(this.body, input.locals.length, this.plan.memories.length);
-    this.#compiler.quick(input);
-    return this.#compiler;
+    body.load(start, end, this.plan.options.suspend, this.plan.entries.has(input.index));
+    liveness.run(body, input.locals.length, this.plan.memories.length);
+    compiler.quick(input);
   }
 
   /** Compiles a defined function. @throws UnsupportedError */
@@ -81,18 +100,23 @@ export class Program {
   }
 
   /**
-   * A continuation in the middle of loops holds each of them once more (continuation.ts), and ends of frames at length.
-   * It is said now when V8 would not take it then.
+   * A continuation holds no instruction of the function twice, but ends of frames at length. It is said now when V8 would
+   * not take it then.
    */
   #checkResumable(defined: number, { code }: EmittedFunction): void {
+    const words = maskWordsFor(this.input(defined).locals.length) + TRAILER_BYTES / 8;
+    const ends = (this.emitter.saves * words + this.body.sites) * PUSHED_WORD_BYTES;
     const bytes = code.end - code.start;
-    if (2 * bytes * (1 + this.body.repeated()) < FUNCTION_MAX_BYTES) return;
+    if (bytes + ends < FUNCTION_MAX_BYTES) return;
     throw new UnsupportedError(
-      `function ${this.plan.importedFunctions + defined} is too large to be resumed in its loops: ${bytes} bytes rewritten`,
+      `function ${this.plan.importedFunctions + defined} is too large to be resumed: ${bytes} bytes rewritten, and ${ends} for its frames`,
       this.module.codes[defined]!.start,
     );
   }
 }
+
+/** Most bytes of code that push a word which is known, or set a local to it. */
+const PUSHED_WORD_BYTES = 16;
 
 /** Prelude and templates. */
 export function fixedFunctions(plan: Plan): TemplateFunction[] {

@@ -72,9 +72,8 @@ export function compileResume(
   ordered.forEach((site, n) => {
     const { functionIndex } = site;
     const defined = functionIndex - plan.importedFunctions;
-    e.frameEnds.clear();
     if (ordered[n - 1]?.functionIndex !== functionIndex)
-      compiler = defined < 0 ? null : program.quick(defined);
+      compiler = defined < 0 ? null : program.prepared(defined);
     const found = compiler?.shapes.findIndex((s) => s?.offset === site.offset && s.kind === site.kind) ?? -1;
     if (found < 0) {
       add(plain, site, true, () => emitEntry(program, site));

@@ -5,7 +5,7 @@
  */
 import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
-import type { FuncType, ValueType } from '../wasm/types.ts';
+import { type FuncType, I32, type ValueType } from '../wasm/types.ts';
 import { Addresses, HINTED_DEPTH_MAX } from './addresses.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
 import type { Emitter } from './emitter.ts';
@@ -66,6 +66,8 @@ export class FunctionState {
   readonly addresses = new Addresses();
   /** What is written is a continuation: of the values that were restored the verifier knows nothing. */
   continued = false;
+  /** The loop whose poll lets a round pass, or -1. */
+  #passed = -1;
   /** While the second version of a loop is written (strip.ts). */
   strip: Strip | null = null;
 
@@ -81,6 +83,7 @@ export class FunctionState {
     this.controls = [];
     this.unwind = 0;
     this.strip = null;
+    this.#passed = -1;
     this.continued = continued;
     if (!continued) this.shapes = [];
     if (this.#labels.length < this.body.count) {
@@ -89,6 +92,18 @@ export class FunctionState {
     }
     this.e.varying.hinted = this.body.loopDepth <= HINTED_DEPTH_MAX;
     this.e.begin(input.type.params, continued ? 0 : input.type.params.length, input.runs);
+  }
+
+  /** In a continuation: the poll of the loop at entry i, which is written next, lets its first round pass. */
+  pass(i: number): void {
+    this.#passed = i;
+  }
+
+  /** The local that is 0 until the loop at entry i has been passed; -1 where its poll always asks. */
+  armedAt(i: number): number {
+    if (i !== this.#passed) return -1;
+    this.#passed = -1;
+    return this.e.newLocal(I32);
   }
 
   get control(): Control {

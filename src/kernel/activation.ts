@@ -199,11 +199,10 @@ function thrown(
     space.mark(from, to - from);
     domain.pending = null;
     domain.left = null;
-    if (domain.growth !== null) {
-      growByMoving(domain);
-      if (!core.flagRaised) return null; // the instruction is begun again
-    }
-    return core.blocked ? { kind: 'blocked' } : { kind: 'paused' };
+    if (core.blocked) return { kind: 'blocked' };
+    if (domain.growth !== null) growByMoving(domain); // the instruction is begun again
+    // Nobody wants it to stop: it goes on from the head of a loop, or with a memory that was moved.
+    return core.flagRaised ? { kind: 'paused' } : null;
   }
   if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
     return { kind: 'ended', end: END.trap, code: 0, ...describeTrap(domain, error) };
