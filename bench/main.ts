@@ -10,6 +10,7 @@ import { EnvironmentError } from '../src/base/errors.ts';
 import { checkpoint } from './checkpoint.ts';
 import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
+import { endToEnd } from './endtoend.ts';
 import type { Group } from './groups.ts';
 import { processes } from './process.ts';
 import { proofs } from './proofs.ts';
@@ -41,6 +42,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   recovery,
   resume,
   store,
+  endtoend: endToEnd,
   taxes,
   proofs,
 };

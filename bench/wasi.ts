@@ -26,7 +26,8 @@ const DIRECTORY = 3;
 const PREOPENED = 3;
 
 interface Open {
-  readonly path: string;
+  /** It stays, also where its name goes. */
+  readonly file: File;
   at: number;
   readonly append: boolean;
 }
@@ -154,7 +155,7 @@ export class BenchWasi {
       return;
     }
     const open = this.#open.get(fd)!;
-    const file = this.files.get(open.path)!;
+    const { file } = open;
     const at = where ?? (open.append ? file.size : open.at);
     const end = at + bytes.length;
     if (end > file.bytes.length) {
@@ -183,7 +184,7 @@ export class BenchWasi {
     const open = this.#open.get(fd);
     if (fd !== 0 && !open) return BADF;
     let total = 0;
-    const file = open ? this.files.get(open.path) : undefined;
+    const file = open?.file;
     for (let i = 0; open && file && i < count; i++) {
       const from = where === undefined ? open.at : where + total;
       const length = Math.max(0, Math.min(this.#get32(vectors + 8 * i + 4), file.size - from));
@@ -204,12 +205,14 @@ export class BenchWasi {
   }
 
   #openAt(path: string, create: number, flags: number, result: number): number {
-    const file = this.files.get(path);
+    let file = this.files.get(path);
     if (!file && (create & 1) === 0) return path === '' ? this.#openFolder(result) : NOENT;
-    if (!file || create & 8) this.files.set(path, { bytes: new Uint8Array(0), size: 0 });
+    file ??= { bytes: new Uint8Array(0), size: 0 };
+    if (create & 8) Object.assign(file, { bytes: new Uint8Array(0), size: 0 });
+    this.files.set(path, file);
     let fd = PREOPENED + 1;
     while (this.#open.has(fd)) fd++;
-    this.#open.set(fd, { path, at: 0, append: (flags & 1) !== 0 });
+    this.#open.set(fd, { file, at: 0, append: (flags & 1) !== 0 });
     this.#set32(result, fd);
     return 0;
   }
@@ -230,7 +233,7 @@ export class BenchWasi {
   #seek(fd: number, offset: number, whence: number, result: number): number {
     const open = this.#open.get(fd);
     if (!open) return fd <= 2 ? 70 : BADF;
-    const size = this.files.get(open.path)!.size;
+    const { size } = open.file;
     const to = Number(offset) + (whence === 0 ? 0 : whence === 1 ? open.at : size);
     if (to < 0) return INVAL;
     open.at = to;
@@ -239,7 +242,7 @@ export class BenchWasi {
   }
 
   #resize(fd: number, size: number): number {
-    const file = this.files.get(this.#open.get(fd)?.path ?? '');
+    const file = this.#open.get(fd)?.file;
     if (!file) return BADF;
     if (size > file.bytes.length) {
       const larger = new Uint8Array(size);
@@ -298,7 +301,7 @@ export class BenchWasi {
   }
 
   #descriptorCalls(): Record<string, Call> {
-    const file = (fd: number): File | undefined => this.files.get(this.#open.get(fd)?.path ?? '');
+    const file = (fd: number): File | undefined => this.#open.get(fd)?.file;
     return {
       fd_write: (fd, v, n, done) => this.#writev(fd!, v!, n!, done!),
       fd_pwrite: (fd, v, n, at, done) => this.#writev(fd!, v!, n!, done!, Number(at)),
