@@ -6,7 +6,6 @@ import { OP } from '../wasm/opcodes.ts';
  * `literal`: the second operand where it is a constant, else -1. Constants count from 0 up: -1 is not known to be much.
  */
 export function mostOf(op: number, x: number, y: number, literal: number): number {
-  const within = (most: number): number => (most <= 0xffffffff ? most : Infinity);
   switch (op) {
     case OP.i32_add:
       return within(x + y);
@@ -24,3 +23,5 @@ export function mostOf(op: number, x: number, y: number, literal: number): numbe
       return Infinity;
   }
 }
+
+const within = (most: number): number => (most <= 0xffffffff ? most : Infinity);

@@ -36,7 +36,7 @@ export interface MapEntry {
 }
 
 // Copies: what a module has itself V8 takes for constants, what it imports it loads each time.
-const { local_get: LOCAL_GET, local_set: LOCAL_SET, local_tee: LOCAL_TEE } = OP;
+const { local_get: LOCAL_GET, local_set: LOCAL_SET, local_tee: LOCAL_TEE, i32_const: I32_CONST } = OP;
 const NO_TYPES: readonly ValueType[] = [];
 /** Value types differ in their lowest five bits. */
 const TYPES = 32;
@@ -202,8 +202,14 @@ export class Emitter {
   }
 
   i32(value: number): void {
-    this.w.u8(OP.i32_const);
-    this.w.s32(value);
+    this.w.byteAndS32(I32_CONST, value);
+  }
+  /** Traps where the i32 on the stack is not 0. */
+  trapIf(): void {
+    this.deeper();
+    this.w.two(OP.if | ((EMPTY_BLOCK & 0x7f) << 8));
+    this.w.two(OP.unreachable | (OP.end << 8));
+    this.depth--;
   }
 
   /** Opens a label; gives its id. */

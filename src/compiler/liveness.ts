@@ -75,10 +75,8 @@ export class Liveness {
   #from: Int32Array = new Int32Array(64);
   #to: Int32Array = new Int32Array(64);
   #lastSite = 0;
-  /** What was last asked for: the next site is often like it. */
-  #given: readonly number[] = [];
-  #givenFrom = 0;
-  #givenTo = 0;
+  /** By site: its list, where it was asked for. */
+  readonly #lists: (readonly number[] | undefined)[] = [];
   /** Passes over the body that it took. */
   passes = 0;
   /** By entry: memories (bit set) whose base and limit are to be read again behind it. */
@@ -104,7 +102,7 @@ export class Liveness {
       this.#to = new Int32Array(body.sites * 2 + 1);
     }
     this.#loops = 0;
-    this.#givenTo = -1;
+    this.#lists.length = 0;
     this.#everything = this.#isTooMuch(body, words);
     this.passes = 1;
     while (this.#pass(body) && !this.#everything) {
@@ -117,11 +115,21 @@ export class Liveness {
 
   /** The live locals of a site, ascending. */
   at(site: number): readonly number[] {
+    let list = this.#lists[site];
+    if (list === undefined) {
+      list = this.#listOf(site);
+      while (this.#lists.length < site) this.#lists.push(undefined);
+      this.#lists[site] = list;
+    }
+    return list;
+  }
+
+  #listOf(site: number): readonly number[] {
     const [from, to] = [this.#from[site]!, this.#to[site]!];
-    if (from === this.#givenFrom && to === this.#givenTo) return this.#given;
-    const list: number[] = [];
-    for (let i = from; i < to; i++) list.push(this.#kept[i]!);
-    [this.#given, this.#givenFrom, this.#givenTo] = [list, from, to];
+    const before = this.#lists[site - 1];
+    if (before !== undefined && this.#from[site - 1] === from && this.#to[site - 1] === to) return before;
+    const list: number[] = new Array(to - from);
+    for (let i = from; i < to; i++) list[i - from] = this.#kept[i]!;
     return list;
   }
 

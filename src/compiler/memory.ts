@@ -17,7 +17,7 @@ import { SYSTEM } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { FRAME_BYTES, MEMORY32_MAX_PAGES, PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
 import { emitI64Const } from '../wasm/emit.ts';
-import { OP } from '../wasm/opcodes.ts';
+import { OP, PREFIX_FC } from '../wasm/opcodes.ts';
 import {
   ACCESS_LOAD_LANE,
   ACCESS_STORE_LANE,
@@ -54,29 +54,29 @@ const BY_LOOP = 3;
 
 /** The type of addresses of a memory. */
 export function addressType(e: Emitter, memory: number): ValueType {
-  return e.plan.memories[memory]!.is64 ? I64 : I32;
+  return e.plan.wide[memory] === 1 ? I64 : I32;
 }
 
 /** Reads the bases of the memories in the mask into their locals: once, at a function's beginning (abi/hints.ts). */
 export function emitBases(e: Emitter, mask: number): void {
   const { plan } = e;
   if (!plan.options.isolate) return;
-  plan.memoryEvidence.forEach((memory, m) => {
-    if (((mask >>> m) & 1) === 0) return;
-    e.op(OP.global_get, memory.baseGlobal);
+  for (let m = 0; mask >>> m !== 0; m++) {
+    if (((mask >>> m) & 1) === 0) continue;
+    e.op(OP.global_get, plan.memoryEvidence[m]!.baseGlobal);
     e.set(e.role('base', m));
-  });
+  }
 }
 
 /** Reads the limits of the memories in the mask into their locals: at the beginning, and behind what may grow them. */
 export function emitLimits(e: Emitter, mask: number): void {
   const { plan } = e;
   if (!plan.options.isolate) return;
-  plan.memoryEvidence.forEach((memory, m) => {
-    if (((mask >>> m) & 1) === 0) return;
-    e.op(OP.global_get, memory.limitGlobal);
+  for (let m = 0; mask >>> m !== 0; m++) {
+    if (((mask >>> m) & 1) === 0) continue;
+    e.op(OP.global_get, plan.memoryEvidence[m]!.limitGlobal);
     e.set(e.role('limit', m));
-  });
+  }
 }
 
 /** Traps where the number on the stack (i64) plus `k` is past the limit; `ea`: local that holds the number. */
@@ -91,9 +91,7 @@ function emitBeyond(e: Emitter, memory: number, k: number, ea: number): void {
     e.op(OP.i64_gt_u);
     e.op(OP.i32_or);
   }
-  e.open(OP.if, EMPTY_BLOCK);
-  e.op(OP.unreachable);
-  e.close();
+  e.trapIf();
 }
 
 /** Takes a near address off the stack into the i64 local `ea`, and traps unless [address, address + k) is inside. */
@@ -134,8 +132,12 @@ function emitPlain(e: Emitter, body: FlatBody, i: number, offset: number, rule: 
   const { w } = e;
   if (e.plan.countersStart >= 0) emitCount(e, e.plan.countersStart + rule);
   const op = body.op[i]!;
-  writeOp(w, op);
-  w.u32(body.b[i]!); // alignment; the memory is the space, memory 0
+  // The memory is the space, memory 0.
+  if (op < PREFIX_FC) w.byteAndU32(op, body.b[i]!);
+  else {
+    writeOp(w, op);
+    w.u32(body.b[i]!);
+  }
   w.u64(offset);
   const access = OP_ACCESS[op];
   if (access === ACCESS_LOAD_LANE || access === ACCESS_STORE_LANE) w.u8(body.bytes[body.end[i]! - 1]!);
@@ -149,25 +151,24 @@ function emitCount(e: Emitter, global: number): void {
   e.op(OP.global_set, global);
 }
 
-/** The address of an access as facts see it. */
-interface Place {
-  memory: number;
-  term: number;
-  constant: number;
+/** The address of an access as facts see it: one object, used again for each. */
+export class Place {
+  memory = 0;
+  term = 0;
+  constant = 0;
   /** The memarg's offset, and where the access ends, from the address. */
-  offset: number;
-  end: number;
+  offset = 0.5;
+  end = 0.5;
 }
 
-function placeOf({ addresses, body }: FunctionState, i: number): Place {
+function placeOf({ addresses, body, place }: FunctionState, i: number): Place {
   const offset = body.offset[i]!;
-  return {
-    memory: body.a[i]!,
-    term: addresses.term[i]!,
-    constant: addresses.constant[i]!,
-    offset,
-    end: offset + OP_ACCESS_BYTES[body.op[i]!]!,
-  };
+  place.memory = body.a[i]!;
+  place.term = addresses.term[i]!;
+  place.constant = addresses.constant[i]!;
+  place.offset = offset;
+  place.end = offset + OP_ACCESS_BYTES[body.op[i]!]!;
+  return place;
 }
 
 /** How far behind an anchor an address lies, or -1 where it cannot be reached from there. */
@@ -211,8 +212,8 @@ export function prepareAccess(f: FunctionState, i: number): boolean {
   const { e, addresses } = f;
   if (addresses.pure[i] !== 1 || !e.plan.options.isolate) return false;
   const place = placeOf(f, i);
-  const pointer = f.strip?.shape.accesses.get(i);
-  if (f.strip && pointer) {
+  const pointer = f.strip === null ? undefined : f.strip.shape.accesses.get(i);
+  if (f.strip !== null && pointer !== undefined) {
     e.get(f.strip.locals[pointer.pointer]!);
     return prepared(f, i, pointer.delta + e.plan.dataOffset(place.memory), BY_LOOP);
   }
@@ -249,19 +250,17 @@ export function emitAccess(f: FunctionState, i: number): void {
     emitPlain(e, body, i, known, addresses.rule[i]!);
     return;
   }
-  const pops = OP_POPS[body.op[i]!]!;
-  const memory = body.a[i]!;
   // The operands above the address wait in locals.
-  const held: number[] = [];
-  for (let p = pops.length - 1; p >= 1; p--) {
-    const type = pops[p]!;
-    const local = e.scratch(type === ADDRESS ? addressType(e, memory) : type, 8 + p);
-    e.set(local);
-    held.unshift(local);
-  }
+  const pops = OP_POPS[body.op[i]!]!;
+  for (let p = pops.length - 1; p >= 1; p--) e.set(held(e, body.a[i]!, pops[p]!, p));
   const offset = emitAddress(f, i, placeOf(f, i));
-  for (const local of held) e.get(local);
+  for (let p = 1; p < pops.length; p++) e.get(held(e, body.a[i]!, pops[p]!, p));
   emitPlain(e, body, i, offset, addresses.rule[i]!);
+}
+
+/** The local in which the operand p of an access to a memory waits. */
+function held(e: Emitter, memory: number, type: ValueType, p: number): number {
+  return e.scratch(type === ADDRESS ? addressType(e, memory) : type, 8 + p);
 }
 
 /**
@@ -272,8 +271,8 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
   const { e, addresses } = f;
   const { memory, term, constant, end } = place;
   const front = e.plan.dataOffset(memory);
-  const pointer = f.strip?.shape.accesses.get(i);
-  if (f.strip && pointer) {
+  const pointer = f.strip === null ? undefined : f.strip.shape.accesses.get(i);
+  if (f.strip !== null && pointer !== undefined) {
     e.op(OP.drop);
     e.get(f.strip.locals[pointer.pointer]!);
     addresses.rule[i] = BY_LOOP;

@@ -17,7 +17,7 @@ export type Handler = (f: FunctionState, i: number, op: number) => void;
 
 // What is copied as it is, whatever stands before and behind it, by number.
 const NOT_COPIED = 0;
-/** Takes COPIED_POPS operands, gives one of the type COPIED_RESULT, or nothing. */
+/** Takes OP_TAKES operands, gives one of the type OP_GIVES, or nothing. */
 const FIXED = 1;
 const GET = 2;
 const SET = 3;
@@ -26,8 +26,8 @@ const TEE = 4;
 const COPIED: Uint8Array = OP_ACCESS.map((access, op) =>
   access === ACCESS_NONE && OP_POPS[op] ? FIXED : NOT_COPIED,
 );
-const COPIED_POPS: Uint8Array = OP_ACCESS.map((_, op) => OP_POPS[op]?.length ?? 0);
-const COPIED_RESULT: Uint8Array = OP_ACCESS.map((_, op) => OP_PUSHES[op]?.[0] ?? 0);
+const OP_TAKES: Uint8Array = OP_ACCESS.map((_, op) => OP_POPS[op]?.length ?? 0);
+const OP_GIVES: Uint8Array = OP_ACCESS.map((_, op) => OP_PUSHES[op]?.[0] ?? 0);
 COPIED[OP.local_get] = GET;
 COPIED[OP.local_set] = SET;
 COPIED[OP.local_tee] = TEE;
@@ -36,7 +36,7 @@ COPIED[OP.local_tee] = TEE;
 export function isCopied({ e, body, input }: FunctionState, i: number, op: number): boolean {
   switch (COPIED[op]) {
     case FIXED:
-      e.replace(COPIED_POPS[op]!, COPIED_RESULT[op]!);
+      e.replace(OP_TAKES[op]!, OP_GIVES[op]!);
       return true;
     case GET:
       e.push(input.locals[body.a[i]!]!);
@@ -104,8 +104,7 @@ export function access(f: FunctionState, i: number, op: number): void {
     }
     copy(f, i);
   }
-  e.pop(OP_POPS[op]!.length);
-  for (const type of OP_PUSHES[op]!) e.push(type);
+  e.replace(OP_TAKES[op]!, OP_GIVES[op]!);
 }
 
 function select(f: FunctionState, i: number): void {

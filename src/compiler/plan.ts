@@ -70,6 +70,9 @@ export class Plan {
   readonly tags: TagType[] = [];
   readonly memories: (MemoryType & { imported: readonly [string, string] | null })[] = [];
 
+  /** By memory of the program: 1 where addresses are 64-bit. */
+  readonly wide: Uint8Array = new Uint8Array(MAX_MEMORIES);
+
   // The output's index spaces.
   readonly preludeStart: number;
   readonly templateStart: number;
@@ -218,6 +221,7 @@ export class Plan {
 
   #placeMemories(): void {
     this.memories.forEach((memory, i) => {
+      this.wide[i] = memory.is64 ? 1 : 0;
       const most = memory.is64 ? MEMORY64_MAX_PAGES : MEMORY32_MAX_PAGES;
       if (memory.min > BigInt(most)) {
         throw new UnsupportedError(

@@ -13,7 +13,7 @@ import type { FrameShape } from './frames.ts';
 import { Handlers } from './handlers.ts';
 import type { Liveness } from './liveness.ts';
 import type { LoopShape } from './loops.ts';
-import { emitLimits } from './memory.ts';
+import { emitLimits, Place } from './memory.ts';
 
 /** One open construct of the program. */
 export interface Control {
@@ -64,6 +64,8 @@ export class FunctionState {
 
   /** Where the accesses point; known before anything is written. */
   readonly addresses = new Addresses();
+  /** Of the access being written. */
+  readonly place = new Place();
   /** What is written is a continuation: of the values that were restored the verifier knows nothing. */
   continued = false;
   /** The loop whose poll lets a round pass, or -1. */

@@ -52,11 +52,11 @@ export function emitIndex2(w: Writer, op: number, first: number, second: number)
 }
 
 export function emitI32Const(w: Writer, value: number): void {
-  w.u8(OP.i32_const);
-  w.s32(value);
+  w.byteAndS32(OP.i32_const, value);
 }
 
 export function emitI64Const(w: Writer, value: bigint | number): void {
+  if (typeof value === 'number' && (value | 0) === value) return w.byteAndS32(OP.i64_const, value);
   w.u8(OP.i64_const);
   w.s64(value);
 }

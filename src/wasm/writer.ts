@@ -66,6 +66,28 @@ export class Writer {
     this.length = at + 2;
   }
 
+  /** A byte, and a signed LEB128 of an int32: small constants. */
+  byteAndS32(byte: number, value: number): void {
+    const at = this.length;
+    if (value > 0x3f || value < -0x40 || at + 2 > this.bytes.length) {
+      this.u8(byte);
+      this.s32(value);
+      return;
+    }
+    this.bytes[at] = byte;
+    this.bytes[at + 1] = value & 0x7f;
+    this.length = at + 2;
+  }
+
+  /** Two bytes, the lower one of the number first. */
+  two(bytes: number): void {
+    const at = this.length;
+    if (at + 2 > this.bytes.length) this.#grow(2);
+    this.bytes[at] = bytes;
+    this.bytes[at + 1] = bytes >>> 8;
+    this.length = at + 2;
+  }
+
   /** A signed LEB128 of an int32. */
   s32(value: number): void {
     if (this.length + SIZE_BYTES > this.bytes.length) this.#grow(SIZE_BYTES);
