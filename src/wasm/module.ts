@@ -28,7 +28,7 @@ import { decodeTables, encodeTables } from './sections/table.ts';
 import { decodeTags, encodeTags } from './sections/tag.ts';
 import { decodeTypes, encodeTypes } from './sections/type.ts';
 import type { FuncType, MemoryType, TableType, TagType } from './types.ts';
-import { SizeWriter, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 export type { Code, Custom, Data, Element, Export, Global, Import };
 
@@ -172,7 +172,7 @@ function walk(cursor: InstructionCursor, code: Code, dataCounted: boolean): void
  */
 export function encodeModule(module: Module): Uint8Array<ArrayBuffer> {
   const sections: { id: number; size: number; encode: (w: Writer) => void }[] = [];
-  const measure = new SizeWriter();
+  const measure = new Writer(1024, true);
   let total = MAGIC_AND_VERSION.length;
   const add = (id: number, encode: (w: Writer) => void): void => {
     measure.clear();

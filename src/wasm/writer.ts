@@ -19,9 +19,19 @@ export class Writer {
   bytes: Uint8Array<ArrayBuffer>;
   /** How many bytes are written. */
   length = 0;
+  /** What is copied from elsewhere is counted and not copied. */
+  readonly #measures: boolean;
+  #counted = 0;
 
-  constructor(capacity = 1024) {
+  /** `measures`: it is only to tell, by `size`, how long something would be. */
+  constructor(capacity = 1024, measures = false) {
     this.bytes = new Uint8Array(Math.max(16, capacity));
+    this.#measures = measures;
+  }
+
+  /** Bytes written since `clear`, those included that were counted only. */
+  get size(): number {
+    return this.length + this.#counted;
   }
 
   /** Makes room for `count` more bytes. */
@@ -173,6 +183,10 @@ export class Writer {
 
   /** The bytes as they are. */
   raw(source: Uint8Array): void {
+    if (this.#measures) {
+      this.#counted += source.length;
+      return;
+    }
     this.reserve(source.length);
     this.bytes.set(source, this.length);
     this.length += source.length;
@@ -181,6 +195,10 @@ export class Writer {
   /** The bytes [start, end) of `source`; short ones without a call into the engine. */
   rawRange(source: Uint8Array, start: number, end: number): void {
     const count = end - start;
+    if (this.#measures) {
+      this.#counted += count;
+      return;
+    }
     if (this.length + count > this.bytes.length) this.#grow(count);
     const { bytes, length } = this;
     if (count > 24) {
@@ -264,26 +282,7 @@ export class Writer {
   /** Forgets all that was written and keeps the buffer. */
   clear(): void {
     this.length = 0;
-  }
-}
-
-/** Tells how long something would be: what is copied from elsewhere is counted and not copied. */
-export class SizeWriter extends Writer {
-  #skipped = 0;
-
-  /** Bytes written since `clear`. */
-  get size(): number {
-    return this.length + this.#skipped;
-  }
-  override raw(source: Uint8Array): void {
-    this.#skipped += source.length;
-  }
-  override rawRange(_source: Uint8Array, start: number, end: number): void {
-    this.#skipped += end - start;
-  }
-  override clear(): void {
-    super.clear();
-    this.#skipped = 0;
+    this.#counted = 0;
   }
 }
 
