@@ -13,7 +13,7 @@
  *
  * Functions without hints and loops without hints have no entry. `LoopHint` says what an entry claims.
  */
-import { pushUnsigned } from '../base/leb.ts';
+import { larger } from '../base/arrays.ts';
 
 export const HINTS_SECTION = 'perdure.hints';
 
@@ -57,10 +57,13 @@ export interface FunctionHints {
 
 /** `functions`: ascending by index; their loops by number, varying locals ascending. */
 export function encodeHints(functions: readonly FunctionHints[]): Uint8Array {
-  const out: number[] = [];
+  let out = new Uint8Array(1024);
+  let length = 0;
   const number = (value: number): void => {
-    if (value < 128) out.push(value);
-    else pushUnsigned(out, value);
+    if (length + 5 > out.length) out = larger(out, new Uint8Array(length * 2));
+    let rest = value;
+    for (; rest > 127; rest = Math.floor(rest / 128)) out[length++] = (rest & 127) | 128;
+    out[length++] = rest;
   };
   let previous = -1;
   for (const { index, roles, loops } of functions) {
@@ -80,7 +83,7 @@ export function encodeHints(functions: readonly FunctionHints[]): Uint8Array {
       encodeLoop(hint, number);
     }
   }
-  return Uint8Array.from(out);
+  return out.slice(0, length);
 }
 
 function encodeLoop({ varying, fuel, pointers }: LoopHint, number: (value: number) => void): void {

@@ -8,7 +8,7 @@ import { KIND_BEFORE, KIND_CALLING } from '../abi/frame.ts';
 import { RESUME_MODE_OFFSET } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { EMPTY_BLOCK, type FuncType, I32, I64, type ValueType } from '../wasm/types.ts';
+import { EMPTY_BLOCK, type FuncType, I32, I64 } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
 import { QUIET } from './body.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
@@ -48,53 +48,39 @@ export function leave(f: FunctionState, site: number): void {
   e.branch(OP.br, label < 0 ? f.unwind : label);
 }
 
-/** What a call consumes and gives, and how it is written. */
-interface Callee {
-  /** Operands consumed, a table's index among them. */
-  args: number;
-  results: readonly ValueType[];
-  make(): void;
-}
-
 /**
- * A call (its operands on the stack) that may unwind. The operands below its own, or with KIND_BEFORE all, are in
- * their slots when the handler looks.
+ * Begins what may unwind (its operands are on the stack). The operands below its own, or with KIND_BEFORE all, are in
+ * their slots when the handler looks. `args`: how many are its own; `block`: type of a block that takes them and gives the
+ * results. What follows is written, then `unguard`, which gets what is given here.
  */
-function guarded(f: FunctionState, i: number, kind: number, { args, results, make }: Callee): void {
+function guard(f: FunctionState, i: number, kind: number, args: number, block: number): number {
   const { e } = f;
+  const site = f.body.site[i]!;
   const offset = f.body.start[i]!;
   const kept = kind === KIND_BEFORE ? e.height : e.height - args;
   e.spill(f.control.height, kept);
-  const shape = f.shape(f.body.site[i]!, offset, kind, kept);
-  const params = e.operands(e.height - args);
-  const label = f.handlers.lead(e, f.body.site[i]!, shape);
-  if (label >= 0) {
-    e.openGuard(blockTypeOf(e, { params, results }), label);
-    e.note(offset);
-    make();
-    e.close();
-    return;
+  const shape = f.shape(site, offset, kind, kept);
+  let label = f.handlers.lead(e, site, shape);
+  const own = label < 0;
+  if (own) {
+    e.open(OP.block, block);
+    label = e.open(OP.block, blockTypeOf(e, { params: e.operands(e.height - args), results: [] }));
   }
-  const done = e.open(OP.block, blockTypeOf(e, { params, results }));
-  const own = e.open(OP.block, blockTypeOf(e, { params, results: [] }));
-  e.openGuard(blockTypeOf(e, { params, results }), own);
+  e.openGuard(block, label);
   e.note(offset);
-  make();
-  e.close();
-  e.branch(OP.br, done);
-  e.close();
-  emitSave(e, [shape], -1, f.input.locals);
-  e.branch(OP.br, f.unwind);
-  e.close();
+  return own ? site : 0;
 }
 
-function makeCall(f: FunctionState, i: number, callee: Callee): void {
+/** Ends what `guard` began. `site`: the site whose frame is saved here, 0 where a shared handler does it. */
+function unguard(f: FunctionState, site: number): void {
   const { e } = f;
-  if (f.body.site[i] === 0) callee.make();
-  else guarded(f, i, KIND_CALLING, callee);
-  if (callee.args > 0) e.pop(callee.args);
-  e.pushAll(callee.results);
-  if ((f.body.flags[i]! & QUIET) === 0) f.reload(i);
+  e.close();
+  if (site === 0) return;
+  e.branch(OP.br, e.depth - 1);
+  e.close();
+  emitSave(e, [f.shapes[site]!], -1, f.input.locals);
+  e.branch(OP.br, f.unwind);
+  e.close();
 }
 
 /**
@@ -133,8 +119,18 @@ function emitCallOp(f: FunctionState, op: number, i: number): void {
 
 /** call and call_indirect. */
 export function call(f: FunctionState, i: number, op: number): void {
+  const { e, body } = f;
   const { type, args } = calleeType(f, i);
-  makeCall(f, i, { args, results: type.results, make: () => emitCallOp(f, op, i) });
+  if (body.site[i] === 0) emitCallOp(f, op, i);
+  else {
+    const index = op === OP.call_indirect ? e.types[e.height - 1]! : 0;
+    const own = guard(f, i, KIND_CALLING, args, e.plan.callBlock(type, index));
+    emitCallOp(f, op, i);
+    unguard(f, own);
+  }
+  if (args > 0) e.pop(args);
+  e.pushAll(type.results);
+  if ((body.flags[i]! & QUIET) === 0) f.reload(i);
 }
 
 /** return_call and return_call_indirect, whose frames are nobody's to save. */
@@ -154,29 +150,32 @@ function atomicAddress(e: Emitter, body: FlatBody, i: number): void {
 /** memory.atomic.wait: the kernel's, and a safepoint at which the instruction is begun again. */
 export function wait(f: FunctionState, i: number, op: number): void {
   const { e, body } = f;
-  const width = op === OP.memory_atomic_wait32 ? 4 : 8;
-  const make = (): void => {
-    const timeout = e.scratch(I64, 9);
-    const expected = e.scratch(I64, 10);
-    e.set(timeout);
-    if (width === 4) e.op(OP.i64_extend_i32_u);
-    e.set(expected);
-    atomicAddress(e, body, i);
-    if (!e.plan.memories[body.a[i]!]!.shared) {
-      e.note(body.start[i]!, 'expected shared memory');
-      e.op(OP.unreachable);
-      return;
-    }
-    e.get(expected);
-    e.get(timeout);
-    e.i32(width);
-    e.call(SYSTEM.wait);
-  };
-  if (body.site[i]! > 0) guarded(f, i, KIND_BEFORE, { args: 3, results: [I32], make });
-  else make();
+  const block = { params: e.operands(e.height - 3), results: [I32] };
+  const own = body.site[i]! > 0 ? guard(f, i, KIND_BEFORE, 3, blockTypeOf(e, block)) : -1;
+  emitWait(f, i, op === OP.memory_atomic_wait32 ? 4 : 8);
+  if (own >= 0) unguard(f, own);
   e.pop(3);
   e.push(I32);
   f.reload(i);
+}
+
+/** Takes address, expected value (of `width` bytes) and timeout off the stack and waits. */
+function emitWait({ e, body }: FunctionState, i: number, width: number): void {
+  const timeout = e.scratch(I64, 9);
+  const expected = e.scratch(I64, 10);
+  e.set(timeout);
+  if (width === 4) e.op(OP.i64_extend_i32_u);
+  e.set(expected);
+  atomicAddress(e, body, i);
+  if (!e.plan.memories[body.a[i]!]!.shared) {
+    e.note(body.start[i]!, 'expected shared memory');
+    e.op(OP.unreachable);
+    return;
+  }
+  e.get(expected);
+  e.get(timeout);
+  e.i32(width);
+  e.call(SYSTEM.wait);
 }
 
 /** memory.grow: the kernel's; begun again when the memory had to be moved for it, for which the code must be gone. */
@@ -184,9 +183,10 @@ export function grow(f: FunctionState, i: number): void {
   const { e, body } = f;
   const memory = body.a[i]!;
   const result = addressType(e, memory);
-  const make = (): void => emitGrow(e, memory);
-  if (body.site[i]! > 0) guarded(f, i, KIND_BEFORE, { args: 1, results: [result], make });
-  else make();
+  const block = { params: [result], results: [result] };
+  const own = body.site[i]! > 0 ? guard(f, i, KIND_BEFORE, 1, blockTypeOf(e, block)) : -1;
+  emitGrow(e, memory);
+  if (own >= 0) unguard(f, own);
   e.pop();
   e.push(result);
   f.reload(i);

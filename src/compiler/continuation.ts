@@ -32,7 +32,7 @@ import { blockTypeOf } from './emitter.ts';
 import { emitRestore, type FrameShape } from './frames.ts';
 import { emitBases, emitLimits } from './memory.ts';
 import { type Remaining, remainsOf } from './remains.ts';
-import type { Control, FunctionState } from './state.ts';
+import { type Control, type FunctionState, NO_DETOURS } from './state.ts';
 
 /** Writes entries [from, to). */
 type Walk = (f: FunctionState, from: number, to: number) => void;
@@ -88,7 +88,7 @@ function openStandIn(f: FunctionState, remaining: Remaining, shape: FrameShape):
   const op = body.op[entry]!;
   const { params, results } = blockFuncType(e.plan.types, body.a[entry]!)!;
   const type = { params: [], results };
-  const control: Control = { entry, op: OP.block, label: 0, height, type, detours: [] };
+  const control: Control = { entry, op: OP.block, label: 0, height, type, detours: NO_DETOURS };
   const opened = targeted || op === OP.try_table;
   let exit = -1;
   if (op === OP.try_table) {

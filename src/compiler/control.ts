@@ -10,7 +10,7 @@ import { CAUGHT, type ResolvedCatch } from './body.ts';
 import { poll } from './calls.ts';
 import { blockTypeOf } from './emitter.ts';
 import { emitLimits } from './memory.ts';
-import type { Control, FunctionState } from './state.ts';
+import { type Control, type FunctionState, NO_DETOURS } from './state.ts';
 
 /** block, loop, if and try_table. */
 export function openBlock(f: FunctionState, i: number, op: number): void {
@@ -20,7 +20,7 @@ export function openBlock(f: FunctionState, i: number, op: number): void {
   const height = e.height - type.params.length;
   f.heights[i] = height;
   if (body.lastSite[i]! > 0) spillOutside(f, op, height);
-  const control: Control = { entry: i, op, label: 0, height, type, detours: [] };
+  const control: Control = { entry: i, op, label: 0, height, type, detours: NO_DETOURS };
   control.label = op === OP.try_table ? openTry(f, control) : e.open(op, body.a[i]!);
   f.enter(control);
   e.facts.open();

@@ -399,8 +399,4 @@ export function readPadded(bytes: Uint8Array, at: number, count: number): number
 }
 
 /** A block type as an s33, from the output's types. */
-export function blockTypeOf(e: Emitter, type: FuncType): number {
-  if (type.params.length === 0 && type.results.length === 0) return EMPTY_BLOCK;
-  if (type.params.length === 0 && type.results.length === 1) return type.results[0]! - 128;
-  return e.plan.typeIndex(type.params, type.results);
-}
+export const blockTypeOf = (e: Emitter, type: FuncType): number => e.plan.blockType(type);

@@ -188,8 +188,14 @@ function writeFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<Valu
   const at = e.frameEnds.length;
   const bytes = e.frameEnds.zeros(masks * 8 + TRAILER_BYTES);
   for (let i = 0; i < locals.length; i++) bytes[at + (locals[i]! >>> 3)]! |= 1 << (locals[i]! & 7);
-  const counts = { operands: operands.length, maskWords: masks, slots };
-  writeTrailer(bytes, at + masks * 8, { functionIndex, instructionOffset, kind, ...counts });
+  writeTrailer(bytes, at + masks * 8, {
+    functionIndex,
+    instructionOffset,
+    kind,
+    operands: operands.length,
+    maskWords: masks,
+    slots,
+  });
 }
 
 /** Offset and kind of a frame in one number. */

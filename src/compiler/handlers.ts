@@ -23,10 +23,17 @@ interface Handler {
   readonly shapes: FrameShape[];
 }
 
+/** Handlers looked at for one site: a program may have been made so that many fall on one place. */
+const PROBES_MAX = 64;
+
 export class Handlers {
   /** In the order of their labels, the outermost first. */
   readonly #list: Handler[] = [];
   #bySite: Int32Array = new Int32Array(64);
+  /** By site: its frame's place among its handler's, plus 1; 0 where it has none yet. */
+  #placeOf: Int32Array = new Int32Array(64);
+  /** Handlers plus 1 by a hash of their locals. */
+  #table: Int32Array = new Int32Array(256);
   /** The local that tells which site it was; -1 until it is needed. */
   #which = -1;
 
@@ -34,23 +41,41 @@ export class Handlers {
   open(e: Emitter, liveness: Liveness, count: number, left?: readonly number[]): void {
     this.#list.length = 0;
     this.#which = -1;
-    if (this.#bySite.length <= count) this.#bySite = new Int32Array(count * 2 + 1);
-    const byHash = new Map<number, number[]>();
+    if (this.#bySite.length <= count) {
+      this.#bySite = new Int32Array(count * 2 + 1);
+      this.#placeOf = new Int32Array(count * 2 + 1);
+    }
+    this.#placeOf.fill(0, 0, count + 1);
+    const size = 2 ** (33 - Math.clz32(count)); // at least twice as many as there are handlers
+    if (size > this.#table.length) this.#table = new Int32Array(size);
+    this.#table.fill(0, 0, size);
     const sites = left?.length ?? count;
     for (let n = 1; n <= sites; n++) {
       const site = left === undefined ? n : left[n - 1]!;
       const locals = liveness.at(site);
-      const hash = hashOf(locals);
-      const alike = byHash.get(hash) ?? [];
-      if (alike.length === 0) byHash.set(hash, alike);
-      let found = alike.find((h) => isSame(this.#list[h]!.locals, locals)) ?? -1;
-      if (found < 0) {
-        found = this.#list.push({ label: e.open(OP.block, EMPTY_BLOCK), locals, sites: 0, shapes: [] }) - 1;
-        alike.push(found);
-      }
+      const found = this.#find(locals, size) ?? this.#add(e, locals);
       this.#list[found]!.sites++;
       this.#bySite[site] = found;
     }
+  }
+
+  #add(e: Emitter, locals: readonly number[]): number {
+    return this.#list.push({ label: e.open(OP.block, EMPTY_BLOCK), locals, sites: 0, shapes: [] }) - 1;
+  }
+
+  /** The handler that saves these locals; undefined for none, of which the next one to be added is entered. */
+  #find(locals: readonly number[], size: number): number | undefined {
+    const hash = hashOf(locals);
+    for (let n = 0; n < PROBES_MAX; n++) {
+      const at = (hash + n) & (size - 1);
+      const known = this.#table[at]! - 1;
+      if (known < 0) {
+        this.#table[at] = this.#list.length + 1;
+        return undefined;
+      }
+      if (isSame(this.#list[known]!.locals, locals)) return known;
+    }
+    return undefined;
   }
 
   /**
@@ -62,8 +87,8 @@ export class Handlers {
     const { shapes } = handler;
     const first = shapes[0];
     if (first !== undefined && !isSame(first.operands, shape.operands)) return -1;
-    let place = shapes.indexOf(shape);
-    if (place < 0) place = shapes.push(shape) - 1;
+    if (this.#placeOf[site] === 0) this.#placeOf[site] = shapes.push(shape);
+    const place = this.#placeOf[site]! - 1;
     if (handler.sites > 1) {
       e.i32(e.links === null ? place : placeNumber(shape));
       if (this.#which < 0) this.#which = e.newLocal(I32);
@@ -87,7 +112,7 @@ export class Handlers {
 function hashOf(list: readonly number[]): number {
   let hash = list.length;
   for (let i = 0; i < list.length; i++) hash = (Math.imul(hash, 31) + list[i]!) | 0;
-  return hash;
+  return hash ^ (hash >>> 15);
 }
 
 function isSame(a: readonly number[], b: readonly number[]): boolean {

@@ -15,6 +15,7 @@ import { UnsupportedError } from '../base/errors.ts';
 import { MAX_MEMORIES, MEMORY32_MAX_PAGES, MEMORY64_MAX_PAGES } from '../base/limits.ts';
 import type { Module } from '../wasm/module.ts';
 import {
+  EMPTY_BLOCK,
   EXNREF,
   EXTERNREF,
   FUNCREF,
@@ -57,6 +58,8 @@ export class Plan {
   /** The output's types: the program's first, unchanged. */
   readonly types: FuncType[];
   readonly #typeIndex = new TypeIndex();
+  readonly #callBlocks = new Map<FuncType, number>();
+  readonly #indirectBlocks = new Map<FuncType, number>();
   /** So many of them are the same whatever is compiled and in which order. */
   readonly fixedTypes: number;
 
@@ -262,6 +265,29 @@ export class Plan {
     for (const type of [...called].flatMap(known)) add(type);
     for (const { params, results } of [...indirect].flatMap(known))
       add({ params: [...params, I32], results });
+  }
+
+  /** A block type as an s33, from the output's types. */
+  blockType({ params, results }: FuncType): number {
+    if (params.length === 0 && results.length === 0) return EMPTY_BLOCK;
+    if (params.length === 0 && results.length === 1) return results[0]! - 128;
+    return this.typeIndex(params, results);
+  }
+
+  /**
+   * Type of a block about a call of a function of this type: takes its operands, gives its results. `index`: the type of
+   * an indirect call's index, which is one of the operands; 0 for none.
+   */
+  callBlock(type: FuncType, index: ValueType): number {
+    if (index === I64) return this.blockType({ params: [...type.params, I64], results: type.results });
+    const known = index === I32 ? this.#indirectBlocks : this.#callBlocks;
+    let block = known.get(type);
+    if (block === undefined) {
+      const params = index === I32 ? [...type.params, I32] : type.params;
+      block = this.blockType({ params, results: type.results });
+      known.set(type, block);
+    }
+    return block;
   }
 
   functionType(index: number): FuncType {

@@ -26,8 +26,10 @@ export interface Control {
   height: number;
   type: FuncType;
   /** try_table: blocks of ours through which its clauses go to loops, the outermost first. */
-  detours: { loop: number; label: number }[];
+  detours: readonly { loop: number; label: number }[];
 }
+
+export const NO_DETOURS: Control['detours'] = [];
 
 export interface FunctionInput {
   /** Index in the program's function index space. */
@@ -115,7 +117,7 @@ export class FunctionState {
   /** Opens the body, whose label is the function's own. */
   enterBody(): void {
     const type = { params: [], results: this.input.type.results };
-    this.enter({ entry: BODY_LABEL, op: OP.block, label: 0, height: 0, type, detours: [] });
+    this.enter({ entry: BODY_LABEL, op: OP.block, label: 0, height: 0, type, detours: NO_DETOURS });
   }
 
   enter(control: Control): void {

@@ -32,7 +32,7 @@ import { loopHead, spillOutside } from './control.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import type { LoopShape, Pointer, Recipe } from './loops.ts';
 import { emitMark } from './memory.ts';
-import type { Control, FunctionState } from './state.ts';
+import { type Control, type FunctionState, NO_DETOURS } from './state.ts';
 
 /** Numbers of scratch locals: loops in two versions never nest, so all of a function share them. */
 const FUEL = 20;
@@ -58,7 +58,7 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
     label: outer,
     height,
     type,
-    detours: [],
+    detours: NO_DETOURS,
   };
   f.enter(control);
   e.facts.open();
