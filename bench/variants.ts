@@ -166,6 +166,7 @@ function systemImports(
     ref_index: never,
     extern_id: never,
     extern_of: never,
+    ref_of: never,
   };
 }
 

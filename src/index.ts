@@ -23,6 +23,7 @@ import type {
   DomainSummary,
   ExitReport,
   FilesReport,
+  GrantName,
   Inspection,
   Isolation,
   RemoveOptions,
@@ -38,6 +39,7 @@ export type {
   ExitReport,
   FilesReport,
   FrameReport,
+  GrantName,
   Inspection,
   Isolation,
   RemoveOptions,
@@ -80,6 +82,8 @@ export interface SpawnOptions {
   readonly detached?: boolean;
   /** Unknown imports trap when called, instead of being refused. */
   readonly trapUnknownImports?: boolean;
+  /** What else it is given: the compiler, with which it can make code at run time (README). */
+  readonly grants?: readonly GrantName[];
   /**
    * What keeps it in: its checked code, in this process with others ('space', the default), or a process of its own as
    * well ('process').
@@ -163,6 +167,7 @@ export class Space implements AsyncDisposable {
         detached: options.detached ?? false,
         volatile: options.volatile ?? false,
         trapUnknownImports: options.trapUnknownImports ?? false,
+        grants: options.grants ?? [],
         isolation: options.isolation ?? 'space',
         ...(options.sourceMap === undefined ? {} : { sourceMap: compactMap(options.sourceMap) }),
       },
@@ -193,8 +198,10 @@ export class Space implements AsyncDisposable {
     name?: string,
     dirs: readonly DirGrant[] = [],
     isolation: Isolation = 'space',
+    grants: readonly GrantName[] = [],
   ): Promise<Domain> {
-    return this.#domain(await this.#host.import(archive, { name: name ?? null, dirs, isolation }));
+    const options = { name: name ?? null, dirs, grants, isolation };
+    return this.#domain(await this.#host.import(archive, options));
   }
 
   /** Makes everything that happened so far durable. Resolves to the number of the checkpoint that holds it. */

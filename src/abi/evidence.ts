@@ -9,7 +9,7 @@
 import { MalformedError } from '../base/errors.ts';
 
 export const EVIDENCE_SECTION = 'perdure.evidence';
-export const EVIDENCE_VERSION = 3;
+export const EVIDENCE_VERSION = 4;
 
 /** A run of functions, globals or tables by index. */
 export interface Range {

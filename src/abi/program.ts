@@ -3,6 +3,7 @@
  * frames, all in terms of the program as it was shipped. Types only: the compiler supplies them (kernel and compiler do
  * not know each other), and what they say is used for reporting and for checking saved frames, never for safety.
  */
+import type { MadeZone } from './made.ts';
 import type { FrameSite } from './resume.ts';
 
 export type { FrameSite } from './resume.ts';
@@ -123,4 +124,6 @@ export interface ProgramInfo {
   /** Tables that the program's code may change after its start (table.set and the like), by index. */
   readonly mutableTables: readonly number[];
   readonly stateSlots: readonly StateSlot[];
+  /** Where modules that it makes at run time (made.ts) keep theirs; null for a program that makes none. */
+  readonly madeZone: MadeZone | null;
 }

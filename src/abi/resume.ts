@@ -10,11 +10,13 @@
  * (abi/hints.ts) are all it claims about its code. What it imports: abi/system.ts, `MAIN_MODULE`.
  */
 
+import { madeModuleName } from './made.ts';
+
 /** Where a frame may stand. */
 export interface FrameSite {
-  /** In the program. */
+  /** In the module's function index space. */
   readonly functionIndex: number;
-  /** Of the instruction, bytes from the start of the program; 0 for an imported function. */
+  /** Of the instruction, bytes from the start of the module; 0 for an imported function. */
   readonly offset: number;
   /** KIND_BEFORE or KIND_CALLING. */
   readonly kind: number;
@@ -23,11 +25,15 @@ export interface FrameSite {
 export const continuationName = ({ functionIndex, offset, kind }: FrameSite): string =>
   `${functionIndex}:${offset}:${kind}`;
 
-/** The module's name in its name section, by which V8 tells its code from that of the rewritten module, which has none. */
-export const resumeModuleName = (number: number): string => `resume-${number}`;
+/**
+ * The module's name in its name section, by which V8 tells its code from that of the rewritten module. `made`: the made
+ * module (made.ts) that it belongs to; 0 for the program.
+ */
+export const resumeModuleName = (number: number, made: number): string =>
+  made === 0 ? `resume-${number}` : `${madeModuleName(made)}-resume-${number}`;
 
 /** The number of a resume module by V8's name for its code; undefined for any other. */
 export function resumeModuleNumber(name: string): number | undefined {
-  const match = /\/resume-(\d{1,9})-[0-9a-f]+$/.exec(name);
+  const match = /[/-]resume-(\d{1,9})-[0-9a-f]+$/.exec(name);
   return match ? Number(match[1]) : undefined;
 }

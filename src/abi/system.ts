@@ -3,7 +3,6 @@
  * the imports is fixed, so that their indices are constants in compiler and verifier alike.
  */
 import { FRAME_BYTES } from '../base/limits.ts';
-import { RESULTS_OFFSET, VALUE_BYTES } from './layout.ts';
 
 /** The module name of everything the kernel supplies. A program that imports from it is refused. */
 export const SYSTEM_MODULE = 'perdure';
@@ -35,7 +34,8 @@ export interface SystemImport {
  * - `stack()`: makes room on the frame stack, or ends the program by wasm's stack exhaustion.
  * - `wait(memory, address, expected, timeout, width)`: memory.atomic.wait32 (width 4) or wait64 (width 8).
  * - `notify(memory, address, count)`: memory.atomic.notify.
- * - `ref_index(ref)`: the original index of a function of this program, -1 for null.
+ * - `ref_index(ref)`: the number of a function of this domain (abi/frame.ts, `functionNumber`), -1 for null.
+ * - `ref_of(number)`: the reverse; null for a negative one and for what is none.
  * - `extern_id(ref)`: -1 for null; for any other host reference a number by which a volatile domain finds it again
  *   (`extern_of`); in a domain that persists it ends the program, for a host reference cannot be kept.
  */
@@ -48,6 +48,7 @@ export const SYSTEM_IMPORTS: readonly SystemImport[] = [
   { name: 'ref_index', params: [FUNCREF], results: [I32] },
   { name: 'extern_id', params: [EXTERNREF], results: [I32] },
   { name: 'extern_of', params: [I32], results: [EXTERNREF] },
+  { name: 'ref_of', params: [I32], results: [FUNCREF] },
 ];
 
 /** Function indices of the system imports. */
@@ -60,6 +61,7 @@ export const SYSTEM = {
   refIndex: 5,
   externId: 6,
   externOf: 7,
+  refOf: 8,
 } as const;
 
 /** The program's own exports carry this prefix, so that none can be mistaken for the system's. */
@@ -101,8 +103,8 @@ export function globalExport(index: number, systemGlobals: number): string {
 
 /**
  * Bytes of control area (control page and state zone) a module needs: a multiple of FRAME_BYTES.
- * @param slots values of VALUE_BYTES kept in the state zone: results, globals, and flags (one a flag).
+ * @param stateEnd where its state zone ends: bytes from hdr
  */
-export function controlBytes(slots: number): number {
-  return Math.ceil((RESULTS_OFFSET + slots * VALUE_BYTES) / FRAME_BYTES) * FRAME_BYTES;
+export function controlBytes(stateEnd: number): number {
+  return Math.ceil(stateEnd / FRAME_BYTES) * FRAME_BYTES;
 }

@@ -64,6 +64,17 @@ export const GRACE_RATIO = 10;
 export const GRACE_TICKS_MAX = 10;
 /** Bytes of resume modules kept for one program; past it they are forgotten, and made again when wanted. */
 export const RESUME_MODULES_MAX_BYTES = 64 << 20;
+/** Code made at run time: most modules of a domain, bytes of one and of all of them, and results of a function. */
+export const MADE_MODULES_MAX = 1024;
+export const MADE_MODULE_MAX_BYTES = 1 << 20;
+export const MADE_CODE_MAX_BYTES = 8 << 20;
+export const MADE_RESULTS_MAX = 64;
+/** Bytes of control area in which the modules of a domain that were made at run time keep globals and flags. */
+export const MADE_STATE_BYTES = 32 << 10;
+/** Longest text about a module that could not be made, in bytes. */
+export const MADE_TEXT_BYTES = 1 << 10;
+/** Bytes of modules made at run time that are kept to be made again without compiling. */
+export const MADE_CACHE_BYTES = 4 << 20;
 /** Largest section of a program's debug information that is looked at, in bytes. */
 export const DEBUG_SECTION_MAX_BYTES = 64 << 20;
 /** Largest source map that is taken, in bytes. */

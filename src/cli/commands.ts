@@ -49,6 +49,12 @@ const ISOLATION: OptionSpec = {
   value: 'KIND',
   help: 'where its code runs: space (the default), checked and beside other programs; process, in a process of its own with its own memory, for what must not share one: there its calls cost more',
 };
+const GRANT: OptionSpec = {
+  name: 'grant',
+  value: 'NAME',
+  multiple: true,
+  help: 'give it something else it asks for: compiler, with which it makes code while it runs, held in as it is itself',
+};
 const OUTPUT: OptionSpec = {
   name: 'output',
   value: 'POLICY',
@@ -101,6 +107,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'detach', short: 'd', help: 'leave it running in the background' },
       { name: 'volatile', help: 'do not keep it: it ends with the process that hosts it' },
       { name: 'trap-unknown-imports', help: 'let unknown imports in; calling one ends the program' },
+      GRANT,
       ISOLATION,
       CHECKPOINT_EVERY,
       OUTPUT,
@@ -259,6 +266,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         multiple: true,
         help: 'where the folders of the host that it had are here',
       },
+      GRANT,
       ISOLATION,
       QUIET,
     ],

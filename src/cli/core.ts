@@ -13,7 +13,7 @@ import { packError } from './failure.ts';
 import { Machine } from './machine.ts';
 import type { CoreStart, FromCore, InstalledProgram, ToCore } from './messages.ts';
 import { Operations } from './operations.ts';
-import type { DirGrant, RunRequest } from './types.ts';
+import type { DirGrant, GrantName, RunRequest } from './types.ts';
 
 /** At the end, output that its reader does not take is given up on after this long; it stays in the space. */
 const FLUSH_MS = 2000;
@@ -218,6 +218,7 @@ class CoreThread {
           args.image as Uint8Array,
           args.program as InstalledProgram,
           args.dirs as DirGrant[],
+          args.grants as GrantName[],
         );
       case 'checkpoint':
       case 'idle': // being asked makes it be told again

@@ -209,12 +209,16 @@ export class Host implements SpaceApi {
     return packCarried({ about, image, program: installed.original, sourceMap });
   }
 
-  async import(archive: Uint8Array, { name, dirs, isolation }: ImportOptions): Promise<DomainSummary> {
+  async import(
+    archive: Uint8Array,
+    { name, dirs, grants, isolation }: ImportOptions,
+  ): Promise<DomainSummary> {
     const { about, image, program, sourceMap } = unpackCarried(archive);
     checkName(name ?? about.name);
     const installed = await this.install(program, isolation === 'process', () => {}, sourceMap);
     const named = { ...about, name: name ?? about.name };
-    return (await this.#ask('import', { about: named, image, program: installed, dirs })) as DomainSummary;
+    const args = { about: named, image, program: installed, dirs, grants };
+    return (await this.#ask('import', args)) as DomainSummary;
   }
 
   /** Makes what happened so far durable; the number of the checkpoint that holds it. */

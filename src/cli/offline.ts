@@ -10,7 +10,7 @@ import type { Parsed } from './args.ts';
 import { Host } from './host.ts';
 import { clean, say } from './output.ts';
 import { RemoteSpace } from './remote.ts';
-import { isolationOf, parseDir, spaceFolder } from './request.ts';
+import { grantsOf, isolationOf, parseDir, spaceFolder } from './request.ts';
 import { domainTable, inspectionPage } from './show.ts';
 import { lastDomains } from './spacestore.ts';
 import type { SpaceApi } from './types.ts';
@@ -167,8 +167,9 @@ export async function runImport(parsed: Parsed): Promise<number> {
   const dirs = (parsed.lists.get('dir') ?? []).map(parseDir);
   const name = parsed.values.get('name') ?? null;
   const isolation = isolationOf(parsed);
+  const grants = grantsOf(parsed);
   const domain = await withSpace(parsed, 'create', (space) =>
-    space.import(archive, { name, dirs, isolation }),
+    space.import(archive, { name, dirs, grants, isolation }),
   );
   if (!parsed.flags.has('quiet')) {
     const next = domain.state === 'suspended' ? '; perdure up lets it go on' : '';

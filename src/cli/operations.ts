@@ -7,10 +7,8 @@ import { parseAddress } from '../drivers/address.ts';
 import type { InputFlow } from '../drivers/input.ts';
 import { openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
-import type { InspectedValue } from '../kernel/inspect.ts';
 import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
-import type { TraceFrame } from '../kernel/trace.ts';
 import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
@@ -18,9 +16,9 @@ import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram, programKey } from './compose.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
+import { callFrame, valueReports } from './reports.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import {
-  type CallFrame,
   type DirGrant,
   type DomainState,
   type DomainSummary,
@@ -28,9 +26,9 @@ import {
   type ExitReport,
   type FilesReport,
   type FrameReport,
+  type GrantName,
   type Inspection,
   type RunRequest,
-  type ValueReport,
 } from './types.ts';
 import { showTime } from './units.ts';
 
@@ -162,6 +160,7 @@ export class Operations {
         volatile: request.volatile,
         detached: request.detached,
         trapUnknownImports: request.trapUnknownImports,
+        compiler: request.grants.includes('compiler'),
         ...(request.memoryLimitBytes === null ? {} : { memoryLimitBytes: request.memoryLimitBytes }),
         ...(request.cpuLimitMs === null ? {} : { cpuLimitMs: request.cpuLimitMs }),
       });
@@ -356,12 +355,13 @@ export class Operations {
     encoded: Uint8Array,
     installed: InstalledProgram,
     dirs: readonly DirGrant[],
+    grants: readonly GrantName[],
   ): DomainSummary {
     const { kernel, console, folders, wasi } = this.#c;
     const name = this.#freeName(about.name, true);
     // The kernel checks it field by field.
     const image = decodePlain(encoded) as Parameters<typeof kernel.importDomain>[0];
-    const id = kernel.importDomain(image, this.#program(installed), name);
+    const id = kernel.importDomain(image, this.#program(installed), name, grants.includes('compiler'));
     try {
       if (!console.open(id, name, { detached: true })) throw new SpaceFullError(0);
       const state = kernel.status(id).personalityState;
@@ -408,26 +408,6 @@ function exitCodeOf({ end, exitCode, reason }: DomainStatus): number {
   if (end === 'exit') return exitCode & 0xff;
   if (end === 'limit') return reason === 'cpu limit' ? EXIT.cpuLimit : EXIT.trapped;
   return end === 'killed' ? EXIT.stopped : EXIT.trapped;
-}
-
-function callFrame({
-  functionIndex,
-  function: functionName,
-  offset,
-  inlined,
-  source,
-}: TraceFrame): CallFrame {
-  return { functionIndex, functionName, offset, inlined: inlined === true, source: source ?? null };
-}
-
-function valueReports(list: readonly InspectedValue[], unnamed: string): ValueReport[] {
-  return list
-    .filter(({ value }) => value !== null)
-    .map(({ name: known, index, type, value }) => ({
-      name: known ?? (unnamed === '' ? '' : `${unnamed}${index}`),
-      type,
-      value: value!,
-    }));
 }
 
 function reasonOf({ end, reason, cpuLimitMs }: DomainStatus): string | null {

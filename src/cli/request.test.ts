@@ -40,6 +40,7 @@ test('options become a request, with the name taken from the file', () => {
     detached: false,
     volatile: true,
     trapUnknownImports: false,
+    grants: [],
     isolation: 'space',
   });
   assert.equal(runRequest(parse(['run', '--', '---.wasm'])).name, 'program');

@@ -8,7 +8,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES, MODULE_MAX_BYTES } from '../base/limits.ts';
 import { parseAddress } from '../drivers/address.ts';
 import type { Parsed } from './args.ts';
-import type { DirGrant, Isolation, RunRequest } from './types.ts';
+import type { DirGrant, GrantName, Isolation, RunRequest } from './types.ts';
 import { parseSize, parseTime, showSize } from './units.ts';
 
 /** The folder of the space a command works on, absolute. */
@@ -39,8 +39,17 @@ export function runRequest(parsed: Parsed): RunRequest {
     detached: parsed.flags.has('detach'),
     volatile: parsed.flags.has('volatile'),
     trapUnknownImports: parsed.flags.has('trap-unknown-imports'),
+    grants: grantsOf(parsed),
     isolation: isolationOf(parsed),
   };
+}
+
+/** `--grant NAME` */
+export function grantsOf(parsed: Parsed): GrantName[] {
+  return (parsed.lists.get('grant') ?? []).map((name) => {
+    if (name === 'compiler') return name;
+    throw new EnvironmentError('usage', `--grant: there is nothing called "${name}"`, 'compiler');
+  });
 }
 
 /** `--isolation KIND` */

@@ -79,8 +79,10 @@ function stackLines(domain: Inspection): string[] {
 }
 
 /** `name (file.c:12:5)  +0x1a2` */
-function placeText({ functionName, source, offset, inlined }: CallFrame, stream: NodeJS.WriteStream): string {
-  const where = source === null ? '' : ` (${clean(sourceText(source))})`;
+function placeText(frame: CallFrame, stream: NodeJS.WriteStream): string {
+  const { functionName, source, offset, inlined, made } = frame;
+  const of = made === undefined ? '' : ` (made at run time, module ${made})`;
+  const where = source === null ? of : ` (${clean(sourceText(source))})`;
   const how = inlined ? '  inlined' : offset === 0 ? '' : `  +0x${offset.toString(16)}`;
   return `${paint('bold', clean(functionName), stream)}${where}${paint('dim', how, stream)}`;
 }

@@ -38,6 +38,9 @@ export interface DomainSummary {
 /** What keeps a program in: the checks in its code, in one space with others; or a process of its own as well. */
 export type Isolation = 'space' | 'process';
 
+/** What else a program may be granted: the compiler, to make code at run time (abi/made.ts). */
+export type GrantName = 'compiler';
+
 /** A folder of the host for a program. `host` is absolute. */
 export interface DirGrant {
   readonly host: string;
@@ -61,6 +64,7 @@ export interface RunRequest {
   readonly detached: boolean;
   readonly volatile: boolean;
   readonly trapUnknownImports: boolean;
+  readonly grants: readonly GrantName[];
   readonly isolation: Isolation;
   /** The program's source map as `compactMap` gives it; kept with the program, for call stacks. */
   readonly sourceMap?: Uint8Array | undefined;
@@ -90,6 +94,8 @@ export interface CallFrame {
   readonly offset: number;
   /** It was inlined into the function of the next frame. */
   readonly inlined: boolean;
+  /** It is of code that the program made at run time: the number of its module. */
+  readonly made?: number;
   /** From the program's DWARF or source map, where it has one. Column 0 where it is not told. */
   readonly source: { readonly file: string; readonly line: number; readonly column: number } | null;
 }
@@ -168,6 +174,7 @@ export interface ImportOptions {
   readonly name: string | null;
   /** Where the folders of the host that it had are here. */
   readonly dirs: readonly DirGrant[];
+  readonly grants: readonly GrantName[];
   readonly isolation: Isolation;
 }
 

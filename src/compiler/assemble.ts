@@ -4,6 +4,7 @@
  */
 import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../abi/evidence.ts';
 import { encodeHints, type FunctionHints, HINTS_SECTION } from '../abi/hints.ts';
+import { madeModuleName } from '../abi/made.ts';
 import {
   EXPORT,
   GUEST_EXPORT,
@@ -24,6 +25,7 @@ import {
   type Import,
   type Module,
 } from '../wasm/module.ts';
+import { encodeNames } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF } from '../wasm/types.ts';
 import { helperTypes } from './helpers.ts';
@@ -143,6 +145,10 @@ export function assemble(program: Program, { types, codes, hints }: Functions, e
   out.customs = said.map((source, i) => ({
     ...{ name: [EVIDENCE_SECTION, HINTS_SECTION][i]!, after: 0, source, start: 0, end: source.length },
   }));
+  if (plan.moduleNumber > 0) {
+    const names = { module: madeModuleName(plan.moduleNumber), functions: new Map(), locals: new Map() };
+    out.customs.push(encodeNames(names));
+  }
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 import {
   FRAME_COUNT_MAX,
+  functionNumber,
   KIND_BEFORE,
   KIND_CALLING,
   maskWordsFor,
@@ -36,7 +37,7 @@ import type { Emitter } from './emitter.ts';
 
 /** What a frame holds at one place of one function: the live locals, and the operands by type. */
 export interface FrameShape {
-  /** Function index and instruction offset, of the program. */
+  /** Function index and instruction offset, of the module. */
   functionIndex: number;
   offset: number;
   /** KIND_BEFORE or KIND_CALLING. */
@@ -90,7 +91,7 @@ function emitPop(e: Emitter, type: ValueType): void {
       return e.call(plan.prelude('pop_v128'));
     case FUNCREF:
       e.call(plan.prelude('pop_i32'));
-      return e.call(e.plan.helpers.functionOf);
+      return e.call(SYSTEM.refOf);
     case EXTERNREF:
       e.call(plan.prelude('pop_i32'));
       return e.call(SYSTEM.externOf);
@@ -189,7 +190,7 @@ function writeFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<Valu
   const bytes = e.frameEnds.zeros(masks * 8 + TRAILER_BYTES);
   for (let i = 0; i < locals.length; i++) bytes[at + (locals[i]! >>> 3)]! |= 1 << (locals[i]! & 7);
   writeTrailer(bytes, at + masks * 8, {
-    functionIndex,
+    functionNumber: functionNumber(e.plan.moduleNumber, functionIndex),
     instructionOffset,
     kind,
     operands: operands.length,
@@ -323,7 +324,7 @@ export function emitGlobalSave(e: Emitter, index: number, type: ValueType, offse
 export function emitGlobalRestore(e: Emitter, index: number, type: ValueType, offset: number): void {
   e.op(OP.global_get, e.plan.hdrGlobal);
   e.systemAccess(LOADS.get(isRefType(type) ? I32 : type)!, offset);
-  if (type === FUNCREF) e.call(e.plan.helpers.functionOf);
+  if (type === FUNCREF) e.call(SYSTEM.refOf);
   if (type === EXTERNREF) e.call(SYSTEM.externOf);
   e.op(OP.global_set, index);
 }

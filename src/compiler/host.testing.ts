@@ -214,6 +214,8 @@ export class TestHost {
       },
       extern_id: (ref: unknown): number => (ref === null ? -1 : this.#externs.push(ref) - 1),
       extern_of: (id: number): unknown => (id < 0 ? null : this.#externs[id]),
+      ref_of: (index: number): unknown =>
+        index < 0 ? null : (this.exports[EXPORT.refs] as WebAssembly.Table).get(index),
     };
   }
   readonly #externs: unknown[] = [];
@@ -274,7 +276,7 @@ export class TestHost {
     const words = new Array<bigint>(maskWordsFor(layout.locals.length)).fill(0n);
     for (const local of layout.live) words[local >>> 6]! |= 1n << BigInt(local & 63);
     for (const word of words) this.#pushRaw(word);
-    const place = { functionIndex: index, instructionOffset: first, kind: KIND_BEFORE, operands: 0 };
+    const place = { functionNumber: index, instructionOffset: first, kind: KIND_BEFORE, operands: 0 };
     const trailer = new Uint8Array(TRAILER_BYTES);
     writeTrailer(trailer, 0, { ...place, maskWords: words.length, slots: layout.live.length });
     for (const word of new BigUint64Array(trailer.buffer)) this.#pushRaw(word);
@@ -340,13 +342,14 @@ export class TestHost {
     let mode = RESUME_RESULTS;
     while (this.#sp > STACK) {
       const trailer = readTrailer(view, this.#sp);
-      const layout = this.info.frameLayout(trailer.functionIndex, trailer.instructionOffset, trailer.kind);
+      const { functionNumber: functionIndex } = trailer; // of the program: there is no other module
+      const layout = this.info.frameLayout(functionIndex, trailer.instructionOffset, trailer.kind);
       assert(layout, `a frame stands at no safepoint: ${JSON.stringify(trailer)}`);
       assert(layout.operands.length === trailer.operands, 'the operands are those of the place');
       this.#sp -= TRAILER_BYTES + trailer.maskWords * 8;
       view.setUint32(this.#base + RESUME_MODE_OFFSET, mode, true);
       view.setUint32(FLAG_ADDRESS, this.always ? 1 : 0, true);
-      const resume = this.#continuation({ ...trailer, offset: trailer.instructionOffset });
+      const resume = this.#continuation({ ...trailer, functionIndex, offset: trailer.instructionOffset });
       mode = RESUME_RESULTS;
       const low = this.#sp - trailer.slots * 8;
       try {

@@ -8,6 +8,7 @@
  */
 
 import { KIND_BEFORE } from '../abi/frame.ts';
+import type { MadeZone } from '../abi/made.ts';
 import type {
   FrameLayout,
   FrameSite,
@@ -89,9 +90,14 @@ class Info implements ProgramInfo {
     return this.#program.module.start ?? -1;
   }
   get mutableTables(): readonly number[] {
-    const { plan } = this.#program;
+    const { plan, module } = this.#program;
     if (!plan.tablesChange) return [];
-    return plan.tables.flatMap(({ element }, i) => (element === EXNREF ? [] : [i])); // those never change
+    // Those that a made module imports are the program's; those of exceptions never change.
+    const first = plan.moduleNumber > 0 ? plan.tables.length - module.tables.length : 0;
+    return plan.tables.flatMap(({ element }, i) => (i < first || element === EXNREF ? [] : [i]));
+  }
+  get madeZone(): MadeZone | null {
+    return this.#program.plan.madeZone;
   }
   get stateSlots(): readonly StateSlot[] {
     const { plan, module } = this.#program;
@@ -140,6 +146,7 @@ class Info implements ProgramInfo {
   /** A function without safepoints can still be begun from a frame. */
   #entryLayout(functionIndex: number, offset: number, kind: number, known: Known): FrameLayout | null {
     if (kind !== KIND_BEFORE || offset !== this.firstInstruction(functionIndex)) return null;
+    if (functionIndex < this.importedFunctionCount) return null;
     const { params } = this.functionShape(functionIndex);
     return { live: params.map((_, i) => i), locals: known.locals, operands: [] };
   }
@@ -151,7 +158,9 @@ class Info implements ProgramInfo {
     const defined = functionIndex - program.plan.importedFunctions;
     if (defined < 0) {
       const { params } = this.functionShape(functionIndex);
-      known = { locals: params, shapes: [entryShape(functionIndex, params.length, 0)] };
+      // What a made module imports is the program's, and has its frames there.
+      if (program.plan.moduleNumber > 0) known = { locals: params, shapes: [] };
+      else known = { locals: params, shapes: [entryShape(functionIndex, params.length, 0)] };
     } else {
       known = { shapes: program.prepared(defined).shapes, locals: Array.from(program.input(defined).locals) };
     }
@@ -237,7 +246,7 @@ class Info implements ProgramInfo {
     const functionIndex = at - plan.wrapperStart; // wrappers and functions stand in the program's order
     const defined = functionIndex - plan.importedFunctions;
     if (functionIndex < 0 || defined >= module.codes.length) return null;
-    if (defined < 0) return { functionIndex, entry: { at: 0, origin: 0 } };
+    if (defined < 0) return plan.moduleNumber > 0 ? null : { functionIndex, entry: { at: 0, origin: 0 } };
     emitter.frameEnds.clear();
     emitter.map = [];
     program.quick(defined);

@@ -27,7 +27,7 @@ import type { SegmentOp } from './scan.ts';
 
 /**
  * The wrapper of an imported function: calls it, and when it unwinds saves a frame that says "in this call, with these
- * arguments".
+ * arguments". What a made module imports is the program's: it has frames of its own, and its wrapper none.
  */
 export function emitWrapper(e: Emitter, index: number): void {
   const type = e.plan.functionType(index);
@@ -36,7 +36,7 @@ export function emitWrapper(e: Emitter, index: number): void {
     type.params.forEach((_, i) => e.get(i));
     e.op(OP.call, SYSTEM_IMPORTS.length + index);
   };
-  if (!e.plan.options.suspend) return call();
+  if (!e.plan.options.suspend || e.plan.moduleNumber > 0) return call();
   const handler = e.open(OP.block, EMPTY_BLOCK);
   e.openGuard(blockTypeOf(e, { params: [], results: type.results }), handler);
   call();

@@ -8,11 +8,18 @@
 
 import type { MemoryEvidence, TemplateEvidence } from '../abi/evidence.ts';
 import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
+import { COMPILER_MODULE, type MadePlace, type MadeZone } from '../abi/made.ts';
 import { PRELUDE_ORDER, type PreludeName, type TemplateMemory } from '../abi/prelude.ts';
 import { controlBytes, SYSTEM_IMPORTS, SYSTEM_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
-import { MAX_MEMORIES, MEMORY32_MAX_PAGES, MEMORY64_MAX_PAGES } from '../base/limits.ts';
+import {
+  MADE_RESULTS_MAX,
+  MADE_STATE_BYTES,
+  MAX_MEMORIES,
+  MEMORY32_MAX_PAGES,
+  MEMORY64_MAX_PAGES,
+} from '../base/limits.ts';
 import type { Module } from '../wasm/module.ts';
 import {
   EMPTY_BLOCK,
@@ -43,6 +50,8 @@ export interface CompileOptions {
   track: boolean;
   /** Count the accesses in globals, by PROOFS (memory.ts). Only to measure: the verifier refuses such a module. */
   count?: boolean;
+  /** It is a made module (abi/made.ts) for a domain in which it has this place. */
+  made?: MadePlace;
 }
 
 /** Types of functions for whose calls types of blocks are foreseen: no real program has as many. */
@@ -106,7 +115,13 @@ export class Plan {
   readonly savedGlobals: { index: number; type: ValueType; offset: number }[] = [];
   readonly dataFlags: number;
   readonly elementFlags: number;
+  /** Past its state, bytes from hdr. */
+  readonly stateEnd: number;
   readonly controlBytes: number;
+  /** Where modules made by the program have their state; null where it makes none. */
+  readonly madeZone: MadeZone | null;
+  /** Its number in its domain: 0 for a program. */
+  readonly moduleNumber: number;
   readonly usesRefs: boolean;
   readonly usesExceptions: boolean;
   readonly tablesChange: boolean;
@@ -133,9 +148,13 @@ export class Plan {
       ...module.exports.filter((item) => item.kind === 'func').map((item) => item.index),
       ...(module.start === undefined ? [] : [module.start]),
     ]);
-    this.tablesChange = facts.tablesChange;
+    const { made } = options;
+    this.moduleNumber = made?.number ?? 0;
+    const makes = made === undefined && module.imports.some((item) => item.module === COMPILER_MODULE);
+    // What the program makes goes into its tables, and tells its functions from others'.
+    this.tablesChange = facts.tablesChange || makes;
     this.quiet = facts.quiet;
-    this.usesRefs = facts.usesRefs || facts.tablesChange;
+    this.usesRefs = facts.usesRefs || this.tablesChange || made !== undefined;
     this.usesExceptions = facts.usesExceptions;
     this.segmentOps = facts.segmentOps;
     this.templates = facts.templates;
@@ -155,7 +174,8 @@ export class Plan {
     this.partsStart = this.quickStart + module.functions.length;
     this.helpers = helpersOf(this, this.partsStart + 3);
 
-    this.maxResults = this.types.reduce((most, type) => Math.max(most, type.results.length), 1);
+    const most = this.types.reduce((n, type) => Math.max(n, type.results.length), 1);
+    this.maxResults = makes ? Math.max(most, MADE_RESULTS_MAX) : most;
     this.#hideReferences();
     const hidden = this.globals.length + this.hiddenGlobals.size;
     this.countersStart = options.count ? hidden : -1;
@@ -165,16 +185,19 @@ export class Plan {
     this.#placeMemories();
     this.refsTable = this.usesRefs ? this.tables.length : -1;
 
-    let slot = this.maxResults;
+    let at = made?.stateStart ?? RESULTS_OFFSET + this.maxResults * VALUE_BYTES;
     this.globals.forEach((global, index) => {
-      if (!global.mutable) return;
-      this.savedGlobals.push({ index, type: global.type, offset: RESULTS_OFFSET + slot++ * VALUE_BYTES });
+      // Those that a made module imports are the program's, which saves them itself.
+      if (!global.mutable || (made !== undefined && index < this.importedGlobals)) return;
+      this.savedGlobals.push({ index, type: global.type, offset: at });
+      at += VALUE_BYTES;
     });
-    this.dataFlags = RESULTS_OFFSET + slot * VALUE_BYTES;
-    slot += module.datas.length;
-    this.elementFlags = RESULTS_OFFSET + slot * VALUE_BYTES;
-    slot += module.elements.length;
-    this.controlBytes = controlBytes(slot);
+    this.dataFlags = at;
+    this.elementFlags = at + module.datas.length * VALUE_BYTES;
+    this.stateEnd = this.elementFlags + module.elements.length * VALUE_BYTES;
+    this.madeZone = makes ? { start: this.stateEnd, end: this.stateEnd + MADE_STATE_BYTES } : null;
+    this.controlBytes = made?.controlBytes ?? controlBytes(this.madeZone?.end ?? this.stateEnd);
+    if (made !== undefined) checkMade(this, made);
   }
 
   #indexSpaces(): void {
@@ -325,6 +348,25 @@ export class Plan {
   dataOffset(memory: number): number {
     return memory === 0 ? this.controlBytes : 0;
   }
+}
+
+/** What made modules may not have: see abi/made.ts. @throws UnsupportedError */
+function checkMade(plan: Plan, made: MadePlace): void {
+  const { module, memories } = plan;
+  const refuse = (what: string): never => {
+    throw new UnsupportedError(`a module made at run time ${what}`, -1);
+  };
+  if (module.start !== undefined) refuse('has a start function: export it, and call it');
+  if (module.memories.length > 0) refuse('has a memory of its own: import the one of the program');
+  if (memories.length > 1) refuse('imports more than one memory');
+  if (module.tags.length > 0) refuse('has a tag of its own: import one of the program');
+  const exceptions = plan.tables.some(({ element }) => element === EXNREF);
+  if (exceptions || plan.usesExceptions || plan.globals.some(({ type }) => type === EXNREF))
+    refuse('holds exceptions as values (exnref)');
+  if (plan.types.some(({ results }) => results.length > MADE_RESULTS_MAX)) {
+    refuse(`has a type with more than ${MADE_RESULTS_MAX} results`);
+  }
+  if (plan.stateEnd > made.stateEnd) refuse('has more globals and segments than there is room for');
 }
 
 const templateKey = (kind: TemplateEvidence['kind'], a: number, b: number): string => `${kind}:${a}:${b}`;

@@ -151,7 +151,11 @@ function assembleResume(
     parts.map(({ emitted }, i) => ({ index: imported + i, roles: emitted.roles, loops: emitted.loops })),
   );
   const section: Custom = { name: HINTS_SECTION, after: 0, source: hints, start: 0, end: hints.length };
-  const names = { module: resumeModuleName(number), functions: new Map(), locals: new Map() };
+  const names = {
+    module: resumeModuleName(number, plan.moduleNumber),
+    functions: new Map(),
+    locals: new Map(),
+  };
   out.customs = [section, encodeNames(names)];
   return encodeModule(out);
 }

@@ -37,6 +37,7 @@ import type { Instance } from './instance.ts';
 import { growByMoving, growStack } from './memory.ts';
 import { deepStacks } from './native.ts';
 import { fromReference, isReference, toReference } from './references.ts';
+import { sweepModules } from './sweep.ts';
 import { Ends, NO_TRACE, TRACE_ENDS } from './trace.ts';
 import { describeTrap, endTrace, placesTrace, savedTrace, type TrapReport } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
@@ -129,20 +130,20 @@ function canStopHere(domain: Domain): boolean {
   return domain.pending === null && !domain.carriesReferences;
 }
 
-function hasReferenceResult(domain: Domain, functionIndex: number): boolean {
-  return domain.module.info.functionShape(functionIndex).results.some(isReference);
+function hasReferenceResult({ info, functionIndex }: FrameHead): boolean {
+  return info.functionShape(functionIndex).results.some(isReference);
 }
 
 /** Resumes the innermost frame. Null when there may be more to do. */
 function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   const { space } = domain;
-  const { info } = domain.module;
+  const { infos } = domain;
   const base = domain.stackBase;
   const end = domain.stackPointer;
   if (end === base) return domain.pending === null ? { kind: 'returned' } : uncaught(domain);
-  const found = readFrame(space, info, base, end);
+  const found = readFrame(space, infos, base, end);
   if (found === null) return damaged(domain);
-  const frame = found.extra.length === 0 ? found : trimFrame(space, info, base, found);
+  const frame = found.extra.length === 0 ? found : trimFrame(space, infos, base, found);
   const offset = frame.start - base;
   const throwing = domain.pending !== null;
   domain.stackLow = Math.min(domain.stackLow, offset);
@@ -150,11 +151,17 @@ function step(core: Core, domain: Domain, instance: Instance): SliceEnd | null {
   domain.liveFrom = offset;
   try {
     if (throwing || !mayCallQuick(core, domain, frame) || !callQuick(core, domain, instance, frame)) {
-      const resume = instance.continuation(continuationOf(core, domain, frame));
+      const part = instance.part(frame.module);
+      assert(part !== undefined, 'a module that has frames has an instance');
+      const resume = part.continuation(continuationOf(core, domain, frame));
       domain.setStackPointer(frame.masks);
       const mode = throwing ? RESUME_THROW : RESUME_RESULTS;
       space.view.setUint32(domain.region + RESUME_MODE_OFFSET, mode, true);
-      domain.carriesReferences = hasReferenceResult(domain, frame.trailer.functionIndex);
+      if (domain.carriesReferences && domain.returnedFrom !== frame.module) {
+        instance.carryResults(domain.returnedFrom, frame.module);
+      }
+      domain.carriesReferences = hasReferenceResult(frame);
+      domain.returnedFrom = frame.module;
       resume();
     } else {
       domain.carriesReferences = false;
@@ -189,9 +196,9 @@ function thrown(
       if (to !== from) return damaged(domain);
       domain.pending = error;
       // Where in its code it was thrown, V8 does not tell; where it came through a call, the frame does.
-      const { functionIndex, instructionOffset } = frame.trailer;
+      const { functionNumber, instructionOffset } = frame.trailer;
       domain.left ??= new Ends(TRACE_ENDS);
-      domain.left.push({ functionIndex, offset: throwing ? instructionOffset : 0 });
+      domain.left.push({ functionNumber, offset: throwing ? instructionOffset : 0 });
       return null;
     }
     // Frames were saved from the inside outwards, and without marks.
@@ -201,6 +208,7 @@ function thrown(
     domain.left = null;
     if (core.blocked) return { kind: 'blocked' };
     if (domain.growth !== null) growByMoving(domain); // the instruction is begun again
+    if (domain.sweep === 'wanted') sweepModules(domain); // so is the call
     // Nobody wants it to stop: it goes on from the head of a loop, or with a memory that was moved.
     return core.flagRaised ? { kind: 'paused' } : null;
   }
@@ -245,8 +253,9 @@ function uncaught(domain: Domain): SliceEnd {
  * itself is the caller; none while a safepoint is asked for: the quick version would come to one at once.
  */
 function mayCallQuick(core: Core, domain: Domain, frame: FrameHead): boolean {
-  const { functionIndex, instructionOffset, kind } = frame.trailer;
-  const { info } = domain.module;
+  const { functionIndex, info } = frame;
+  const { instructionOffset, kind } = frame.trailer;
+  if (frame.module !== 0) return false; // calls of made modules are the program's own
   if (kind !== KIND_BEFORE || functionIndex < info.importedFunctionCount || core.flagRaised) return false;
   if (instructionOffset !== info.firstInstruction(functionIndex) || frame.layout.operands.length > 0)
     return false;
@@ -260,12 +269,12 @@ function mayCallQuick(core: Core, domain: Domain, frame: FrameHead): boolean {
 
 /** False, with nothing done, where the function cannot be called from here. */
 function callQuick(core: Core, domain: Domain, instance: Instance, frame: FrameHead): boolean {
-  const { space, module } = domain;
-  const { functionIndex } = frame.trailer;
+  const { space } = domain;
+  const { functionIndex, info } = frame;
   const call = instance.quickFunction(functionIndex);
   if (call === null) return false;
-  const { params, results } = module.info.functionShape(functionIndex);
-  const { locals } = readFrameValues(space, module.info, frame);
+  const { params, results } = info.functionShape(functionIndex);
+  const { locals } = readFrameValues(space, frame);
   const args = params.map((type, i) => {
     const raw = locals[i] ?? { type, low: 0n, high: 0n };
     return isReference(type) ? fromReference(domain, raw) : toNumber(raw);

@@ -181,8 +181,8 @@ export class Alone {
   /** Whether the innermost frame is of an imported function; else it waits in the middle of one of its own. */
   #callsOut(): boolean {
     const domain = this.#domain;
-    const { functionIndex } = readTrailer(this.space.view, domain.stackPointer);
-    return functionIndex < domain.module.info.importedFunctionCount;
+    const { functionNumber } = readTrailer(this.space.view, domain.stackPointer);
+    return functionNumber < domain.module.info.importedFunctionCount;
   }
 
   #changedTables(): Int32Array | null {

@@ -1,6 +1,6 @@
 /**
- * Continuations of saved frames (abi/resume.ts), made by the program's compiler when first wanted, verified, and shared by
- * all domains of the program. What is kept here is a cache: it is made again after a restart, by whatever compiler there
+ * Continuations of saved frames (abi/resume.ts), made by the compiler when first wanted, verified, and shared by all domains
+ * of the module. What is kept here is a cache: it is made again after a restart, by whatever compiler there
  * is then.
  */
 import { continuationName, type FrameSite } from '../abi/resume.ts';
@@ -47,8 +47,8 @@ function knownOf({ program }: LoadedModule): Known {
   return found;
 }
 
-export const siteOf = ({ trailer }: FrameHead): FrameSite => ({
-  functionIndex: trailer.functionIndex,
+export const siteOf = ({ trailer, functionIndex }: FrameHead): FrameSite => ({
+  functionIndex,
   offset: trailer.instructionOffset,
   kind: trailer.kind,
 });
@@ -58,12 +58,13 @@ const SITES_MAX = 64;
 const FRAMES_MAX = 4096;
 
 /**
- * The continuation of the innermost frame. Where the program has none yet, one module is made for all frames of the stack
- * that lack theirs.
+ * The continuation of the innermost frame. Where its module has none yet, one resume module is made for all frames of
+ * that module on the stack that lack theirs.
  * @throws UnsupportedError where V8 would not take it
  */
 export function continuationOf(core: Core, domain: Domain, frame: FrameHead): Continuation {
-  const { module } = domain;
+  const module = domain.moduleAt(frame.module);
+  assert(module !== null, 'a frame that was read is of a module that is there');
   const { places } = knownOf(module);
   const name = continuationName(siteOf(frame));
   const found = places.get(name);
@@ -86,8 +87,8 @@ function missingSites(
   for (let n = 0; frame !== null && n < FRAMES_MAX && missing.size < SITES_MAX; n++) {
     const site = siteOf(frame);
     const name = continuationName(site);
-    if (!places.has(name)) missing.set(name, site);
-    frame = readFrame(domain.space, domain.module.info, domain.stackBase, frame.start);
+    if (frame.module === innermost.module && !places.has(name)) missing.set(name, site);
+    frame = readFrame(domain.space, domain.infos, domain.stackBase, frame.start);
   }
   return [...missing.values()];
 }

@@ -8,6 +8,7 @@ import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '..
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
 import { type Domain, END } from './domain.ts';
+import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
 import type { Touched } from './touched.ts';
 
@@ -23,6 +24,8 @@ export class Core {
   readonly space: Space;
   readonly powers: Powers;
   readonly personality: Personality;
+  /** For domains that make code at run time; null where none may. */
+  loader: ModuleLoader | null = null;
   /** The tag by which running code unwinds, and the one exception of it that system calls throw. */
   readonly unwindTag = new WebAssembly.Tag({ parameters: [] });
   readonly unwind = new WebAssembly.Exception(this.unwindTag, []);

@@ -11,9 +11,10 @@ import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../spac
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
 import type { Instance } from './instance.ts';
+import type { Maker } from './maker.ts';
 import type { OwnMemory } from './own.ts';
-import type { LoadedModule, ProgramPlace } from './program.ts';
-import type { Ends } from './trace.ts';
+import type { LoadedModule, ProgramInfo } from './program.ts';
+import type { Ends, Place } from './trace.ts';
 import type { RawStack } from './traps.ts';
 import { innerStackOffset } from './zone.ts';
 
@@ -155,6 +156,10 @@ export class Domain {
   seat: Seat | null = null;
   /** Bytes from the stack's base that saved frames have kept since somebody set this; for whoever copies what changed. */
   stackLow = 0;
+  /** The modules it has made at run time, where it may make any. */
+  maker: Maker | null = null;
+  /** Released modules are to be looked through for those that nothing can reach: see sweep.ts. */
+  sweep: 'none' | 'wanted' | 'done' = 'none';
   /** In the ready queue. */
   queued = false;
   /** A wake came while it ran: its next block returns to the queue at once. */
@@ -166,9 +171,11 @@ export class Domain {
   /** Bytes on the frame stack below the code that runs, or ran last: frames of functions outside of it. */
   liveFrom = 0;
   /** Functions that the exception on its way has left, innermost first; null while none has left one. */
-  left: Ends<ProgramPlace> | null = null;
+  left: Ends<Place> | null = null;
   /** The function that returned last had references among its results, which are only in its instance. */
   carriesReferences = false;
+  /** The module that function is of. */
+  returnedFrom = 0;
   /** The exception a resumed call site is to throw. Never lives over a safepoint. */
   pending: unknown = null;
 
@@ -179,6 +186,13 @@ export class Domain {
     this.id = R.id.get(space, at);
     this.name = decoder.decode(R.name.get(space, at).subarray(0, R.nameBytes.get(space, at)));
   }
+
+  /** A module of the domain: 0 is the program, the others it has made at run time. */
+  moduleAt(number: number): LoadedModule | null {
+    return number === 0 ? this.module : (this.maker?.module(number) ?? null);
+  }
+  /** What is known of one. */
+  readonly infos = (number: number): ProgramInfo | null => this.moduleAt(number)?.info ?? null;
 
   get state(): number {
     return R.state.get(this.space, this.at);
@@ -213,11 +227,15 @@ export class Domain {
   addressOf(memory: number): number {
     return memory === 0 ? this.region + this.controlBytes : this.extent(memory).address;
   }
-  /** Bytes of all memories: what the limit is about. */
+  /** Bytes of all memories. */
   get memoryBytes(): number {
     let pages = 0;
     for (let i = 0; i < R.memories.get(this.space, this.at); i++) pages += this.pagesOf(i);
     return pages * FRAME_BYTES;
+  }
+  /** What counts against its memory limit: memories, and code it has made. */
+  get chargedBytes(): number {
+    return this.memoryBytes + (this.maker?.codeBytes ?? 0);
   }
   get memoryCount(): number {
     return R.memories.get(this.space, this.at);

@@ -155,7 +155,7 @@ export class Enforcer {
     this.#deaths.delete(domain);
     const { space, at } = domain;
     if (stop.memoryRefused) domain.setFlag(FLAG.memoryRefused, true);
-    const trace = retold(domain.module, stop.trace);
+    const trace = retold(domain, stop.trace);
     if (stop.reason === STOP.trapped) {
       return { kind: 'ended', end: END.trap, code: 0, reason: stop.text, trace };
     }
@@ -203,9 +203,9 @@ export class Enforcer {
     const { space, module } = domain;
     for (;;) {
       if (domain.stackPointer === domain.stackBase) return { kind: 'returned' };
-      const frame = readFrame(space, module.info, domain.stackBase, domain.stackPointer);
+      const frame = readFrame(space, domain.infos, domain.stackBase, domain.stackPointer);
       if (frame === null) return damaged(domain);
-      if (frame.trailer.functionIndex >= module.info.importedFunctionCount) return null;
+      if (frame.functionIndex >= module.info.importedFunctionCount) return null;
       const end = this.#makeCall(domain, frame);
       if (end !== null) return end;
       domain.setStackPointer(frame.start);
@@ -216,12 +216,12 @@ export class Enforcer {
   #makeCall(domain: Domain, frame: FrameHead): SliceEnd | null {
     const core = this.#core;
     const { space, module, seat } = domain;
-    const { functionIndex } = frame.trailer;
+    const { functionIndex } = frame;
     const call = this.#imports.calls(module, domain.hasFlag(FLAG.trapUnknown))[functionIndex] as
       | ((caller: CoreCaller, ...args: unknown[]) => ImportValue | undefined)
       | undefined;
     const { params, results } = module.info.functionShape(functionIndex);
-    const { locals } = readFrameValues(space, module.info, frame);
+    const { locals } = readFrameValues(space, frame);
     const args = params.map((type, i) => toNumber(locals[i] ?? { type, low: 0n, high: 0n }));
     assert(core.current === null, 'one domain runs at a time');
     core.current = domain;

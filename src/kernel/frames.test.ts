@@ -34,7 +34,7 @@ function rewrite(stack: Uint8Array, local: number, keep: boolean): Uint8Array {
   const out: Uint8Array[] = [];
   for (const frame of split(stack)) {
     const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
-    const { functionIndex, instructionOffset, kind, operands, maskWords, slots } = readTrailer(
+    const { functionNumber, instructionOffset, kind, operands, maskWords, slots } = readTrailer(
       view,
       frame.length,
     );
@@ -55,7 +55,7 @@ function rewrite(stack: Uint8Array, local: number, keep: boolean): Uint8Array {
     const to = new DataView(changed.buffer);
     const end = changed.length;
     to.setBigUint64(end - TRAILER_BYTES - 8, mask ^ (1n << BigInt(local)), true);
-    const place = { functionIndex, instructionOffset, kind, operands, maskWords };
+    const place = { functionNumber, instructionOffset, kind, operands, maskWords };
     writeTrailer(changed, end - TRAILER_BYTES, { ...place, slots: slots + (keep ? 1 : -1) });
     out.push(changed);
   }

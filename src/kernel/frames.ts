@@ -1,15 +1,17 @@
 /**
- * Reading and making saved call frames (abi/frame.ts) against what the program says their shape is. A frame stack may
+ * Reading and making saved call frames (abi/frame.ts) against what their modules say their shape is. A frame stack may
  * hold anything: a program can push what it likes, an imported archive even more. Everything is checked against the
  * bounds and the layout; what does not fit is null, never an assertion.
  */
 import {
-  FRAME_VERSION,
   type FrameTrailer,
   frameBytes,
+  indexOf,
+  isFrameVersion,
   KIND_BEFORE,
   KIND_CALLING,
   maskWordsFor,
+  moduleOf,
   readTrailer,
   TRAILER_BYTES,
   writeTrailer,
@@ -35,7 +37,14 @@ export interface RawValue {
   high: bigint;
 }
 
+/** What is known of the modules of a domain, by number: 0 is the program. Null where there is none. */
+export type Infos = (module: number) => ProgramInfo | null;
+
 export interface FrameHead {
+  /** The module whose function it is of, and the function's index there. */
+  readonly module: number;
+  readonly info: ProgramInfo;
+  readonly functionIndex: number;
   /** Where the frame begins. */
   start: number;
   /** Where its masks begin: past its values. */
@@ -102,15 +111,18 @@ const NULL = { low: 0xffffffffn, high: 0n };
 const initial = (type: ValueType): typeof ZERO =>
   type === FUNCREF || type === EXTERNREF || type === EXNREF ? NULL : ZERO;
 
-/** The frame that ends at `end`, on a stack that begins at `base`; null where there is none that fits the program. */
-export function readFrame(space: Space, info: ProgramInfo, base: number, end: number): FrameHead | null {
+/** The frame that ends at `end`, on a stack that begins at `base`; null where there is none that fits its module. */
+export function readFrame(space: Space, infos: Infos, base: number, end: number): FrameHead | null {
   if (end - TRAILER_BYTES < base) return null;
   const { view } = space;
   const trailer = readTrailer(view, end);
-  const { functionIndex, kind } = trailer;
-  if (trailer.version !== FRAME_VERSION || (kind !== KIND_BEFORE && kind !== KIND_CALLING)) return null;
+  const { kind } = trailer;
+  if (!isFrameVersion(trailer.version) || (kind !== KIND_BEFORE && kind !== KIND_CALLING)) return null;
   const start = end - frameBytes(trailer);
-  if (functionIndex >= info.functionCount || start < base) return null;
+  const module = moduleOf(trailer.functionNumber);
+  const info = infos(module);
+  const functionIndex = indexOf(trailer.functionNumber);
+  if (info === null || functionIndex >= info.functionCount || start < base) return null;
   const layout = layoutAt(info, functionIndex, trailer.instructionOffset, kind);
   if (layout === null || layout.operands.length !== trailer.operands) return null;
   if (trailer.maskWords !== maskWordsFor(layout.locals.length)) return null;
@@ -137,15 +149,17 @@ export function readFrame(space: Space, info: ProgramInfo, base: number, end: nu
     }
   }
   for (const type of layout.operands) slots += slotsOf(type, exceptionSlots);
-  return slots === trailer.slots ? { start, masks, trailer, layout, extra } : null;
+  return slots === trailer.slots
+    ? { module, info, functionIndex, start, masks, trailer, layout, extra }
+    : null;
 }
 
 /**
  * Drops from the innermost frame the locals that this compiler's code does not expect, so that it can be resumed.
  * Gives the frame as it is now; the stack ends where its trailer does.
  */
-export function trimFrame(space: Space, info: ProgramInfo, base: number, frame: FrameHead): FrameHead {
-  const { exceptionSlots } = shapes(info);
+export function trimFrame(space: Space, infos: Infos, base: number, frame: FrameHead): FrameHead {
+  const { exceptionSlots } = shapes(frame.info);
   const { layout, trailer } = frame;
   const drop = new Set(frame.extra);
   const kept: Uint8Array[] = [];
@@ -169,7 +183,7 @@ export function trimFrame(space: Space, info: ProgramInfo, base: number, frame: 
     space.writeBytes(at, bytes);
     at += bytes.length;
   }
-  const trimmed = readFrame(space, info, base, at);
+  const trimmed = readFrame(space, infos, base, at);
   assert(trimmed !== null && trimmed.extra.length === 0, 'a trimmed frame is what the code expects');
   return trimmed;
 }
@@ -182,10 +196,9 @@ function savedLocals({ layout, extra }: FrameHead): readonly number[] {
 /** Values of a frame that was read from the same place. A local that is dead there is null. */
 export function readFrameValues(
   space: Space,
-  info: ProgramInfo,
   frame: FrameHead,
 ): { locals: (RawValue | null)[]; operands: RawValue[] } {
-  const { exceptionSlots } = shapes(info);
+  const { exceptionSlots } = shapes(frame.info);
   const { layout } = frame;
   let at = frame.start;
   const next = (type: ValueType): RawValue => {
@@ -201,10 +214,10 @@ export function readFrameValues(
   return { locals, operands: layout.operands.map(next) };
 }
 
-/** Whether every frame in [base, end) fits the program. */
-export function framesAreWhole(space: Space, info: ProgramInfo, base: number, end: number): boolean {
+/** Whether every frame in [base, end) fits its module. */
+export function framesAreWhole(space: Space, infos: Infos, base: number, end: number): boolean {
   while (end > base) {
-    const frame = readFrame(space, info, base, end);
+    const frame = readFrame(space, infos, base, end);
     if (frame === null) return false;
     end = frame.start;
   }
@@ -212,7 +225,7 @@ export function framesAreWhole(space: Space, info: ProgramInfo, base: number, en
 }
 
 /**
- * The frame that starts a function: before its first instruction, with those of its parameters that live there.
+ * The frame that starts a function of the program: before its first instruction, with those of its parameters that live there.
  * @param args one for each parameter, of its type
  */
 export function entryFrame(
@@ -240,7 +253,7 @@ export function entryFrame(
     bytes[byte] = (bytes[byte] as number) | (1 << (local & 7));
     at = end;
   }
-  const place = { functionIndex, instructionOffset: offset, kind: KIND_BEFORE, operands: 0 };
+  const place = { functionNumber: functionIndex, instructionOffset: offset, kind: KIND_BEFORE, operands: 0 };
   writeTrailer(bytes, bytes.length - TRAILER_BYTES, { ...place, maskWords, slots });
   return bytes;
 }

@@ -1,7 +1,7 @@
 /**
  * A domain as plain data: what `export` writes to a file and `import` makes a domain of in another space, on another
- * machine, under a later compiler. Everything is in terms of the program as it was shipped: memories, globals by
- * index, tables by function index, saved frames. Addresses and anything of the space it came from are left out.
+ * machine, under a later compiler. Everything is in terms of the program as it was shipped, and of modules as it handed
+ * them over: memories, globals by index, tables by function number, saved frames. Addresses and anything of the space it came from are left out.
  *
  * An image may come from anywhere: `adoptImage` believes nothing.
  *
@@ -10,18 +10,28 @@
 import { TRAILER_BYTES } from '../abi/frame.ts';
 import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
-import { FRAME_BYTES, FRAME_STACK_MAX_BYTES, SPACE_MAX_FRAMES } from '../base/limits.ts';
+import {
+  FRAME_BYTES,
+  FRAME_STACK_MAX_BYTES,
+  MADE_CODE_MAX_BYTES,
+  MADE_MODULE_MAX_BYTES,
+  MADE_MODULES_MAX,
+  SPACE_MAX_FRAMES,
+} from '../base/limits.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from './domain.ts';
 import { framesAreWhole } from './frames.ts';
+import { MADE, type Maker } from './maker.ts';
 import { growStack, placeDomain } from './memory.ts';
 import type { LoadedModule, StateSlot } from './program.ts';
 import { keepTables, markControl, savedTables } from './saved.ts';
 import { mostResults } from './zone.ts';
 
 const R = DomainRecord.fields;
-export const IMAGE_VERSION = 1;
+/** 2 has frames of version 2 and modules made at run time; what 1 holds means the same. */
+export const IMAGE_VERSION = 2;
+const IMAGE_OLDEST_VERSION = 1;
 
 export interface SlotImage {
   kind: StateSlot['kind'];
@@ -36,6 +46,16 @@ export interface MemoryImage {
   pages: number;
   /** What is not zero: pieces of at most 64 KiB. */
   pieces: { offset: number; bytes: Uint8Array }[];
+}
+
+/** A module that the domain has made at run time. */
+export interface MadeImage {
+  number: number;
+  released: boolean;
+  code: Uint8Array;
+  firstSlot: number;
+  slots: number;
+  state: SlotImage[];
 }
 
 export interface DomainImage {
@@ -65,6 +85,8 @@ export interface DomainImage {
   clock: bigint;
   /** What the personality makes of its state. */
   personality: unknown;
+  /** Ascending by number; missing in version 1. */
+  made?: MadeImage[];
 }
 
 /** @throws EnvironmentError for a domain that has ended or is volatile */
@@ -88,10 +110,7 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     started: domain.hasFlag(FLAG.started),
     trapUnknownImports: domain.hasFlag(FLAG.trapUnknown),
     memories: Array.from({ length: domain.memoryCount }, (_, i) => memoryImage(domain, i)),
-    slots: info.stateSlots.map(({ kind, index, type, offset }) => ({
-      ...{ kind, index, type },
-      value: space.readBytes(domain.region + offset, VALUE_BYTES),
-    })),
+    slots: slotImages(domain, info.stateSlots),
     results: space.readBytes(domain.region + RESULTS_OFFSET, results),
     frames: space.readBytes(domain.stackBase, domain.stackPointer - domain.stackBase),
     tables: savedTables(space, domain) ?? new Int32Array(0),
@@ -99,6 +118,24 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     entry: R.entry.get(space, at),
     clock: core.now() + domain.clockOffset,
     personality: state === 0 ? null : (core.personality.describe?.(space, domain.id, state) ?? null),
+    made: [...(domain.maker?.numbers() ?? [])].map((number) => madeImage(domain, number)),
+  };
+}
+
+function slotImages(domain: Domain, slots: readonly StateSlot[]): SlotImage[] {
+  return slots.map(({ kind, index, type, offset }) => ({
+    ...{ kind, index, type },
+    value: domain.space.readBytes(domain.region + offset, VALUE_BYTES),
+  }));
+}
+
+function madeImage(domain: Domain, number: number): MadeImage {
+  const maker = domain.maker as Maker;
+  const { state, firstSlot, slots } = maker.entry(number);
+  return {
+    ...{ number, firstSlot, slots, released: state === MADE.released },
+    code: maker.code(number),
+    state: slotImages(domain, maker.load(number).info.stateSlots),
   };
 }
 
@@ -128,7 +165,9 @@ const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8A
  */
 export function checkImage(image: DomainImage, module: LoadedModule): void {
   demand(typeof image === 'object' && image !== null, 'it is no image');
-  demand(image.version === IMAGE_VERSION, `version ${String(image.version)} is not ${IMAGE_VERSION}`);
+  const { version } = image;
+  const known = isCount(version) && version >= IMAGE_OLDEST_VERSION && version <= IMAGE_VERSION;
+  demand(known, `version ${String(version)} is not ${IMAGE_VERSION}`);
   demand(image.hash === module.hash, 'it is of another program');
   demand(typeof image.name === 'string', 'its name');
   demand(['created', 'ready', 'blocked', 'stopped'].includes(image.state), 'its state is none');
@@ -166,6 +205,7 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
     }
   }
   adoptState(domain, image);
+  adoptMade(domain, image.made ?? []);
   adoptFrames(domain, image);
   R.entry.set(space, at, image.entry);
   R.cpuUsed.set(space, at, image.cpuMicros);
@@ -184,17 +224,7 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
 /** Globals, flags, results, tables. */
 function adoptState(domain: Domain, image: DomainImage): void {
   const { space, at, module } = domain;
-  demand(Array.isArray(image.slots), 'globals');
-  const given = new Map<string, Uint8Array>();
-  for (const slot of image.slots) {
-    demand(isBytes(slot?.value) && slot.value.length === VALUE_BYTES, 'a global');
-    given.set(`${slot.kind} ${slot.index} ${slot.type}`, slot.value);
-  }
-  for (const { kind, index, type, offset } of module.info.stateSlots) {
-    const value = given.get(`${kind} ${index} ${type}`);
-    demand(value !== undefined, `${kind} ${index} is missing`);
-    space.writeBytes(domain.region + offset, value);
-  }
+  adoptSlots(domain, image.slots, module.info.stateSlots);
   demand(isBytes(image.results) && image.results.length <= VALUE_BYTES * mostResults(module), 'results');
   space.writeBytes(domain.region + RESULTS_OFFSET, image.results);
   demand(image.tables instanceof Int32Array, 'tables');
@@ -205,6 +235,39 @@ function adoptState(domain: Domain, image: DomainImage): void {
   R.scratch.set(space, at, image.scratch);
   R.scratchUsed.set(space, at, 1);
   markControl(domain);
+}
+
+function adoptSlots(domain: Domain, slots: readonly SlotImage[], wanted: readonly StateSlot[]): void {
+  demand(Array.isArray(slots), 'globals');
+  const given = new Map<string, Uint8Array>();
+  for (const slot of slots) {
+    demand(isBytes(slot?.value) && slot.value.length === VALUE_BYTES, 'a global');
+    given.set(`${slot.kind} ${slot.index} ${slot.type}`, slot.value);
+  }
+  for (const { kind, index, type, offset } of wanted) {
+    const value = given.get(`${kind} ${index} ${type}`);
+    demand(value !== undefined, `${kind} ${index} is missing`);
+    domain.space.writeBytes(domain.region + offset, value);
+  }
+}
+
+/** Modules that were made at run time are compiled and verified like any that is handed over now. */
+function adoptMade(domain: Domain, made: readonly MadeImage[]): void {
+  const { maker } = domain;
+  demand(Array.isArray(made) && (made.length === 0 || maker !== null), 'modules made at run time');
+  let before = 0;
+  for (const image of made) {
+    const { number, code, firstSlot, slots } = image ?? {};
+    demand(isCount(number) && number > before && number <= MADE_MODULES_MAX, 'the number of a made module');
+    demand(isBytes(code) && code.length <= MADE_MODULE_MAX_BYTES, 'the code of a made module');
+    demand(isCount(firstSlot) && isCount(slots) && firstSlot + slots < 2 ** 32, 'slots of a made module');
+    const { codeBytes } = maker as Maker;
+    demand(codeBytes + code.length <= MADE_CODE_MAX_BYTES, 'more code was made than there may be');
+    const module = (maker as Maker).adopt(number, Uint8Array.from(code), { firstSlot, slots });
+    adoptSlots(domain, image.state, module.info.stateSlots);
+    if (image.released === true) (maker as Maker).release(number);
+    before = number;
+  }
 }
 
 function adoptFrames(domain: Domain, image: DomainImage): void {
@@ -220,6 +283,6 @@ function adoptFrames(domain: Domain, image: DomainImage): void {
   }
   space.writeBytes(domain.stackBase, frames);
   domain.setStackPointer(domain.stackBase + frames.length);
-  const whole = framesAreWhole(space, domain.module.info, domain.stackBase, domain.stackPointer);
+  const whole = framesAreWhole(space, domain.infos, domain.stackBase, domain.stackPointer);
   demand(whole, 'saved frames are not whole frames of this program');
 }

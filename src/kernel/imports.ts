@@ -6,6 +6,7 @@
  * it unwinds the domain (to wait, or to end it); never by any other exception, which a program's catch_all could
  * catch in the middle of something.
  */
+import { COMPILER_MODULE } from '../abi/made.ts';
 import { OWN_MEMORY_IMPORT, SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CoreCaller } from './call.ts';
@@ -13,6 +14,7 @@ import type { Caller, ImportValue, SystemCall } from './caller.ts';
 import type { Core } from './core.ts';
 import { type Domain, END, FLAG, NO_DEADLINE } from './domain.ts';
 import { headroom } from './headroom.ts';
+import { Making } from './making.ts';
 import { growMemory, growStack } from './memory.ts';
 import { captureStack, deepStacks, plainStacks } from './native.ts';
 import type { LoadedModule } from './program.ts';
@@ -21,6 +23,7 @@ import { type RawStack, STACK_EXHAUSTED, savedPlaces, unwoundPlaces } from './tr
 export class Imports {
   readonly #core: Core;
   readonly #caller: Caller;
+  readonly #making: Making;
   readonly #system: Record<string, WebAssembly.ExternValue>;
   readonly #calls = new WeakMap<LoadedModule, readonly (SystemCall | undefined)[]>();
   readonly #strict = new WeakMap<LoadedModule, WebAssembly.Imports>();
@@ -30,6 +33,7 @@ export class Imports {
   constructor(core: Core, own: readonly WebAssembly.Memory[] = []) {
     this.#core = core;
     this.#caller = new CoreCaller(core);
+    this.#making = new Making(core);
     this.#system = this.#systemFunctions();
     own.forEach((memory, i) => {
       this.#system[OWN_MEMORY_IMPORT + i] = memory;
@@ -105,7 +109,10 @@ export class Imports {
     trapUnknown: boolean,
   ): WebAssembly.Func | undefined {
     const shape = module.info.functionShape(functionIndex);
-    let call = this.#core.personality.resolve(from, name, shape);
+    let call =
+      from === COMPILER_MODULE
+        ? this.#making.resolve(name, shape)
+        : this.#core.personality.resolve(from, name, shape);
     if (call === undefined && trapUnknown) call = (caller) => caller.trap(`unknown import ${from}.${name}`);
     if (call === undefined) return undefined;
     return this.#bind(call, shape.params.length);
@@ -213,6 +220,7 @@ export class Imports {
         return domain.keepExtern(reference);
       }),
       extern_of: safely((id: number): unknown => core.caller().externOf(id)),
+      ref_of: safely((number: number): unknown => core.caller().instance?.refOf(number) ?? null),
     };
   }
 

@@ -60,7 +60,7 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
   const found = new Ends<NonNullable<ReturnType<typeof readFrame>>>(most);
   result.stackBytes = end - stackBase;
   while (end > stackBase) {
-    const frame = readFrame(space, domain.module.info, stackBase, end);
+    const frame = readFrame(space, domain.infos, stackBase, end);
     if (frame === null) {
       result.damaged = true;
       break;
@@ -77,16 +77,16 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
 
 /** A frame, behind the functions that were inlined at its place; the values are the whole frame's. */
 function describe(domain: Domain, frame: NonNullable<ReturnType<typeof readFrame>>): InspectedFrame[] {
-  const { info } = domain.module;
-  const { functionIndex, instructionOffset, kind } = frame.trailer;
-  const { locals, operands } = readFrameValues(domain.space, info, frame);
+  const { info, functionIndex } = frame;
+  const { functionNumber, instructionOffset, kind } = frame.trailer;
+  const { locals, operands } = readFrameValues(domain.space, frame);
   const show = (type: number, index: number, value: RawValue | null): InspectedValue => ({
     index,
     type: typeName(type),
     value: value === null ? null : showValue(value),
   });
   const calling = kind !== 0;
-  const shown = describePlace(domain.module, { functionIndex, offset: instructionOffset });
+  const shown = describePlace(domain, { functionNumber, offset: instructionOffset });
   const inlined = shown.slice(0, -1).map((each) => ({ ...each, calling, locals: [], operands: [] }));
   const whole: InspectedFrame = {
     ...(shown.at(-1) as TraceFrame),

@@ -1,11 +1,13 @@
 /**
- * A domain's running form: an instance of its rewritten module over the space. It holds nothing that is not in the
- * space too, or can be made again from there: drop it at any time between slices and make another.
+ * A domain's running form: an instance of its rewritten module over the space, and one of each module it has made at run
+ * time (made.ts). It holds nothing that is not in the space too, or can be made again from there: drop it at any time
+ * between slices and make another.
  */
-import { EXPORT, GUEST_EXPORT, MAIN_MODULE, SYSTEM_MODULE } from '../abi/system.ts';
+import { functionNumber, indexOf, moduleOf } from '../abi/frame.ts';
+import { EXPORT, GUEST_EXPORT, SYSTEM_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
-import type { Continuation, Resume } from './continuations.ts';
 import type { Domain } from './domain.ts';
+import { Part } from './part.ts';
 import type { LoadedModule } from './program.ts';
 
 const names = new WeakMap<LoadedModule, Map<number, string>>();
@@ -24,38 +26,50 @@ function exportNames(module: LoadedModule): Map<number, string> {
   return map;
 }
 
-/** A call into the rewritten module with nothing passed and nothing returned. */
-type Plain = () => void;
-
 export class Instance {
-  readonly exports: WebAssembly.Exports;
-  readonly #module: LoadedModule;
-  readonly #hdr: WebAssembly.Global;
-  /** Limit global of each memory, and base global (null for memory 0, which hdr stands for). */
-  readonly #limits: WebAssembly.Global[] = [];
-  readonly #bases: (WebAssembly.Global | null)[] = [];
+  /** The program's. */
+  readonly main: Part;
   readonly #system: Record<string, WebAssembly.ExternValue>;
-  readonly #resumes = new WeakMap<Resume, WebAssembly.Exports>();
-  readonly #refs: WebAssembly.Table | null;
-  #refIndex: Map<unknown, number> | null = null;
+  /** Those of made modules, by number. */
+  readonly #made = new Map<number, Part>();
+  #numbers: Map<unknown, number> | null = null;
 
   /**
    * Instantiates: active element segments are applied, which may trap as wasm does.
    * @throws WebAssembly.RuntimeError or LinkError
    */
   constructor(domain: Domain, imports: WebAssembly.Imports) {
-    const { exports } = new WebAssembly.Instance(domain.module.program, imports);
-    this.exports = exports;
-    this.#module = domain.module;
-    this.#hdr = exports[EXPORT.hdr] as WebAssembly.Global;
+    this.main = new Part(domain.module, imports);
     this.#system = imports[SYSTEM_MODULE] as Record<string, WebAssembly.ExternValue>;
-    this.#refs = (exports[EXPORT.refs] as WebAssembly.Table | undefined) ?? null;
-    assert(this.#hdr !== undefined, 'a verified module exports hdr');
-    for (let i = 0; i < domain.module.evidence.memories.length; i++) {
-      this.#limits.push(exports[EXPORT.limit + i] as WebAssembly.Global);
-      this.#bases.push(i === 0 ? null : (exports[EXPORT.base + i] as WebAssembly.Global));
-    }
     this.place(domain);
+  }
+
+  get exports(): WebAssembly.Exports {
+    return this.main.exports;
+  }
+
+  /**
+   * An instance of a made module. `own`: what it imports of the program.
+   * @throws WebAssembly.RuntimeError or LinkError
+   */
+  addPart(domain: Domain, number: number, module: LoadedModule, own: WebAssembly.Imports): Part {
+    assert(number > 0 && !this.#made.has(number), 'a made module has one instance');
+    const part = new Part(module, { ...own, [SYSTEM_MODULE]: this.#system });
+    // Its code has not run, so that of others may be on the native stack.
+    part.place(domain);
+    this.#made.set(number, part);
+    if (this.#numbers !== null) addNumbers(this.#numbers, number, part);
+    return part;
+  }
+
+  dropPart(number: number): void {
+    this.#made.delete(number);
+    this.#numbers = null;
+  }
+
+  /** The instance of a module of the domain: 0 is the program. */
+  part(number: number): Part | undefined {
+    return number === 0 ? this.main : this.#made.get(number);
   }
 
   /**
@@ -64,73 +78,73 @@ export class Instance {
    */
   place(domain: Domain): void {
     assert(!domain.nativeFrames, 'a domain whose code runs stays where it is');
-    this.#hdr.value = BigInt(domain.region);
-    for (let i = 0; i < this.#limits.length; i++) {
-      const { min } = this.#module.evidence.memories[i] as { min: number };
-      assert(domain.pagesOf(i) >= min, 'a memory has what the program declares');
-      (this.#limits[i] as WebAssembly.Global).value = BigInt(domain.bytesOf(i));
-      const base = this.#bases[i];
-      if (base) base.value = BigInt(domain.addressOf(i));
-    }
+    this.main.place(domain);
+    for (const part of this.#made.values()) part.place(domain);
   }
 
   /** Tells the code the size of a memory that has grown where it is. */
   resize(domain: Domain, memory: number): void {
-    (this.#limits[memory] as WebAssembly.Global).value = BigInt(domain.bytesOf(memory));
+    this.main.resize(domain, memory);
+    for (const part of this.#made.values()) part.resize(domain, memory);
   }
 
-  init(): void {
-    (this.exports[EXPORT.init] as Plain)();
-  }
   save(): void {
-    (this.exports[EXPORT.save] as Plain)();
+    this.main.save();
+    for (const part of this.#made.values()) part.save();
   }
   restore(): void {
-    (this.exports[EXPORT.restore] as Plain)();
-  }
-
-  /** A continuation, in an instance of its module for this one. */
-  continuation({ resume, name }: Continuation): Plain {
-    let exports = this.#resumes.get(resume);
-    if (exports === undefined) {
-      const lookup = this.exports[EXPORT.function] as (index: number) => WebAssembly.Func;
-      const main = Object.create(null) as Record<string, WebAssembly.ExternValue>;
-      for (const item of resume.others) main[item] = this.exports[item] as WebAssembly.ExternValue;
-      for (const index of resume.functions) main[index] = lookup(Number(index));
-      const imports = { [SYSTEM_MODULE]: this.#system, [MAIN_MODULE]: main };
-      exports = new WebAssembly.Instance(resume.module, imports).exports;
-      this.#resumes.set(resume, exports);
-    }
-    return exports[name] as Plain;
+    this.main.restore();
+    for (const part of this.#made.values()) part.restore();
   }
 
   /** The quick version of a function of the program, or null where it is not at hand. */
   quickFunction(functionIndex: number): WebAssembly.Func | null {
-    const name = exportNames(this.#module).get(functionIndex);
+    const name = exportNames(this.main.module).get(functionIndex);
     const value = name === undefined ? undefined : this.exports[GUEST_EXPORT + name];
     return typeof value === 'function' ? (value as WebAssembly.Func) : null;
   }
 
-  /** A table of the program. */
-  table(index: number): WebAssembly.Table | undefined {
-    return this.exports[EXPORT.table + index] as WebAssembly.Table | undefined;
+  /** A table of a module of the domain, by number as functions are numbered. */
+  table(number: number): WebAssembly.Table | undefined {
+    return this.part(moduleOf(number))?.exports[EXPORT.table + indexOf(number)] as
+      | WebAssembly.Table
+      | undefined;
   }
 
-  /** The original index of a function of this program, -1 for null or a function of none. */
-  refIndex(reference: unknown): number {
-    if (reference === null || this.#refs === null) return -1;
-    if (this.#refIndex === null) {
-      this.#refIndex = new Map();
-      for (let i = 0; i < this.#refs.length; i++) {
-        const each: unknown = this.#refs.get(i);
-        if (each !== null) this.#refIndex.set(each, i);
-      }
+  /** Hands the results of reference type that a function of one module left to the code of another. */
+  carryResults(from: number, to: number): void {
+    const [source, target] = [this.part(from)?.exports, this.part(to)?.exports];
+    if (source === undefined || target === undefined) return;
+    for (const name of Object.keys(target)) {
+      if (!name.startsWith(EXPORT.result)) continue;
+      const global = source[name] as WebAssembly.Global | undefined;
+      if (global !== undefined) (target[name] as WebAssembly.Global).value = global.value;
     }
-    return this.#refIndex.get(reference) ?? -1;
   }
 
-  /** The function of an original index, null for -1 and for what is none. */
-  refOf(index: number): unknown {
-    return this.#refs !== null && index >= 0 && index < this.#refs.length ? this.#refs.get(index) : null;
+  /** The number of a function of this domain, -1 for null or a function of none. */
+  refIndex(reference: unknown): number {
+    if (reference === null) return -1;
+    if (this.#numbers === null) {
+      this.#numbers = new Map();
+      addNumbers(this.#numbers, 0, this.main);
+      for (const [number, part] of this.#made) addNumbers(this.#numbers, number, part);
+    }
+    return this.#numbers.get(reference) ?? -1;
+  }
+
+  /** The function with a number, null for -1 and for what is none. */
+  refOf(number: number): unknown {
+    if (number < 0) return null;
+    const refs = this.part(moduleOf(number))?.refs;
+    const index = indexOf(number);
+    return refs && index < refs.length ? refs.get(index) : null;
+  }
+}
+
+function addNumbers(numbers: Map<unknown, number>, module: number, { refs }: Part): void {
+  for (let i = 0; refs !== null && i < refs.length; i++) {
+    const each: unknown = refs.get(i);
+    if (each !== null) numbers.set(each, functionNumber(module, i));
   }
 }

@@ -10,6 +10,7 @@ import { wat } from '../wasm/wat.testing.ts';
 import type { Caller, Ending, Personality, SystemCall } from './caller.ts';
 import type { Powers } from './core.ts';
 import { Kernel, type KernelOptions } from './kernel.ts';
+import type { MakeModule } from './loader.ts';
 import type { LoadedModule } from './program.ts';
 
 /** A program from its bytes, as an installer would make it. */
@@ -22,6 +23,12 @@ export function load(bytes: Uint8Array): LoadedModule {
     info: programInfo(bytes, compiled.bytes),
   };
 }
+/** The compiler that test kernels give to programs which make code. */
+export const makeModule: MakeModule = (code, made) => {
+  const options = { ...FULL, made };
+  const { bytes } = compile(code, options);
+  return { rewritten: bytes, info: programInfo(code, bytes, options) };
+};
 /** The same, compiled for a process of its own. */
 export function loadAlone(bytes: Uint8Array): LoadedModule {
   const { bytes: rewritten, evidence } = compile(bytes, ALONE);
@@ -56,6 +63,8 @@ export class TestPersonality implements Personality {
   /** What `log` was given, by domain. */
   readonly logs: [domain: string, value: number | bigint][] = [];
   readonly endings: [domain: number, ending: Ending, state: number][] = [];
+  /** What `text` found in memory, ended by a 0. */
+  readonly texts: string[] = [];
   /** `wait` returns once this is true. */
   open = false;
   readonly calls: Record<string, SystemCall> = {
@@ -94,6 +103,10 @@ export class TestPersonality implements Personality {
       caller.personalityState = caller.space.heap.alloc(100);
       caller.space.setU32(caller.personalityState, value);
     },
+    text: (caller: Caller, at: number) => {
+      const bytes = caller.readBytes(at, 400) ?? new Uint8Array(1);
+      this.texts.push(Buffer.from(bytes.subarray(0, bytes.indexOf(0))).toString());
+    },
     now: (caller: Caller): bigint => caller.now(),
   };
 
@@ -131,7 +144,12 @@ export class TestSystem {
   }
   /** For another kernel in its place. */
   kernelOptions(): KernelOptions {
-    return { powers: this.powers, personality: this.personality, ...this.#options };
+    return {
+      powers: this.powers,
+      personality: this.personality,
+      compiler: makeModule,
+      ...this.#options,
+    };
   }
   get space(): Space {
     return this.kernel.space;

@@ -28,10 +28,11 @@ import { adoptImage, checkImage, type DomainImage, makeImage } from './image.ts'
 import { Imports } from './imports.ts';
 import { type Inspection, inspectDomain } from './inspect.ts';
 import type { Instance } from './instance.ts';
+import { type MakeModule, ModuleLoader } from './loader.ts';
 import { compactDomain, placeDomain, relocateDomain } from './memory.ts';
 import type { LoadedModule } from './program.ts';
 import { fromReference, isReference, toReference } from './references.ts';
-import { type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
+import { checkGrants, type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
 import { Runner } from './runner.ts';
 import { Scheduler } from './scheduler.ts';
 import { decodeTrace, type Trace } from './trace.ts';
@@ -49,6 +50,8 @@ export interface KernelOptions {
   stress?: boolean;
   /** Most bytes of saved call stack of a domain while it runs; FRAME_STACK_MAX_BYTES where it is not given. */
   frameStackBytes?: number;
+  /** Compiles code that programs make at run time; without it none may. */
+  compiler?: MakeModule;
   /** Processes for programs that are to run in their own. */
   enclosures?: Enclosures;
   /** Something people should know, in one line. */
@@ -90,6 +93,7 @@ export class Kernel {
     this.#stress = options.stress === true;
     this.core = new Core(space, options.powers, options.personality);
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
+    if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
     this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
     this.#enforcer = new Enforcer(this.core, this.#imports, options.enclosures, options.problem);
@@ -128,6 +132,7 @@ export class Kernel {
     const { module, personalityState = 0 } = options;
     let domain: Domain | null = null;
     try {
+      checkGrants(this.core, options);
       if (module.alone === undefined) this.#imports.for(module, options.trapUnknownImports === true);
       domain = this.#roster.add(options);
       if (module.alone !== undefined) this.#enforcer.check(domain);
@@ -391,17 +396,14 @@ export class Kernel {
    * A domain from an image, stopped or as it was. The image may be hostile. Returns its id.
    * @throws MalformedError, EnvironmentError, SpaceFullError with nothing left behind
    */
-  importDomain(image: DomainImage, module: LoadedModule, name = image.name): number {
+  importDomain(image: DomainImage, module: LoadedModule, name = image.name, compiler = false): number {
     checkImage(image, module);
-    if (module.alone === undefined) this.#imports.for(module, image.trapUnknownImports === true);
-    const domain = this.#roster.add({
-      name,
-      module,
-      memoryLimitBytes: image.memoryLimitBytes,
-      cpuLimitMs: image.cpuLimitMs,
-      trapUnknownImports: image.trapUnknownImports === true,
-      resident: image.resident === true,
-    });
+    const { memoryLimitBytes, cpuLimitMs } = image;
+    const trapUnknownImports = image.trapUnknownImports === true;
+    const options = { name, module, memoryLimitBytes, cpuLimitMs, trapUnknownImports, compiler };
+    checkGrants(this.core, options);
+    if (module.alone === undefined) this.#imports.for(module, trapUnknownImports);
+    const domain = this.#roster.add({ ...options, resident: image.resident === true });
     try {
       if (module.alone !== undefined) this.#enforcer.check(domain);
       const ready = adoptImage(this.core, domain, image);

@@ -141,7 +141,7 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
   const extent = domain.extent(memory);
   const pages = extent.pages + delta;
   if (pages > maxPages(domain, memory)) return -1;
-  if (domain.memoryBytes + delta * FRAME_BYTES > R.memoryLimit.get(domain.space, domain.at)) {
+  if (domain.chargedBytes + delta * FRAME_BYTES > R.memoryLimit.get(domain.space, domain.at)) {
     domain.setFlag(FLAG.memoryRefused, true);
     return -1;
   }

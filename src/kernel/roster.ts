@@ -2,6 +2,7 @@
  * Who there is: the domain table in the space, and the handles of its rows. Makes records, ends domains, forgets them;
  * runs nothing.
  */
+import { COMPILER_MODULE } from '../abi/made.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { DEFAULT_MEMORY_LIMIT_BYTES, DOMAIN_NAME_MAX_BYTES } from '../base/limits.ts';
@@ -21,6 +22,7 @@ import {
   STATE_NAMES,
   type StateName,
 } from './domain.ts';
+import { Maker, MakerRecord } from './maker.ts';
 import { framesOf, mib, releaseExtents } from './memory.ts';
 import type { LoadedModule } from './program.ts';
 import { encodeTrace, NO_TRACE, type Trace } from './trace.ts';
@@ -43,6 +45,8 @@ export interface DomainOptions {
   resident?: boolean;
   /** Imports nobody supplies trap when called, instead of being refused. */
   trapUnknownImports?: boolean;
+  /** It was granted the compiler (abi/made.ts). */
+  compiler?: boolean;
   /** The personality's state for it; the kernel releases it with the domain, and when it cannot be made. */
   personalityState?: number;
 }
@@ -86,6 +90,38 @@ export function checkFit({ evidence, hash }: LoadedModule, volatile: boolean): v
     `the program ${hash} was compiled without ${evidence.suspend ? 'marks on what it changes' : 'safepoints'}`,
     'compile it for a domain, or make the domain volatile',
   );
+}
+
+/** Whether a program asks for the compiler. */
+export const wantsCompiler = ({ info }: LoadedModule): boolean =>
+  info.imports.some((item) => item.module === COMPILER_MODULE);
+
+/**
+ * Checks that a program has been granted what it wants, and may have it.
+ * @throws EnvironmentError
+ */
+export function checkGrants(core: Core, options: DomainOptions): void {
+  const { name, module, compiler = false, trapUnknownImports = false } = options;
+  if (!wantsCompiler(module)) return;
+  const refuse = (code: string, what: string, hint: string): never => {
+    throw new EnvironmentError(code, `${name}: ${what}`, hint);
+  };
+  if (!compiler) {
+    if (trapUnknownImports) return;
+    refuse(
+      'not-granted',
+      `the program wants the compiler (${COMPILER_MODULE})`,
+      'grant it with --grant compiler',
+    );
+  }
+  if (module.alone !== undefined) {
+    refuse(
+      'no-compiler',
+      'a program in a process of its own cannot make code',
+      'run it with --isolation space',
+    );
+  }
+  if (core.loader === null) refuse('no-compiler', 'no program can make code here', '');
 }
 
 export class Roster {
@@ -160,7 +196,15 @@ export class Roster {
     R.personality.set(space, at, options.personalityState ?? 0);
     const domain = new Domain(space, at, options.module);
     this.#adopt(domain);
+    if (options.compiler === true && wantsCompiler(options.module)) {
+      domain.maker = Maker.create(space, this.#makers(), id, options.module, this.#core.loader);
+    }
     return domain;
+  }
+
+  /** The table of makers: one comes to be with the first of them. */
+  #makers(): RecordTable {
+    return RecordTable.open(this.#space, ROOT.makers, MakerRecord.bytes);
   }
 
   /**
@@ -169,11 +213,17 @@ export class Roster {
    * @throws EnvironmentError naming a program that is missing
    */
   recover(source: ModuleSource): Domain[] {
-    for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source);
+    const [space, makers] = [this.#space, new Map<number, number>()];
+    const table = space.root(ROOT.makers) === 0 ? null : this.#makers();
+    for (const row of table?.rows() ?? []) {
+      const at = (table as RecordTable).address(row);
+      makers.set(MakerRecord.fields.domain.get(space, at), at);
+    }
+    for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source, makers);
     return [...this.#domains.values()];
   }
 
-  #recoverRow(at: number, source: ModuleSource): void {
+  #recoverRow(at: number, source: ModuleSource, makers: ReadonlyMap<number, number>): void {
     const space = this.#space;
     const needed = needsModule(space, at);
     const hash = hashOf(space, at);
@@ -188,6 +238,8 @@ export class Roster {
       );
     }
     this.#adopt(domain);
+    const maker = makers.get(domain.id);
+    if (maker !== undefined) domain.maker = new Maker(space, maker, domain.module, this.#core.loader);
     if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
     assert(domain.state !== STATE.running, 'no code runs at a cut');
   }
@@ -246,6 +298,8 @@ export class Roster {
     const space = this.#space;
     const { at } = domain;
     domain.instance = null;
+    domain.maker?.drop(this.#makers());
+    domain.maker = null;
     domain.leaveProcess();
     const state = R.personality.get(space, at);
     R.personality.set(space, at, 0);

@@ -11,9 +11,10 @@ import { type Domain, DomainRecord, END, FLAG } from './domain.ts';
 import type { Enforcer } from './enforced.ts';
 import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
+import { addParts } from './making.ts';
 import { trimStack } from './memory.ts';
 import { checkFit } from './roster.ts';
-import { savedTables, saveInstance, writeTables } from './saved.ts';
+import { growTables, savedTables, saveInstance, writeTables } from './saved.ts';
 import { NO_TRACE, type Trace } from './trace.ts';
 import { describeTrap, savedTrace } from './traps.ts';
 
@@ -130,12 +131,17 @@ export class Runner {
       domain.instance = instance;
       this.#speakingFor(domain, () => {
         if (!domain.hasFlag(FLAG.initialised)) {
-          instance.init();
+          instance.main.init();
           domain.setFlag(FLAG.initialised, true);
           return;
         }
-        instance.restore();
         const tables = savedTables(space, domain);
+        if (domain.maker !== null) {
+          // Their active segments are applied again, to tables as long as they were.
+          if (tables !== null && !growTables(instance, tables)) core.trap('damaged tables');
+          addParts(domain, instance, domain.maker);
+        }
+        instance.restore();
         if (tables !== null && !writeTables(instance, tables)) core.trap('damaged tables');
       });
       this.#noteRan(domain);

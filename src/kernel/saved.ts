@@ -1,7 +1,8 @@
 /**
  * What of a running instance must be put into the space before a checkpoint, and back into a new instance after it:
- * the program's mutable globals (its own code does that: `save` and `restore`) and its tables.
+ * mutable globals (its own code does that: `save` and `restore`) and tables, of the program and of modules it has made.
  */
+import { functionNumber } from '../abi/frame.ts';
 import { assert } from '../base/assert.ts';
 import type { Space } from '../space/index.ts';
 import { type Domain, DomainRecord } from './domain.ts';
@@ -16,12 +17,21 @@ export function markControl(domain: Domain): void {
 }
 
 /** An index or length as a table takes it: a bigint where the program declares its addresses 64 bits wide. */
-const address = (table: WebAssembly.Table, index: number): number | bigint =>
+export const address = (table: WebAssembly.Table, index: number): number | bigint =>
   typeof table.length === 'bigint' ? BigInt(index) : index;
 
+/** The tables of a domain that can change, by number: as functions are numbered (abi/frame.ts). */
+function tableNumbers(domain: Domain): readonly number[] {
+  const { maker, module } = domain;
+  if (maker === null) return module.info.mutableTables;
+  return [0, ...maker.numbers()].flatMap((number) =>
+    (domain.infos(number)?.mutableTables ?? []).map((index) => functionNumber(number, index)),
+  );
+}
+
 /**
- * Tables as one block: u32 tables; for each u32 index, u32 length, i32 function indices (-1: null). Null where one holds
- * what is no function of the program.
+ * Tables as one block: u32 tables; for each u32 number, u32 length, i32 function numbers (-1: null). Null where one holds
+ * what is no function of the domain.
  */
 export function readTables(instance: Instance, indices: readonly number[]): Int32Array<ArrayBuffer> | null {
   const words: number[] = [indices.length];
@@ -40,20 +50,40 @@ export function readTables(instance: Instance, indices: readonly number[]): Int3
   return Int32Array.from(words);
 }
 
-/** The reverse; data that does not fit the program is refused: false, tables half set. */
+/** Makes tables that are there as long as they were. False where they cannot be. */
+export function growTables(instance: Instance, words: Int32Array): boolean {
+  return eachTable(words, (number, length) => {
+    const table = instance.table(number);
+    const missing = length - Number(table?.length ?? length);
+    if (table !== undefined && missing > 0) table.grow(address(table, missing));
+    return missing >= 0; // tables never shrink
+  });
+}
+
+/** The reverse of `readTables`; data that does not fit the domain is refused: false, tables half set. */
 export function writeTables(instance: Instance, words: Int32Array): boolean {
+  if (!growTables(instance, words)) return false;
+  return eachTable(words, (number, length, from) => {
+    const table = instance.table(number);
+    for (let i = 0; i < length; i++)
+      table?.set(address(table, i), instance.refOf(words[from + i] as number) as null);
+    return table !== undefined;
+  });
+}
+
+/** False where one was refused, or the words are not whole tables. `take` may throw what a table throws. */
+function eachTable(
+  words: Int32Array,
+  take: (number: number, length: number, from: number) => boolean,
+): boolean {
   let at = 1;
   for (let n = words[0] ?? 0; n > 0; n--) {
-    const index = words[at] as number;
+    const number = words[at] as number;
     const length = words[at + 1] as number;
     at += 2;
-    const table = instance.table(index);
-    if (table === undefined || !(length >= 0) || at + length > words.length) return false;
-    const have = Number(table.length);
-    if (length < have) return false; // tables never shrink
+    if (!(number >= 0 && length >= 0) || at + length > words.length) return false;
     try {
-      if (length > have) table.grow(address(table, length - have));
-      for (let i = 0; i < length; i++) table.set(address(table, i), instance.refOf(words[at + i] as number));
+      if (!take(number, length, at)) return false;
     } catch {
       return false; // longer than its declaration allows
     }
@@ -62,11 +92,22 @@ export function writeTables(instance: Instance, words: Int32Array): boolean {
   return at === words.length;
 }
 
+/** Takes functions out of the tables that are of no module of the domain. */
+export function scrubTables(domain: Domain, instance: Instance): void {
+  for (const number of tableNumbers(domain)) {
+    const table = instance.table(number);
+    for (let i = 0; table !== undefined && i < Number(table.length); i++) {
+      const item: unknown = table.get(address(table, i));
+      if (item !== null && instance.refIndex(item) < 0) table.set(address(table, i), null);
+    }
+  }
+}
+
 /** Saves the tables that can change; writes only where something did. False where they cannot be saved. */
 export function saveTables(space: Space, domain: Domain, instance: Instance): boolean {
-  const { mutableTables } = domain.module.info;
-  if (mutableTables.length === 0) return true;
-  const words = readTables(instance, mutableTables);
+  const numbers = tableNumbers(domain);
+  if (numbers.length === 0) return true;
+  const words = readTables(instance, numbers);
   if (words === null) return false;
   const bytes = new Uint8Array(words.buffer);
   const old = R.tables.get(space, domain.at);

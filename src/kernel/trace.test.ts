@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { wat } from '../wasm/wat.testing.ts';
 import { LocalEnclosures } from './enforced.testing.ts';
 import { loadAlone, program, TestSystem } from './kernel.testing.ts';
-import { decodeTrace, Ends, NO_TRACE, retold, type Trace } from './trace.ts';
+import type { LoadedModule } from './program.ts';
+import { type Code, decodeTrace, Ends, NO_TRACE, retold, type Trace } from './trace.ts';
 
 const TEXT = `(module
   (import "env" "pause" (func $pause))
@@ -99,6 +100,8 @@ test('a program in a process of its own tells the same, in words of this process
   }
 });
 
+const codeOf = (program: LoadedModule): Code => ({ module: program, infos: () => program.info });
+
 test('what another process tells of a stack is taken for places, or not at all', async () => {
   const { info } = await module;
   const frames = [
@@ -107,14 +110,14 @@ test('what another process tells of a stack is taken for places, or not at all',
     null,
     7,
   ];
-  const told = retold(await module, JSON.stringify({ frames, omitted: 3, omittedAt: 1 }));
+  const told = retold(codeOf(await module), JSON.stringify({ frames, omitted: 3, omittedAt: 1 }));
   assert.deepEqual(told, {
     frames: [{ functionIndex: 4, function: info.functionName(4), offset: 9 }],
     omitted: 3,
     omittedAt: 1,
   });
   for (const text of ['', '{', 'null', '[]', '{"frames":5}'])
-    assert.deepEqual(retold(await module, text), NO_TRACE);
+    assert.deepEqual(retold(codeOf(await module), text), NO_TRACE);
 });
 
 test('a deep stack loses its middle, and the count of what is left out is exact', async () => {

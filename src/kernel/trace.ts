@@ -4,14 +4,31 @@
  *
  * In the domain's record it lies as JSON; a text that is no JSON was written before there was any, one line a frame.
  */
-import type { LoadedModule, ProgramPlace, SourcePlace } from './program.ts';
+import { functionNumber, indexOf, moduleOf } from '../abi/frame.ts';
+import type { Infos } from './frames.ts';
+import type { LoadedModule, SourcePlace } from './program.ts';
+
+/** A place in the code of a domain. */
+export interface Place {
+  readonly functionNumber: number;
+  /** Bytes from the start of its module; 0 for an imported function, and where it is not known. */
+  readonly offset: number;
+}
+
+/** The code a domain has: its program, and what is known of that and of the modules it has made. */
+export interface Code {
+  readonly module: LoadedModule;
+  readonly infos: Infos;
+}
 
 /** One function on a call stack. */
 export interface TraceFrame {
-  /** In the program's function index space. */
+  /** In its module's function index space. */
   readonly functionIndex: number;
   readonly function: string;
-  /** Bytes from the start of the program's module; 0 in an imported function, and where it is not known. */
+  /** Its module, where that was made at run time: the number of it. */
+  readonly made?: number;
+  /** Bytes from the start of its module; 0 in an imported function, and where it is not known. */
   readonly offset: number;
   /** Where the program carries debug information that tells it. */
   readonly source?: SourcePlace;
@@ -93,11 +110,11 @@ export class Ends<T> {
 }
 
 /** Frames of a trace from places, ends apart: with names and, where the program tells them, source lines. */
-export function traceOf(module: LoadedModule, places: Ends<() => ProgramPlace | null>, cut = false): Trace {
-  const resolve = (list: readonly (() => ProgramPlace | null)[]): TraceFrame[] =>
+export function traceOf(code: Code, places: Ends<() => Place | null>, cut = false): Trace {
+  const resolve = (list: readonly (() => Place | null)[]): TraceFrame[] =>
     list.flatMap((each) => {
       const place = each();
-      return place === null ? [] : describePlace(module, place);
+      return place === null ? [] : describePlace(code, place);
     });
   const first = resolve(places.first);
   const { omitted } = places;
@@ -110,9 +127,11 @@ export function traceOf(module: LoadedModule, places: Ends<() => ProgramPlace | 
 }
 
 /** One place as frames, innermost first: functions that were inlined there, then the one that has the code. */
-export function describePlace(module: LoadedModule, { functionIndex, offset }: ProgramPlace): TraceFrame[] {
-  const { info, sources } = module;
-  const name = shortened(info.functionName(functionIndex));
+export function describePlace(code: Code, { functionNumber, offset }: Place): TraceFrame[] {
+  const [made, functionIndex] = [moduleOf(functionNumber), indexOf(functionNumber)];
+  const name = shortened(code.infos(made)?.functionName(functionIndex) ?? '?');
+  if (made > 0) return [{ functionIndex, function: name, made, offset }];
+  const { sources } = code.module;
   const found = offset === 0 || sources === undefined ? [] : sources.at(offset).slice(0, INLINED_MAX);
   if (found.length === 0) return [{ functionIndex, function: name, offset }];
   return found.map(({ inlined, source }): TraceFrame => {
@@ -141,7 +160,7 @@ export function placesText({ frames, omitted, omittedAt }: Trace): string {
  * A trace that another process told in its own words, told again: only its places are taken, and what is at them is
  * looked up here. What makes no sense is left out.
  */
-export function retold(module: LoadedModule, text: string): Trace {
+export function retold(code: Code, text: string): Trace {
   let told: Partial<Trace> | null = null;
   try {
     told = JSON.parse(text) as Partial<Trace> | null;
@@ -150,7 +169,7 @@ export function retold(module: LoadedModule, text: string): Trace {
   }
   if (!Array.isArray(told?.frames)) return NO_TRACE;
   const count = (value: unknown): number => (Number.isSafeInteger(value) ? Math.max(0, value as number) : 0);
-  const { functionCount } = module.info;
+  const { functionCount } = code.module.info;
   const places = (told.frames as readonly (Partial<TraceFrame> | null)[]).slice(0, 2 * TRACE_ENDS);
   const omitted = count(told.omitted);
   const frames: TraceFrame[] = [];
@@ -159,7 +178,8 @@ export function retold(module: LoadedModule, text: string): Trace {
     if (omitted > 0 && i === told.omittedAt) omittedAt = frames.length;
     const functionIndex = count(place?.functionIndex);
     if (place?.functionIndex !== functionIndex || functionIndex >= functionCount) return;
-    frames.push(...describePlace(module, { functionIndex, offset: count(place.offset) }));
+    const number = functionNumber(0, functionIndex);
+    frames.push(...describePlace(code, { functionNumber: number, offset: count(place.offset) }));
   });
   return { frames, omitted, omittedAt };
 }

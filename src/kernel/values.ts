@@ -2,6 +2,7 @@
  * Values of WebAssembly as bits, and to and from JavaScript and people. Bits, because a number loses the payload of a
  * NaN on its way through JavaScript.
  */
+import { indexOf, moduleOf } from '../abi/frame.ts';
 import { EXNREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, type RawValue, V128 } from './frames.ts';
 import type { ValueType } from './program.ts';
 
@@ -74,7 +75,7 @@ export function showValue(value: RawValue): string {
   const index = Number(BigInt.asIntN(32, low));
   if (index === -1) return 'null';
   return type === FUNCREF
-    ? `function ${index}`
+    ? `function ${indexOf(index)}${moduleOf(index) > 0 ? ` of made module ${moduleOf(index)}` : ''}`
     : type === EXNREF
       ? `exception of tag ${index}`
       : `reference ${index}`;

@@ -1,10 +1,10 @@
 /**
- * How a program uses its control area: the control page, the state zone with results, globals and flags, and behind
- * them room for the first saved frames.
+ * How a program uses its control area: the control page, the state zone with results, globals and flags, its own and those
+ * of modules it makes at run time, and behind them room for the first saved frames.
  */
 import { RESULTS_OFFSET, STATE_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
-import { PAGE_BYTES } from '../base/limits.ts';
+import { MADE_RESULTS_MAX, PAGE_BYTES } from '../base/limits.ts';
 import type { LoadedModule } from './program.ts';
 
 interface Zone {
@@ -18,9 +18,10 @@ function zoneOf(module: LoadedModule): Zone {
   let zone = zones.get(module);
   if (zone === undefined) {
     const { info, evidence } = module;
-    let most = 0;
+    const { madeZone } = info;
+    let most = madeZone === null ? 0 : MADE_RESULTS_MAX;
     for (let i = 0; i < info.functionCount; i++) most = Math.max(most, info.functionShape(i).results.length);
-    let used = RESULTS_OFFSET + VALUE_BYTES * most;
+    let used = Math.max(RESULTS_OFFSET + VALUE_BYTES * most, madeZone?.end ?? 0);
     for (const { offset } of info.stateSlots) used = Math.max(used, offset + VALUE_BYTES);
     const stateBytes = used - STATE_OFFSET;
     used = Math.ceil(used / PAGE_BYTES) * PAGE_BYTES;

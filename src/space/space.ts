@@ -26,7 +26,14 @@ import { Frames } from './frames.ts';
 import { Heap } from './heap.ts';
 import { Dirty } from './marks.ts';
 import { Segments } from './segments.ts';
-import { MAGIC_HIGH, MAGIC_LOW, SPACE_VERSION, SUPERBLOCK_ADDRESS, Superblock } from './superblock.ts';
+import {
+  MAGIC_HIGH,
+  MAGIC_LOW,
+  SPACE_OLDEST_VERSION,
+  SPACE_VERSION,
+  SUPERBLOCK_ADDRESS,
+  Superblock,
+} from './superblock.ts';
 
 /** Mark written for exact ranges; rewritten programs write 1, which stands for the neighbours too. */
 export const MARK_EXACT = 2;
@@ -124,9 +131,10 @@ export class Space {
       throw new MalformedError('checkpoint: it does not begin as a space does', 0);
     }
     const version = S.version.get(space, SUPERBLOCK_ADDRESS);
-    if (version !== SPACE_VERSION) {
+    if (version < SPACE_OLDEST_VERSION || version > SPACE_VERSION) {
       throw new MalformedError(`checkpoint: space version ${version}, this is ${SPACE_VERSION}`, 8);
     }
+    if (version !== SPACE_VERSION) S.version.set(space, SUPERBLOCK_ADDRESS, SPACE_VERSION);
     Atomics.store(space.i32, FLAG_ADDRESS >> 2, 0);
     space.frames.rebuild(tableFrames);
     space.segments.rebuild();

@@ -10,8 +10,12 @@ export const SUPERBLOCK_ADDRESS = 0;
 /** "perdure\0" as two words. */
 export const MAGIC_LOW = 0x64726570;
 export const MAGIC_HIGH = 0x00657275;
-/** Version of everything the kernel keeps in the space. */
-export const SPACE_VERSION = 1;
+/**
+ * Version of everything the kernel keeps in the space. 2 has frames of version 2 and modules made at run time; what a space
+ * of version 1 holds means the same in one of version 2.
+ */
+export const SPACE_VERSION = 2;
+export const SPACE_OLDEST_VERSION = 1;
 
 export const ROOT_SLOTS = 32;
 /** Root slots, by owner. A slot holds an address (of a heap block), 0 while unused. Numbers never change meaning. */
@@ -22,6 +26,8 @@ export const ROOT = {
   outbox: 3,
   ports: 4,
   wasi: 5,
+  /** Domains that make code at run time. */
+  makers: 6,
   /** For tests and embedders. */
   user: 31,
 } as const;

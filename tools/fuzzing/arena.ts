@@ -410,6 +410,7 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     ref_index: () => -1,
     extern_id: () => -1,
     extern_of: () => null,
+    ref_of: () => null,
   };
   const imports: WebAssembly.Imports = { [SYSTEM_MODULE]: system };
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {

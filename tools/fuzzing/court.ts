@@ -391,6 +391,7 @@ export class Court {
       },
       extern_id: () => -1,
       extern_of: () => null,
+      ref_of: () => null,
     };
     const imports: WebAssembly.Imports = {
       [SYSTEM_MODULE]: system,
