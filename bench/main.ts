@@ -12,6 +12,7 @@ import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
 import { endToEnd } from './endtoend.ts';
 import type { Group } from './groups.ts';
+import { jit } from './jit.ts';
 import { processes } from './process.ts';
 import { proofs } from './proofs.ts';
 import { recovery } from './recovery.ts';
@@ -41,6 +42,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   checkpoint,
   recovery,
   resume,
+  jit,
   store,
   endtoend: endToEnd,
   taxes,

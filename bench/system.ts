@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import wabt from 'wabt';
 import { WAT_FEATURES } from '../guests/build.ts';
-import { ALONE, compile, programInfo } from '../src/compiler/index.ts';
+import { ALONE, compile, makeModule, programInfo } from '../src/compiler/index.ts';
 import type { KernelOptions, LoadedModule } from '../src/kernel/index.ts';
 import { Kernel } from '../src/kernel/index.ts';
 import { Space } from '../src/space/index.ts';
@@ -16,6 +16,7 @@ export const reached: { at: number; hook: (() => void) | undefined } = { at: 0, 
 
 export function kernelOptions(): KernelOptions {
   return {
+    compiler: makeModule,
     powers: { monotonicNs: () => process.hrtime.bigint(), threadCpuMicros: () => 0 },
     personality: {
       resolve: (module, name) =>

@@ -58,7 +58,11 @@ const DEBUG_FLAGS: Readonly<Record<string, readonly string[]>> = {
   '-O2': ['-O2', '-g', '-gdwarf-4'],
 };
 /** What single programs need beside the flags of all. The C stack lies in linear memory, 1 MiB unless said here. */
-const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = { 'kernels/simd': ['-msimd128'] };
+const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = {
+  'kernels/simd': ['-msimd128'],
+  // It puts functions into its table while it runs.
+  regex: ['-Wl,--growable-table'],
+};
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
 
 /** Every guest there is a source for, sorted by name. */

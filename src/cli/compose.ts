@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { decodeEvidence, EVIDENCE_SECTION } from '../abi/evidence.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
-import { ALONE, compile, FULL, programInfo } from '../compiler/index.ts';
+import { ALONE, FULL, makeModule, programInfo } from '../compiler/index.ts';
 import { programSources } from '../debug/index.ts';
 import { hostClock } from '../drivers/clock.ts';
 import { ConsoleDriver } from '../drivers/console.ts';
@@ -18,7 +18,6 @@ import { hostRandom } from '../drivers/random.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
 import { DriverState } from '../drivers/state.ts';
 import { Kernel } from '../kernel/kernel.ts';
-import type { MakeModule } from '../kernel/loader.ts';
 import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
 import type { Driver, Ports } from '../kernel/ports.ts';
 import type { LoadedModule } from '../kernel/program.ts';
@@ -155,13 +154,6 @@ export function loadProgram(installed: InstalledProgram): LoadedModule {
   };
   return loaded;
 }
-
-/** The compiler for code that programs make at run time. */
-const makeModule: MakeModule = (code, made) => {
-  const options = { ...FULL, made };
-  const { bytes } = compile(code, options);
-  return { rewritten: bytes, info: programInfo(code, bytes, options) };
-};
 
 function evidenceOf({ rewritten, hash }: InstalledProgram): LoadedModule['evidence'] {
   const section = customSection(rewritten, EVIDENCE_SECTION);

@@ -95,7 +95,8 @@ function exitCodeFor(error: unknown): number {
   if (error instanceof MalformedError) return EXIT.refused;
   if (!(error instanceof EnvironmentError)) return EXIT.own;
   if (error.code === 'no-program') return EXIT.notFound;
-  return ['not-a-program', 'unknown-imports'].includes(error.code) ? EXIT.refused : EXIT.own;
+  const refused = ['not-a-program', 'unknown-imports', 'not-granted', 'no-compiler'];
+  return refused.includes(error.code) ? EXIT.refused : EXIT.own;
 }
 
 function drained(stream: NodeJS.WriteStream): Promise<void> {

@@ -2,6 +2,7 @@
 
 export { ALONE, Compilation, type Compiled, compile, FULL } from './compile.ts';
 export { programInfo } from './info.ts';
+export { makeModule } from './made.ts';
 export { PROOFS } from './memory.ts';
 export { COUNTER_EXPORT, type CompileOptions } from './plan.ts';
 export { type CompiledShare, compileShare } from './share.ts';

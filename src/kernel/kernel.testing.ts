@@ -4,13 +4,12 @@
  * are tested against each other.
  */
 import { createHash } from 'node:crypto';
-import { ALONE, compile, FULL, programInfo } from '../compiler/index.ts';
+import { ALONE, compile, FULL, makeModule, programInfo } from '../compiler/index.ts';
 import { type PageImage, Space } from '../space/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import type { Caller, Ending, Personality, SystemCall } from './caller.ts';
 import type { Powers } from './core.ts';
 import { Kernel, type KernelOptions } from './kernel.ts';
-import type { MakeModule } from './loader.ts';
 import type { LoadedModule } from './program.ts';
 
 /** A program from its bytes, as an installer would make it. */
@@ -23,12 +22,6 @@ export function load(bytes: Uint8Array): LoadedModule {
     info: programInfo(bytes, compiled.bytes),
   };
 }
-/** The compiler that test kernels give to programs which make code. */
-export const makeModule: MakeModule = (code, made) => {
-  const options = { ...FULL, made };
-  const { bytes } = compile(code, options);
-  return { rewritten: bytes, info: programInfo(code, bytes, options) };
-};
 /** The same, compiled for a process of its own. */
 export function loadAlone(bytes: Uint8Array): LoadedModule {
   const { bytes: rewritten, evidence } = compile(bytes, ALONE);

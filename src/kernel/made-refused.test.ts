@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRNO } from '../abi/errno.ts';
+import { makeModule } from '../compiler/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
-import { makeModule, TestSystem } from './kernel.testing.ts';
+import { TestSystem } from './kernel.testing.ts';
 import { answer, ERROR, MEMORY, making, type Parts } from './made.testing.ts';
 import type { LoadedModule } from './program.ts';
 
