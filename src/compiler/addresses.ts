@@ -12,7 +12,7 @@
  */
 import { larger } from '../base/arrays.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { ACCESS_NONE, ACCESS_NOTIFY, ACCESS_WAIT, OP_ACCESS } from '../wasm/optable.ts';
+import { ACCESS_NONE, ACCESS_NOTIFY, ACCESS_WAIT, OP_ACCESS, OP_ACCESS_BYTES } from '../wasm/optable.ts';
 import { blockFuncType, I32 } from '../wasm/types.ts';
 import { ACCESS, BINARY, CONSTANT, FIXED, GET, KIND, SET, TEE } from './addresskinds.ts';
 import { POPS, PUSHES, thrownBy } from './arity.ts';
@@ -20,6 +20,7 @@ import { type FlatBody, isCall } from './body.ts';
 import { mostOf } from './bounds.ts';
 import { type LoopShape, LoopWatch } from './loops.ts';
 import type { Plan } from './plan.ts';
+import { Runs } from './runs.ts';
 import type { FunctionInput } from './state.ts';
 import { NOTHING, Terms } from './terms.ts';
 
@@ -34,6 +35,8 @@ const UNKNOWN = -1;
 
 export class Addresses {
   readonly terms = new Terms();
+  /** Accesses that may be checked together. */
+  readonly runs = new Runs();
   /** By entry of an access: its address, less the memarg's offset. */
   term: Int32Array = new Int32Array(256);
   constant: Int32Array = new Int32Array(256);
@@ -90,13 +93,16 @@ export class Addresses {
     this.begins.fill(-1, 0, body.count);
     this.loops.clear();
     if (body.memories === 0) return;
+    this.runs.begin(body.count);
     this.#begin(input);
     if (body.loopDepth > HINTED_DEPTH_MAX) return this.#knowNothing(body);
     this.#watch.begin(body);
     const { op: ops, a, count } = body;
     for (let i = 0; i < count; i++) {
       const op = ops[i]!;
-      switch (KIND[op]!) {
+      const kind = KIND[op]!;
+      if (kind !== ACCESS) this.runs.instruction(op);
+      switch (kind) {
         case GET:
           this.#get(a[i]!, i);
           break;
@@ -333,6 +339,8 @@ export class Addresses {
     this.pure[i] = this.#stackPure[at]!;
     if (alone) this.begins[from] = i;
     this.#use(term);
+    const end = body.offset[i]! + OP_ACCESS_BYTES[op]!;
+    this.runs.access(i, op, body.a[i]!, term, this.constant[i]!, end);
     this.#watch.access(i);
     this.#sp = at;
     if (PUSHES[op] === 0) return;

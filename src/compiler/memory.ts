@@ -79,12 +79,17 @@ export function emitLimits(e: Emitter, mask: number): void {
   }
 }
 
-/** Traps where the number on the stack (i64) plus `k` is past the limit; `ea`: local that holds the number. */
-function emitBeyond(e: Emitter, memory: number, k: number, ea: number): void {
+/** Leaves on the stack whether the number there (i64) plus `k` is past the limit. */
+function emitIsPast(e: Emitter, memory: number, k: number): void {
   emitI64Const(e.w, k);
   e.op(OP.i64_add);
   e.get(e.role('limit', memory));
   e.op(OP.i64_gt_u);
+}
+
+/** Traps where the number on the stack (i64) plus `k` is past the limit; `ea`: local that holds the number. */
+function emitBeyond(e: Emitter, memory: number, k: number, ea: number): void {
+  emitIsPast(e, memory, k);
   if (addressType(e, memory) === I64) {
     e.get(ea);
     e.get(e.role('limit', memory));
@@ -92,6 +97,53 @@ function emitBeyond(e: Emitter, memory: number, k: number, ea: number): void {
     e.op(OP.i32_or);
   }
   e.trapIf();
+}
+
+/**
+ * Traps unless the access at entry i and those of its run that lie further behind (runs.ts) are inside. It lies `distance`
+ * bytes behind the near address on the stack, which the i64 local `ea` holds as well. Gives how many bytes from there are
+ * inside.
+ */
+function emitRunCheck(f: FunctionState, i: number, place: Place, distance: number, ea: number): number {
+  const { e, body } = f;
+  const { memory } = place;
+  const own = distance + place.end;
+  const last = lastOfRun(f, i, distance);
+  const known = last === i ? own : endBehind(f, i, last, distance);
+  emitIsPast(e, memory, known);
+  if (last === i) {
+    e.trapIf();
+    return known;
+  }
+  e.open(OP.if, EMPTY_BLOCK);
+  // Something traps: the first that is past the limit.
+  for (let next = i; next !== last; next = f.addresses.runs.further[next]!) {
+    e.note(body.start[next]!);
+    e.get(ea);
+    emitBeyond(e, memory, next === i ? own : endBehind(f, i, next, distance), ea);
+  }
+  e.note(body.start[last]!);
+  e.op(OP.unreachable);
+  e.close();
+  e.note(body.start[i]!);
+  return known;
+}
+
+/** The furthest access of the run of the one at entry i, which lies `distance` bytes behind an anchor, that its reach covers. */
+function lastOfRun(f: FunctionState, i: number, distance: number): number {
+  const { further } = f.addresses.runs;
+  let last = i;
+  for (let next = further[i]!; next >= 0; next = further[next]!) {
+    if (endBehind(f, i, next, distance) > REACH_MAX) break;
+    last = next;
+  }
+  return last;
+}
+
+/** Where the access at entry `other` of i's run ends, from what lies `distance` bytes before i's address. */
+function endBehind({ addresses, body }: FunctionState, i: number, other: number, distance: number): number {
+  const between = (addresses.constant[other]! - addresses.constant[i]!) | 0;
+  return distance + between + body.offset[other]! + OP_ACCESS_BYTES[body.op[other]!]!;
 }
 
 /** Takes a near address off the stack into the i64 local `ea`, and traps unless [address, address + k) is inside. */
@@ -286,8 +338,8 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     if (distance + end > anchor.known) {
       addresses.rule[i] = BY_CHECK;
       e.get(anchor.local);
-      emitBeyond(e, memory, distance + end, anchor.local);
-      e.facts.learn(memory, term, anchor.constant, distance + end, anchor.local);
+      const known = emitRunCheck(f, i, place, distance, anchor.local);
+      e.facts.learn(memory, term, anchor.constant, known, anchor.local);
     }
     emitGlobal(e, memory, anchor.local);
     emitMarkFor(f, i, place, e.facts.find(memory, term), distance + place.offset + front);
@@ -314,8 +366,11 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
   const spare = kept ? e.facts.spareLocal() : -1;
   const ea = kept ? (spare >= 0 ? spare : e.newLocal(I64)) : e.scratch(I64, 1);
   addresses.rule[i] = BY_CHECK;
-  emitCheck(e, memory, end, ea);
-  if (kept) e.facts.learn(memory, term, constant, end, ea);
+  if (kept) {
+    e.op(OP.i64_extend_i32_u);
+    e.tee(ea);
+    e.facts.learn(memory, term, constant, emitRunCheck(f, i, place, 0, ea), ea);
+  } else emitCheck(e, memory, end, ea);
   emitGlobal(e, memory, ea);
   if (end >= K_ALWAYS_TRAPS) return 0;
   emitMarkFor(f, i, place, kept ? e.facts.find(memory, term) : undefined, place.offset + front);
