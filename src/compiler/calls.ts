@@ -12,7 +12,7 @@ import { EMPTY_BLOCK, type FuncType, I32, I64 } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
 import { QUIET } from './body.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
-import { emitLoadResults, emitPoll, emitSave, type FrameShape } from './frames.ts';
+import { emitLoadResults, emitPoll, type FrameShape } from './frames.ts';
 import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
 import { emitOwnAtomicAddress } from './own.ts';
 import type { FunctionState } from './state.ts';
@@ -32,55 +32,28 @@ export function poll(f: FunctionState, site: number, shape: FrameShape, armed = 
     e.i32(-1);
     e.set(armed);
   }
-  if (label >= 0) return e.branch(OP.br_if, label);
-  e.open(OP.if, EMPTY_BLOCK);
-  emitSave(e, [shape], -1, f.input.locals);
-  e.branch(OP.br, f.unwind);
-  e.close();
+  e.branch(OP.br_if, label);
 }
 
 /** Saves the frame of a site, whose operands are in their slots, and leaves. */
 export function leave(f: FunctionState, site: number): void {
   const { e } = f;
-  const shape = f.shapes[site]!;
-  const label = f.handlers.lead(e, site, shape);
-  if (label < 0) emitSave(e, [shape], -1, f.input.locals);
-  e.branch(OP.br, label < 0 ? f.unwind : label);
+  e.branch(OP.br, f.handlers.lead(e, site, f.shapes[site]!));
 }
 
 /**
  * Begins what may unwind (its operands are on the stack). The operands below its own, or with KIND_BEFORE all, are in
  * their slots when the handler looks. `args`: how many are its own; `block`: type of a block that takes them and gives the
- * results. What follows is written, then `unguard`, which gets what is given here.
+ * results. What follows is written, then closed.
  */
-function guard(f: FunctionState, i: number, kind: number, args: number, block: number): number {
+function guard(f: FunctionState, i: number, kind: number, args: number, block: number): void {
   const { e } = f;
   const site = f.body.site[i]!;
   const offset = f.body.start[i]!;
   const kept = kind === KIND_BEFORE ? e.height : e.height - args;
   e.spill(f.control.height, kept);
-  const shape = f.shape(site, offset, kind, kept);
-  let label = f.handlers.lead(e, site, shape);
-  const own = label < 0;
-  if (own) {
-    e.open(OP.block, block);
-    label = e.open(OP.block, blockTypeOf(e, { params: e.operands(e.height - args), results: [] }));
-  }
-  e.openGuard(block, label);
+  e.openGuard(block, f.handlers.lead(e, site, f.shape(site, offset, kind, kept)));
   e.note(offset);
-  return own ? site : 0;
-}
-
-/** Ends what `guard` began. `site`: the site whose frame is saved here, 0 where a shared handler does it. */
-function unguard(f: FunctionState, site: number): void {
-  const { e } = f;
-  e.close();
-  if (site === 0) return;
-  e.branch(OP.br, e.depth - 1);
-  e.close();
-  emitSave(e, [f.shapes[site]!], -1, f.input.locals);
-  e.branch(OP.br, f.unwind);
-  e.close();
 }
 
 /**
@@ -124,9 +97,9 @@ export function call(f: FunctionState, i: number, op: number): void {
   if (body.site[i] === 0) emitCallOp(f, op, i);
   else {
     const index = op === OP.call_indirect ? e.types[e.height - 1]! : 0;
-    const own = guard(f, i, KIND_CALLING, args, e.plan.callBlock(type, index));
+    guard(f, i, KIND_CALLING, args, e.plan.callBlock(type, index));
     emitCallOp(f, op, i);
-    unguard(f, own);
+    e.close();
   }
   if (args > 0) e.pop(args);
   e.pushAll(type.results);
@@ -151,9 +124,10 @@ function atomicAddress(e: Emitter, body: FlatBody, i: number): void {
 export function wait(f: FunctionState, i: number, op: number): void {
   const { e, body } = f;
   const block = { params: e.operands(e.height - 3), results: [I32] };
-  const own = body.site[i]! > 0 ? guard(f, i, KIND_BEFORE, 3, blockTypeOf(e, block)) : -1;
+  const guarded = body.site[i]! > 0;
+  if (guarded) guard(f, i, KIND_BEFORE, 3, blockTypeOf(e, block));
   emitWait(f, i, op === OP.memory_atomic_wait32 ? 4 : 8);
-  if (own >= 0) unguard(f, own);
+  if (guarded) e.close();
   e.pop(3);
   e.push(I32);
   f.reload(i);
@@ -184,9 +158,10 @@ export function grow(f: FunctionState, i: number): void {
   const memory = body.a[i]!;
   const result = addressType(e, memory);
   const block = { params: [result], results: [result] };
-  const own = body.site[i]! > 0 ? guard(f, i, KIND_BEFORE, 1, blockTypeOf(e, block)) : -1;
+  const guarded = body.site[i]! > 0;
+  if (guarded) guard(f, i, KIND_BEFORE, 1, blockTypeOf(e, block));
   emitGrow(e, memory);
-  if (own >= 0) unguard(f, own);
+  if (guarded) e.close();
   e.pop();
   e.push(result);
   f.reload(i);

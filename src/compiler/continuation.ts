@@ -24,7 +24,7 @@
 import { KIND_CALLING } from '../abi/frame.ts';
 import { assert } from '../base/assert.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { blockFuncType, EMPTY_BLOCK } from '../wasm/types.ts';
+import { blockFuncType } from '../wasm/types.ts';
 import type { FlatBody } from './body.ts';
 import { leave, returnedCall } from './calls.ts';
 import { endBlock, openTry } from './control.ts';
@@ -57,8 +57,8 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   const at = entryOf(body, site);
   const next = Math.max(0, shape.kind === KIND_CALLING ? at + 1 : at);
   const remains = remainsOf(body, at, next);
-  f.unwind = e.open(OP.block, EMPTY_BLOCK);
   f.handlers.open(e, f.liveness, body.sites, remains.sites);
+  f.openBody();
   f.enterBody();
   const around = remains.around.map((remaining) => openStandIn(f, remaining, shape));
   e.pushFromSlots(shape.operands, shape.operands.length);
@@ -66,10 +66,7 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   if (shape.kind === KIND_CALLING) returnedCall(f, at);
   for (const standIn of around.toReversed()) finish(f, standIn, walk);
   writeRest(f, remains.body, walk);
-  e.op(OP.return);
-  f.handlers.close(e, f.input.locals);
-  e.close();
-  e.op(OP.throw, 0);
+  f.closeBody();
 }
 
 /** The entry of a site; -1 for the poll before the first instruction. */

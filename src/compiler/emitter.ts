@@ -60,6 +60,8 @@ export class Emitter {
   readonly endUses: number[] = [];
   /** Labels open in the code. */
   depth = 0;
+  /** The most that were open at once. */
+  #deepest = 0;
   /** How many operands there are. */
   height = 0;
   /** By height: their types. Only the first `height` count, here and below. */
@@ -99,6 +101,7 @@ export class Emitter {
   begin(first: readonly ValueType[], parameters: number, runs: readonly LocalRun[] = []): void {
     this.w.clear();
     this.depth = 0;
+    this.#deepest = 0;
     this.height = 0;
     this.typeUses.length = 0;
     this.endUses.length = 0;
@@ -237,10 +240,23 @@ export class Emitter {
     this.endUses.push(this.w.length);
     writePadded(this.w.zeros(END_BYTES), this.w.length - END_BYTES, END_BYTES, at);
   }
+  /** Opens so many blocks in front of the code from byte `at` on, whose labels all code from there on has counted with. */
+  openBefore(at: number, count: number): void {
+    this.#deepest += count;
+    if (this.#deepest > NESTING_MAX) this.#refuse();
+    const bytes = 2 * count;
+    this.w.insert(at, bytes);
+    for (let i = 0; i < bytes; i += 2) this.w.bytes.set(OPENED, at + i);
+    for (const uses of [this.typeUses, this.endUses]) {
+      for (let i = 0; i < uses.length; i++) if (uses[i]! >= at) uses[i]! += bytes;
+    }
+    for (const entry of this.map ?? []) if (entry.at >= at) entry.at += bytes;
+  }
   /** One more label is open; gives its id. */
   deeper(): number {
     if (this.depth === NESTING_MAX) this.#refuse();
-    return ++this.depth;
+    if (++this.depth > this.#deepest) this.#deepest = this.depth;
+    return this.depth;
   }
   close(): void {
     this.w.u8(OP.end);
@@ -380,6 +396,9 @@ export class Emitter {
       this.map.push(kind === undefined ? { at: this.w.length, origin } : { at: this.w.length, origin, kind });
   }
 }
+
+/** A block without parameters and results. */
+const OPENED = Uint8Array.of(OP.block, 0x40);
 
 /** Bytes of the number of a type that the plan did not foresee, and of a place among the ends of frames. */
 export const TYPE_BYTES = 3;

@@ -102,19 +102,18 @@ function emitPop(e: Emitter, type: ValueType): void {
   }
 }
 
+/** Saves a frame of a function of a rewritten module from the locals and the slots of the operands. */
+export function emitSave(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
+  emitValues(e, shape, localTypes);
+  emitFrameEnd(e, [shape], -1, localTypes);
+}
+
 /**
- * Saves a frame from the locals and the slots of the operands.
- * @param shapes all of the same locals and operands
- * @param which the i32 local that tells whose frame it is: by number, in a resume module by `placeNumber`; -1 for the first's
+ * The values of a frame, from the locals and the slots of the operands.
  * @param localTypes of the whole function
  */
-export function emitSave(
-  e: Emitter,
-  shapes: readonly FrameShape[],
-  which: number,
-  localTypes: ArrayLike<ValueType>,
-): void {
-  const { locals, operands } = shapes[0]!;
+export function emitValues(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {
+  const { locals, operands } = shape;
   e.saves++;
   const count = locals.length + operands.length;
   const typeOf = (i: number): ValueType =>
@@ -130,48 +129,59 @@ export function emitSave(
     if (pushed === 1) emitPush(e, typeOf(i - 1));
     else e.call(e.plan.prelude(pushed === 4 ? 'push_i32_x4' : 'push_i32_x2'));
   }
-  emitFrameEnd(e, shapes, which, localTypes);
 }
 
+/** Bytes of the masks and trailer of each frame of a function. */
+const frameEndBytes = (localTypes: ArrayLike<ValueType>): number =>
+  maskWordsFor(localTypes.length) * 8 + TRAILER_BYTES;
+
 /**
- * Masks and trailer, all of whose bytes are constants. They are copied from the segment that holds those of all frames; a
- * resume module has no segments and pushes them.
+ * Masks and trailer, all of whose bytes are constants: copied from the segment that holds those of all frames.
+ * @param shapes all frames it may be
+ * @param which the i32 local that tells which of them, where they are several
  */
-function emitFrameEnd(
+export function emitFrameEnd(
   e: Emitter,
   shapes: readonly FrameShape[],
   which: number,
   localTypes: ArrayLike<ValueType>,
 ): void {
-  const { frameEnds: ends } = e;
-  const at = ends.length;
-  for (const shape of shapes) {
-    writeFrameEnd(e, shape, localTypes);
-    if (e.links !== null) break; // they differ in their places only
-  }
-  const size = maskWordsFor(localTypes.length) * 8 + TRAILER_BYTES;
-  if (e.links !== null) {
-    const words = new DataView(ends.bytes.buffer, at, size);
-    for (let word = 0; word < size; word += 8) {
-      const value = words.getBigInt64(word, true);
-      if (which < 0 || word < size - TRAILER_BYTES) emitI64(e, value);
-      else if (word < size - TRAILER_BYTES / 2) emitPlaced(e, which, OP.i32_shr_u, OFFSET_SHIFT, value);
-      else emitPlaced(e, which, OP.i32_and, KIND_SHIFT, value);
-      e.call(e.plan.prelude('push_i64'));
-    }
-    ends.clear();
-    return;
-  }
-  if (which >= 0) {
+  const at = e.frameEnds.length;
+  for (const shape of shapes) writeFrameEnd(e, shape, localTypes);
+  const size = frameEndBytes(localTypes);
+  if (shapes.length > 1) {
     e.get(which);
     e.i32(size);
     e.op(OP.i32_mul);
   }
   e.w.u8(OP.i32_const);
   e.endPlace(at);
-  if (which >= 0) e.op(OP.i32_add);
+  if (shapes.length > 1) e.op(OP.i32_add);
   e.i32(size);
   e.call(e.plan.frameTemplate);
+}
+
+/**
+ * The same in a resume module, which has no segments: they are pushed.
+ * @param which the i32 local that holds the `placeNumber` of the frame, which is like `shape` otherwise; -1 for `shape`
+ */
+export function emitPlacedEnd(
+  e: Emitter,
+  shape: FrameShape,
+  which: number,
+  localTypes: ArrayLike<ValueType>,
+): void {
+  const size = frameEndBytes(localTypes);
+  writeFrameEnd(e, shape, localTypes);
+  const words = new DataView(e.frameEnds.bytes.buffer, e.frameEnds.length - size, size);
+  for (let word = 0; word < size; word += 8) {
+    const value = words.getBigInt64(word, true);
+    if (which < 0 || word < size - TRAILER_BYTES) emitI64(e, value);
+    else if (word < size - TRAILER_BYTES / 2) emitPlaced(e, which, OP.i32_shr_u, OFFSET_SHIFT, value);
+    else emitPlaced(e, which, OP.i32_and, KIND_SHIFT, value);
+    e.call(e.plan.prelude('push_i64'));
+  }
+  e.frameEnds.clear();
 }
 
 function writeFrameEnd(e: Emitter, shape: FrameShape, localTypes: ArrayLike<ValueType>): void {

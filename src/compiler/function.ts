@@ -11,7 +11,6 @@ import { KIND_BEFORE } from '../abi/frame.ts';
 import { unreachable } from '../base/assert.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
-import { EMPTY_BLOCK } from '../wasm/types.ts';
 import type { Addresses } from './addresses.ts';
 import type { FlatBody } from './body.ts';
 import { call, grow, notify, poll, returnCall, wait } from './calls.ts';
@@ -77,19 +76,12 @@ export class FunctionCompiler {
     emitBases(e, body.memories);
     emitLimits(e, f.liveness.entryRoles);
     const escapes = suspend && (body.hasSites || body.catches.size > 0);
-    if (escapes) {
-      f.unwind = e.open(OP.block, EMPTY_BLOCK);
-      f.handlers.open(e, f.liveness, body.sites);
-    }
+    if (escapes) f.handlers.open(e, f.liveness, body.sites);
+    if (escapes) f.openBody();
     if (suspend && body.entryPoll) poll(f, 1, f.shape(1, body.start[0]!, KIND_BEFORE, 0));
     f.enterBody();
     walk(f, 0, body.count);
-    if (escapes) {
-      e.op(OP.return);
-      f.handlers.close(e, input.locals);
-      e.close();
-      e.op(OP.throw, 0);
-    }
+    if (escapes) f.closeBody();
   }
 
   /** Emits the continuation of one of its sites, () -> its results, after the function itself. */

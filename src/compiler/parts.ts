@@ -43,7 +43,7 @@ export function emitWrapper(e: Emitter, index: number): void {
   e.close();
   e.op(OP.return);
   e.close();
-  emitSave(e, [entryShape(index, type.params.length, 0)], -1, type.params);
+  emitSave(e, entryShape(index, type.params.length, 0), type.params);
   e.op(OP.throw, 0);
 }
 

@@ -5,10 +5,10 @@
  */
 import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
-import { type FuncType, I32, type ValueType } from '../wasm/types.ts';
+import { EMPTY_BLOCK, type FuncType, I32, type ValueType } from '../wasm/types.ts';
 import { Addresses, HINTED_DEPTH_MAX } from './addresses.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
-import type { Emitter } from './emitter.ts';
+import { blockTypeOf, type Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
 import { Handlers } from './handlers.ts';
 import type { Liveness } from './liveness.ts';
@@ -55,8 +55,10 @@ export class FunctionState {
   input: FunctionInput = { index: 0, type: { params: [], results: [] }, locals: [], runs: [] };
   readonly handlers = new Handlers();
   controls: Control[] = [];
-  /** Label behind which the unwind exception is thrown. */
+  /** Label behind which an unwind exception that passes by is thrown on; 0 where none is. */
   unwind = 0;
+  /** The label of the body. */
+  #body = 0;
   /** What the frame holds at each site, by site number; complete after the function was emitted. */
   shapes: FrameShape[] = [];
   /** Label ids of the program's blocks, by entry. */
@@ -86,6 +88,7 @@ export class FunctionState {
     this.input = input;
     this.controls = [];
     this.unwind = 0;
+    this.#body = 0;
     this.strip = null;
     this.#passed = -1;
     this.continued = continued;
@@ -114,7 +117,26 @@ export class FunctionState {
     return this.controls[this.controls.length - 1]!;
   }
 
-  /** Opens the body, whose label is the function's own. */
+  /** The body is written into constructs of its own, inside of the handlers' labels. */
+  openBody(): void {
+    const { e, body, input } = this;
+    if (body.catches.size > 0) this.unwind = e.open(OP.block, EMPTY_BLOCK);
+    this.#body = e.open(OP.block, blockTypeOf(e, { params: [], results: input.type.results }));
+  }
+
+  /** Behind the body: returns, and the handlers. */
+  closeBody(): void {
+    const { e } = this;
+    e.close();
+    e.op(OP.return);
+    if (this.unwind > 0) {
+      e.close();
+      e.op(OP.throw, 0);
+    }
+    this.handlers.close(e, this.input.locals);
+  }
+
+  /** Opens the program's body. */
   enterBody(): void {
     const type = { params: [], results: this.input.type.results };
     this.enter({ entry: BODY_LABEL, op: OP.block, label: 0, height: 0, type, detours: NO_DETOURS });
@@ -132,7 +154,7 @@ export class FunctionState {
 
   /** The label id in the output of an open block of the program. */
   labelOf(entry: number): number {
-    return entry === BODY_LABEL ? 0 : this.#labels[entry]!;
+    return entry === BODY_LABEL ? this.#body : this.#labels[entry]!;
   }
 
   /** The frame at a site; the operands are the lowest `operands` of those there now. */

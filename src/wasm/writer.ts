@@ -50,6 +50,13 @@ export class Writer {
     this.bytes[this.length++] = value;
   }
 
+  /** Makes room for `count` bytes at byte `at`, with whatever in them; what stood there moves up. */
+  insert(at: number, count: number): void {
+    this.reserve(count);
+    this.bytes.copyWithin(at + count, at, this.length);
+    this.length += count;
+  }
+
   /** An unsigned LEB128 of a value in [0, 2^32). */
   u32(value: number): void {
     if (this.length + SIZE_BYTES > this.bytes.length) this.#grow(SIZE_BYTES);
