@@ -181,7 +181,7 @@ export class FlatBody {
       }
       case BRANCH:
         this.a[i] = this.#target(cursor.imm0);
-        return cursor.op === OP.br;
+        return leaves(cursor.op);
       case BR_TABLE:
         this.#branchTable(cursor, i);
         return true;
@@ -189,7 +189,7 @@ export class FlatBody {
         this.b[i] = cursor.imm1;
         if (cursor.op === OP.call && this.#quiet[cursor.imm0] === 1) this.flags[i]! |= QUIET;
         else this.calls = true;
-        return cursor.op === OP.return_call || cursor.op === OP.return_call_indirect;
+        return leaves(cursor.op);
       case LEAVES:
         return true;
       case SELECT:
@@ -309,6 +309,11 @@ export class FlatBody {
     return false;
   }
 
+  /** Whether control gets to an entry from the one before, when the code begins at entry `from`. */
+  fallsInto(i: number, from = 0): boolean {
+    return i <= from || !leaves(this.op[i - 1]!);
+  }
+
   #grow(): void {
     const { length } = this.op;
     const size = length * 2;
@@ -370,6 +375,12 @@ export const CAUGHT = 2;
 export const IN_LOOP = 4;
 /** A call that is no safepoint. */
 export const QUIET = 8;
+
+/** Instructions that never go on to the next. */
+export function leaves(op: number): boolean {
+  const isTailCall = op === OP.return_call || op === OP.return_call_indirect;
+  return KIND[op] === LEAVES || KIND[op] === BR_TABLE || op === OP.br || isTailCall;
+}
 
 /** Every kind of call of the program's own. */
 export function isCall(op: number): boolean {

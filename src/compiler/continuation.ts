@@ -64,8 +64,9 @@ export function emitContinuation(f: FunctionState, site: number, walk: Walk): vo
   e.pushFromSlots(shape.operands, shape.operands.length);
   if (at >= 0 && body.op[at] === OP.loop) f.pass(at);
   if (shape.kind === KIND_CALLING) returnedCall(f, at);
-  for (const standIn of around.toReversed()) finish(f, standIn, walk);
-  writeRest(f, remains.body, walk);
+  let open = true;
+  for (const standIn of around.toReversed()) open = finish(f, standIn, open, walk);
+  writeRest(f, remains.body, body.count - 1, open, walk);
   f.closeBody();
 }
 
@@ -101,18 +102,29 @@ function openStandIn(f: FunctionState, remaining: Remaining, shape: FrameShape):
   return { remaining, control, opened, exit };
 }
 
-/** Writes entries that follow, or what stands for them where nothing gets there. */
-function writeRest(f: FunctionState, { reached, next, to }: Remaining, walk: Walk): void {
-  if (reached) walk(f, next, to);
-  else f.e.op(OP.unreachable);
+/**
+ * Writes entries that follow, or what stands for them where nothing gets there. `end`: the entry at which they end; `open`:
+ * code may stand here, for what was written last goes on or closed a block. Gives the same for what comes behind.
+ */
+function writeRest(f: FunctionState, rest: Remaining, end: number, open: boolean, walk: Walk): boolean {
+  if (rest.reached) {
+    walk(f, rest.next, rest.to);
+    return f.body.fallsInto(end, rest.next);
+  }
+  if (open) f.e.op(OP.unreachable);
+  return false;
 }
 
-/** Writes the rest of a construct, and its end. */
-function finish(f: FunctionState, { remaining, control, opened, exit }: StandIn, walk: Walk): void {
+/** Writes the rest of a construct, and its end. Takes and gives what `writeRest` does. */
+function finish(f: FunctionState, standIn: StandIn, open: boolean, walk: Walk): boolean {
+  const { remaining, control, opened, exit } = standIn;
   const { e, body } = f;
-  const { entry, falls } = remaining;
-  writeRest(f, remaining, walk);
-  if (opened && exit < 0) return endBlock(f, body.match[entry]!);
+  const { entry } = remaining;
+  const falls = writeRest(f, remaining, remaining.to, open, walk);
+  if (opened && exit < 0) {
+    endBlock(f, body.match[entry]!);
+    return true;
+  }
   if (opened) {
     if (falls) e.branch(OP.br, exit);
     e.close();
@@ -128,4 +140,5 @@ function finish(f: FunctionState, { remaining, control, opened, exit }: StandIn,
     e.truncate(control.height);
   }
   e.pushAll(control.type.results);
+  return opened || falls;
 }

@@ -12,7 +12,7 @@
  *
  * Why: RATIONALE.md#base-and-limit-in-the-code
  */
-import { MARKS_ADDRESS } from '../abi/layout.ts';
+import { MARKS_ADDRESS, STATE_OFFSET } from '../abi/layout.ts';
 import { SYSTEM } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { FRAME_BYTES, MEMORY32_MAX_PAGES, PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
@@ -151,7 +151,10 @@ function emitCheck(e: Emitter, memory: number, k: number, ea: number): void {
   if (addressType(e, memory) === I32) e.op(OP.i64_extend_i32_u);
   if (k >= K_ALWAYS_TRAPS) {
     e.set(ea);
+    // In a block: what is written behind it is never reached, but looked at by the verifier.
+    e.open(OP.block, EMPTY_BLOCK);
     e.op(OP.unreachable);
+    e.close();
     return;
   }
   e.tee(ea);
@@ -371,8 +374,11 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     e.tee(ea);
     e.facts.learn(memory, term, constant, emitRunCheck(f, i, place, 0, ea), ea);
   } else emitCheck(e, memory, end, ea);
+  if (end >= K_ALWAYS_TRAPS) {
+    e.op(OP.global_get, e.plan.hdrGlobal);
+    return STATE_OFFSET;
+  }
   emitGlobal(e, memory, ea);
-  if (end >= K_ALWAYS_TRAPS) return 0;
   emitMarkFor(f, i, place, kept ? e.facts.find(memory, term) : undefined, place.offset + front);
   return place.offset + front;
 }

@@ -10,7 +10,7 @@ import { emitI64Const } from '../wasm/emit.ts';
 import { CATCH, CATCH_REF } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { writeOp } from '../wasm/optable.ts';
-import { EMPTY_BLOCK, EXNREF, FUNCREF, I32, type ValueType } from '../wasm/types.ts';
+import { EMPTY_BLOCK, EXNREF, F32, F64, FUNCREF, I32, I64, V128, type ValueType } from '../wasm/types.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import {
   argumentSlots,
@@ -152,8 +152,8 @@ export function emitFunctionAt(e: Emitter): void {
     };
     fan(Math.min(FAN, end - first - hi * FAN), low, (lo) => {
       const index = first + hi * FAN + lo;
-      if (callable(index)) e.op(OP.ref_func, index);
-      else e.op(OP.unreachable);
+      if (!callable(index)) return e.op(OP.unreachable);
+      e.op(OP.ref_func, index);
       e.op(OP.return);
     });
   });
@@ -226,6 +226,7 @@ export function emitSaveExn(e: Emitter): void {
   e.op(OP.unreachable); // another's exception: none of them outlives a call
   tagTypes.forEach((params, tag) => {
     e.close();
+    if (!canKeep(params)) return e.op(OP.unreachable);
     const locals = params.map((type) => e.newLocal(type));
     for (const local of locals.toReversed()) e.set(local);
     locals.forEach((local, i) => {
@@ -237,27 +238,18 @@ export function emitSaveExn(e: Emitter): void {
   });
 }
 
-function pushValue(e: Emitter, type: ValueType): void {
-  const name = (
-    { 127: 'push_i32', 126: 'push_i64', 125: 'push_f32', 124: 'push_f64', 123: 'push_v128' } as const
-  )[type];
-  if (name === undefined) {
-    e.op(OP.unreachable); // references inside exceptions cannot be kept
-    return;
-  }
-  e.call(e.plan.prelude(name));
-}
+/** By type, how a value in an exception is kept; references there cannot be. */
+const KEPT: Readonly<Record<number, 'i32' | 'i64' | 'f32' | 'f64' | 'v128'>> = {
+  [I32]: 'i32',
+  [I64]: 'i64',
+  [F32]: 'f32',
+  [F64]: 'f64',
+  [V128]: 'v128',
+};
+const canKeep = (types: readonly ValueType[]): boolean => types.every((type) => KEPT[type] !== undefined);
 
-function popValue(e: Emitter, type: ValueType): void {
-  const name = ({ 127: 'pop_i32', 126: 'pop_i64', 125: 'pop_f32', 124: 'pop_f64', 123: 'pop_v128' } as const)[
-    type
-  ];
-  if (name === undefined) {
-    e.op(OP.unreachable);
-    return;
-  }
-  e.call(e.plan.prelude(name));
-}
+const pushValue = (e: Emitter, type: ValueType): void => e.call(e.plan.prelude(`push_${KEPT[type]!}`));
+const popValue = (e: Emitter, type: ValueType): void => e.call(e.plan.prelude(`pop_${KEPT[type]!}`));
 
 /** () -> exnref: the reverse of `emitSaveExn`, an exception with the same tag and arguments. */
 export function emitLoadExn(e: Emitter): void {
@@ -280,6 +272,7 @@ export function emitLoadExn(e: Emitter): void {
   };
   tagTypes.forEach((params, tag) => {
     e.close();
+    if (!canKeep(params)) return e.op(OP.unreachable);
     popRest(argumentSlots(params));
     const locals = params.map((type) => e.newLocal(type));
     for (let i = params.length - 1; i >= 0; i--) {

@@ -6,7 +6,7 @@
  * Takes the body as it is laid out: what it calls reachable by the rules of validation may still never be reached.
  */
 import { OP } from '../wasm/opcodes.ts';
-import { CAUGHT, type FlatBody, TARGETED } from './body.ts';
+import { CAUGHT, type FlatBody, leaves, TARGETED } from './body.ts';
 
 /** What is left of one construct, or of the whole body. */
 export interface Remaining {
@@ -43,7 +43,7 @@ export function remainsOf(body: FlatBody, at: number, next: number): Remains {
     const to = elseAt >= next ? elseAt : end; // the other arm of an if is not for this round
     if (body.op[entry] === OP.try_table) addClauses(body, entry, targets);
     if (reached) look(body, next, to, targets, sites);
-    const falls: boolean = reached && (to === next || !leaves(body, to - 1));
+    const falls: boolean = reached && (to === next || !leavesBefore(body, to - 1));
     const targeted: boolean = targets.has(entry);
     around.push({ entry, next, to, reached, falls, targeted });
     const loops = body.op[entry] === OP.loop;
@@ -85,10 +85,10 @@ function addClauses(body: FlatBody, entry: number, targets: Set<number>): void {
 }
 
 /** Nothing gets behind entry `i`, which stands before an end or else. */
-function leaves(body: FlatBody, i: number): boolean {
+function leavesBefore(body: FlatBody, i: number): boolean {
   for (;;) {
     const op = body.op[i]!;
-    if (LEAVERS.has(op)) return true;
+    if (leaves(op)) return true;
     const opened = body.match[i]!;
     if (op !== OP.end || opened < 0 || i - 1 === opened) return false;
     const kind = body.op[opened]!;
@@ -97,8 +97,3 @@ function leaves(body: FlatBody, i: number): boolean {
     i--;
   }
 }
-
-const LEAVERS: ReadonlySet<number> = new Set([
-  ...[OP.br, OP.br_table, OP.return, OP.unreachable, OP.throw, OP.throw_ref],
-  ...[OP.return_call, OP.return_call_indirect],
-]);

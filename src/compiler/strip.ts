@@ -84,7 +84,7 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
   walk(f, i + 1, body.match[i]!);
   f.relabel(i, outer);
   f.strip = null;
-  e.branch(OP.br, exit);
+  if (body.fallsInto(body.match[i]!)) e.branch(OP.br, exit);
   e.facts.close(true);
   e.close();
   emitRound(e, shape, locals, fuel);

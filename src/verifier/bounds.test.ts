@@ -41,7 +41,7 @@ import {
   Y,
 } from './attacks.testing.ts';
 import { mostOf } from './bounds.ts';
-import { gives, most, PLAIN, PREFIX_FC, PREFIX_FD, PREFIX_FE, takes, touches } from './opcodes.ts';
+import { gives, most, PLAIN, PREFIXED, takes, touches } from './opcodes.ts';
 
 const AND = 0x71;
 const MUL = 0x6c;
@@ -326,6 +326,5 @@ test('no result is above the bound in the table of instructions', () => {
     if (touches(entry) === 0)
       assert.deepEqual([most(entry), op >= 0x45 && op <= 0x66, takes(entry) > 0], [1, true, true]);
   }
-  for (const table of [PREFIX_FC, PREFIX_FD, PREFIX_FE])
-    for (const entry of table) assert.equal(most(entry), Infinity);
+  for (const table of Object.values(PREFIXED)) for (const entry of table) assert.equal(most(entry), Infinity);
 });

@@ -46,6 +46,8 @@ export class Control {
   at = 0;
   /** Constructs that are open; the function's body is the outermost. */
   depth = 0;
+  /** Whether the instruction before goes on to the next, which else is an `end` or `else`. */
+  isLive = true;
   #stack: Int32Array = new Int32Array(1024);
   #sp = 0;
   /** Operands below the innermost construct's own. */
@@ -64,6 +66,7 @@ export class Control {
     this.function = index;
     this.at = start;
     this.depth = 0;
+    this.isLive = true;
     this.#sp = 0;
     this.#floor = 0;
   }
@@ -150,8 +153,8 @@ export class Control {
     }
     frame.hint = hint;
     const isCounted = hint.fuel >= 0;
-    if (isCounted) this.#demand(entryRefusal(this.#values, this.#locals, hint));
-    this.#demand(this.#locals.enterLoop(hint.varying, this.at));
+    if (isCounted) this.demand(entryRefusal(this.#values, this.#locals, hint));
+    this.demand(this.#locals.enterLoop(hint.varying, this.at));
     if (!isCounted) return;
     const rounds = beginRounds(this.#values, this.#locals, hint, this.at);
     if (typeof rounds === 'string') this.refuse(rounds);
@@ -159,7 +162,7 @@ export class Control {
   }
 
   /** Refuses for a reason that is not empty. */
-  #demand(wrong: string): void {
+  demand(wrong: string): void {
     if (wrong !== '') this.refuse(wrong);
   }
 
@@ -173,8 +176,7 @@ export class Control {
   branch(label: number, condition = NONE): void {
     if (label >= this.depth) this.refuse(`there is no label ${label}`);
     const frame = this.#frames[this.depth - 1 - label]!;
-    if (frame.rounds !== null)
-      this.#demand(roundRefusal(this.#values, this.#locals, frame.rounds, condition));
+    if (frame.rounds !== null) this.demand(roundRefusal(this.#values, this.#locals, frame.rounds, condition));
     this.#edge(frame);
   }
 
@@ -184,16 +186,39 @@ export class Control {
   }
 
   /** `else`: the state is that of the `if`. */
-  else(live: boolean): void {
+  else(): void {
     const frame = this.#frames[this.depth - 1]!;
     if (frame.kind !== IF) this.refuse('else without if');
-    if (live) {
-      if (this.#sp !== frame.height + frame.results) this.refuse('wrong number of operands');
-      this.#edge(frame);
-    }
+    this.#checkHeight(frame);
+    if (this.isLive) this.#edge(frame);
     frame.kind = ELSE;
     this.#restore(frame, frame.params);
     this.#values.isZero(frame.condition, this.at);
+  }
+
+  /** `end`: joins all edges that lead here. */
+  end(): void {
+    const frame = this.#frames[this.depth - 1]!;
+    const { isLive } = this;
+    const { kind, reached } = frame;
+    this.#checkHeight(frame);
+    this.depth--;
+    this.#floor = this.depth === 0 ? 0 : this.#frames[this.depth - 1]!.height;
+    if (frame.hint !== null) this.#locals.leaveLoop(frame.hint.varying);
+    if (kind === LOOP || (kind !== IF && !reached)) {
+      // One way in, for branches to a loop do not lead here: what holds before the end holds behind. Or none.
+      if (!isLive) this.#operands(frame, frame.results);
+      return;
+    }
+    if (isLive) this.#edge(frame);
+    if (kind === IF) this.#edge(frame, frame.assigned);
+    this.#restore(frame, frame.results);
+    this.#locals.assigned = frame.reachedAssigned;
+    if (kind === IF && !isLive && !reached) this.#values.isZero(frame.condition, this.at);
+  }
+
+  #checkHeight(frame: Frame): void {
+    if (this.isLive && this.#sp !== frame.height + frame.results) this.refuse('wrong number of operands');
   }
 
   /** Makes void what was learnt or set since the construct began and gives back the state of then. */
@@ -201,25 +226,13 @@ export class Control {
     this.#values.join(frame.start, this.at);
     this.#locals.floor = frame.floor;
     this.#locals.assigned = frame.assigned;
-    this.#sp = frame.height;
-    this.pushUnknown(operands);
+    this.#operands(frame, operands);
   }
 
-  /** `end`: joins all edges that lead here. Gives whether code behind it can be reached. */
-  end(live: boolean): boolean {
-    const frame = this.#frames[this.depth - 1]!;
-    if (live && this.#sp !== frame.height + frame.results) this.refuse('wrong number of operands');
-    this.depth--;
-    this.#floor = this.depth === 0 ? 0 : this.#frames[this.depth - 1]!.height;
-    if (frame.hint !== null) this.#locals.leaveLoop(frame.hint.varying);
-    // One way in at most, but for the branches to a loop, which do not lead here: what holds before the end holds behind.
-    if (frame.kind === LOOP || (frame.kind !== IF && !frame.reached)) return live;
-    const isOneWay = frame.kind === IF && !live && !frame.reached;
-    if (live) this.#edge(frame);
-    if (frame.kind === IF) this.#edge(frame, frame.assigned);
-    this.#restore(frame, frame.results);
-    this.#locals.assigned = frame.reachedAssigned;
-    if (isOneWay) this.#values.isZero(frame.condition, this.at);
-    return true;
+  /** A construct's operands are so many now, of which nothing is known. */
+  #operands(frame: Frame, count: number): void {
+    this.isLive = true;
+    this.#sp = frame.height;
+    this.pushUnknown(count);
   }
 }

@@ -6,7 +6,7 @@
 import { EVIDENCE_SECTION } from '../abi/evidence.ts';
 import { HINTS_SECTION } from '../abi/hints.ts';
 import { Cursor } from './cursor.ts';
-import { nullType, valueType } from './opcodes.ts';
+import { heapType, valueType } from './opcodes.ts';
 
 /** Most parameters, and results, of a function: V8's limit. */
 const TYPES_MAX = 1000;
@@ -279,7 +279,7 @@ function constExpr(c: Cursor): ConstExpr {
     else if (op === 0x44) c.skip(8);
     else if (op === 0x23) globals.push(c.u32());
     else if (op === 0xd2) functions.push(c.u32());
-    else if (op === 0xd0) nullType(c);
+    else if (op === 0xd0) heapType(c);
     else if (op === 0xfd) {
       if (c.u32() !== 12) c.fail('not a constant instruction');
       c.skip(16);

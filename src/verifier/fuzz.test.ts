@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { ContinuedHunt } from '../../tools/fuzzing/continued.ts';
 import { Hunt } from '../../tools/fuzzing/hunt.ts';
 import { MalformedError } from '../base/errors.ts';
 import { seedFrom } from '../base/prng.ts';
+import { ESCAPES } from './escapes.testing.ts';
 import { verify } from './verify.ts';
 
 // The short form of `npm run fuzz -- mutants random`, which replays what is found here.
@@ -52,14 +51,13 @@ test('the oracle sees: of random modules that the verifier refuses, many do esca
 });
 
 test('modules that the verifier once let escape are refused', () => {
-  const folder = join(import.meta.dirname, '../../tools/fuzzing/regressions/escapes');
-  for (const file of readdirSync(folder)) {
-    const bytes = new Uint8Array(readFileSync(join(folder, file)));
-    assert.ok(WebAssembly.validate(bytes), `V8 would run ${file}`);
+  for (const [name, make] of Object.entries(ESCAPES)) {
+    const bytes = make();
+    assert.ok(WebAssembly.validate(bytes), `V8 would run ${name}`);
     assert.throws(
       () => verify(bytes),
-      (error) => error instanceof MalformedError && error.offset > 0,
-      file,
+      (error) => error instanceof MalformedError && error.offset > 0 && !error.message.startsWith('evidence'),
+      name,
     );
   }
 });

@@ -7,7 +7,7 @@
  */
 import type { Evidence } from '../abi/evidence.ts';
 import type { FunctionHints, LoopHint } from '../abi/hints.ts';
-import { MalformedError } from '../base/errors.ts';
+import { assert } from '../base/assert.ts';
 import { FRAME_BYTES, LOCALS_MAX } from '../base/limits.ts';
 import { accessRefusal } from './access.ts';
 import { BLOCK, Control, IF } from './control.ts';
@@ -16,21 +16,31 @@ import type { FuncShape } from './decode.ts';
 import { Locals } from './locals.ts';
 import {
   BOUNDED,
+  BYTE,
+  BYTES_4,
+  BYTES_8,
+  BYTES_16,
   blockType,
+  FUNCTION,
+  follows,
+  GLOBAL,
   gives,
-  IMM_MEMARG_LANE,
-  immediate,
+  HEAP_TYPE,
+  heapType,
+  MEMARG_LANE,
   memargOffset,
   most,
   NO_RESULT,
-  nullType,
   PLAIN,
-  prefixed,
-  selectType,
-  skipImmediate,
-  skipInstruction,
+  PREFIXED,
+  SEGMENT,
+  SEGMENT_TABLE,
+  TABLE,
+  TABLE_READ,
+  TABLE_TABLE,
   takes,
   touches,
+  VALUE_TYPE_LIST,
   valueType,
 } from './opcodes.ts';
 import { resultOf } from './results.ts';
@@ -46,6 +56,9 @@ export interface Surroundings {
   readonly functions: readonly number[];
 }
 
+const END = 0x0b;
+const EXTEND_U = 0xad;
+const ELSE = 0x05;
 const NOTHING: FuncShape = { params: 0, results: 0, signature: '' };
 const ONE_OF_ANY: FuncShape = { params: 0, results: 1, signature: '' };
 
@@ -84,6 +97,15 @@ export class FunctionPass {
    * @throws RefusedError for what breaks a rule, MalformedError for what is no WebAssembly.
    */
   run(index: number, hints: FunctionHints, start: number, end: number): void {
+    this.begin(index, hints, start, end);
+    while (this.#control.depth > 0) this.step();
+    if (this.#c.pos !== end) this.#c.fail('code behind the end of the function');
+    const left = this.#hints[this.#nextHint];
+    if (left) this.#control.refuse(`a hint for loop ${left.loop}, which does not exist`);
+  }
+
+  /** The first part of `run`: up to the first instruction. */
+  begin(index: number, hints: FunctionHints, start: number, end: number): void {
     const c = this.#c;
     c.pos = start;
     c.end = end;
@@ -94,17 +116,18 @@ export class FunctionPass {
     this.#declareLocals(type.params);
     this.#declareHints(hints, type.params);
     this.#control.open(BLOCK, 0, type.results);
-    while (this.#control.depth > 0) {
-      this.#control.at = c.pos;
-      const op = c.u8();
-      const entry = PLAIN[op]!;
-      if (entry !== 0) this.#simple(op, entry);
-      else if (op >= 0x20 && op <= 0x44) this.#plain(op);
-      else if (!this.#instruction(op)) this.#skipDead();
-    }
-    if (c.pos !== end) c.fail('code behind the end of the function');
-    const left = this.#hints[this.#nextHint];
-    if (left) this.#control.refuse(`a hint for loop ${left.loop}, which does not exist`);
+  }
+
+  /** Verifies the next instruction. */
+  step(): void {
+    const c = this.#c;
+    this.#control.at = c.pos;
+    const op = c.u8();
+    const entry = PLAIN[op]!;
+    if (entry !== 0) this.#fixed(op, entry);
+    else if (op >= 0x20 && op <= 0x42) this.#valued(op);
+    else if (op >= 0xfc) this.#prefixed(op);
+    else this.#structure(op);
   }
 
   #declareLocals(params: number): void {
@@ -128,6 +151,135 @@ export class FunctionPass {
     this.#nextLoop = 0;
   }
 
+  // --- instructions with a fixed effect on the operand stack
+
+  #fixed(op: number, entry: number): void {
+    const control = this.#control;
+    const values = this.#values;
+    const count = takes(entry);
+    const size = touches(entry);
+    if (size !== 0) this.#access(op, entry, count, size);
+    else if (follows(entry) !== 0) {
+      this.#immediate(follows(entry));
+      control.popMany(count);
+      control.pushUnknown(gives(entry));
+    } else if (count === 2) {
+      const y = control.pop();
+      const x = control.pop();
+      const id = resultOf(values, op, x, y);
+      control.push(id === NONE && entry >= BOUNDED ? values.fresh(most(entry)) : id);
+    } else if (count === 1 && gives(entry) === 1) {
+      const x = control.pop();
+      if (entry >= BOUNDED) control.push(values.fresh(most(entry)));
+      else control.push(op === EXTEND_U ? values.extend(x) : NONE);
+    } else {
+      control.popMany(count);
+      control.pushUnknown(gives(entry));
+    }
+  }
+
+  #access(op: number, entry: number, count: number, size: number): void {
+    const c = this.#c;
+    const control = this.#control;
+    const offset = memargOffset(c);
+    if (follows(entry) === MEMARG_LANE) c.u8();
+    const top = control.top;
+    const address = control.popMany(count);
+    control.demand(accessRefusal(this.#values, this.#evidence, { op, address, top, offset, size }));
+    if (gives(entry) !== 0) control.push(entry < BOUNDED ? NONE : this.#values.fresh(most(entry)));
+  }
+
+  /** Reads what follows an instruction, and refuses globals, functions and tables that are not for it (M8). */
+  #immediate(kind: number): void {
+    const c = this.#c;
+    switch (kind) {
+      case BYTE:
+        c.skip(1);
+        return;
+      case BYTES_4:
+        c.skip(4);
+        return;
+      case BYTES_8:
+        c.skip(8);
+        return;
+      case BYTES_16:
+        c.skip(16);
+        return;
+      case SEGMENT:
+        c.u32();
+        return;
+      case GLOBAL:
+        if (c.u32() >= this.#evidence.systemGlobals.start)
+          this.#control.refuse('a global of the system is written');
+        return;
+      case FUNCTION: {
+        const index = c.u32();
+        if (!isCallable(this.#evidence, index)) this.#control.refuse(`a reference to function ${index}`);
+        return;
+      }
+      case TABLE_READ:
+        return this.#table(c.u32(), true);
+      case TABLE_TABLE:
+        this.#table(c.u32(), false);
+        return this.#table(c.u32(), false);
+      case SEGMENT_TABLE:
+        c.u32();
+        return this.#table(c.u32(), false);
+      case TABLE:
+        return this.#table(c.u32(), false);
+      case HEAP_TYPE:
+        return heapType(c);
+      default:
+        assert(kind === VALUE_TYPE_LIST, 'every kind has a case');
+        if (c.u32() !== 1) c.fail('a select of more than one value');
+        valueType(c);
+    }
+  }
+
+  #table(index: number, reading: boolean): void {
+    if (!isFree(this.#evidence, index, reading)) this.#control.refuse(`table ${index} belongs to the system`);
+  }
+
+  #prefixed(prefix: number): void {
+    const code = this.#c.u32();
+    const entry = PREFIXED[prefix]?.[code];
+    if (!entry) this.#unknown(`0x${prefix.toString(16)} ${code}`);
+    this.#fixed(prefix, entry);
+  }
+
+  /** An instruction that is none, or the system's, or belongs to a part of WebAssembly that no rewritten module uses. */
+  #unknown(what: string): never {
+    this.#control.refuse(`instruction ${what} is not for rewritten code`);
+  }
+
+  // --- locals, globals that are read, integer constants
+
+  #valued(op: number): void {
+    const c = this.#c;
+    const control = this.#control;
+    switch (op) {
+      case 0x20: // local.get
+        return control.push(this.#locals.get(this.#localIndex(), control.at));
+      case 0x21: // local.set
+        return this.#localSet(this.#localIndex(), control.pop());
+      case 0x22: {
+        const local = this.#localIndex();
+        const given = control.pop();
+        const id = given === NONE || this.#values.mayWrap(given) ? this.#values.fresh() : given;
+        this.#localSet(local, id);
+        return control.push(id);
+      }
+      case 0x23: // global.get
+        return control.push(this.#globalGet(c.u32()));
+      case 0x41: // i32.const
+        return control.push(this.#values.literal(c.i32()));
+      case 0x42: // i64.const
+        return control.push(this.#values.literal(c.s64()));
+      default:
+        this.#unknown(`0x${op.toString(16)}`);
+    }
+  }
+
   #localIndex(): number {
     const local = this.#c.u32();
     if (local >= this.#locals.count) this.#control.refuse(`there is no local ${local}`);
@@ -135,66 +287,86 @@ export class FunctionPass {
   }
 
   #localSet(local: number, id: number): void {
-    const wrong = this.#locals.set(local, id, this.#control.at);
-    if (wrong !== '') this.#control.refuse(wrong);
+    this.#control.demand(this.#locals.set(local, id, this.#control.at));
   }
 
-  // --- memory
+  #globalGet(index: number): number {
+    const own = index - this.#evidence.systemGlobals.start;
+    return own < 0 || own >= this.#systemGlobal.length ? NONE : this.#systemGlobal[own]!;
+  }
 
-  /** An instruction with a table entry. */
-  #simple(op: number, entry: number): void {
+  // --- control flow
+
+  #structure(op: number): void {
     const c = this.#c;
-    const values = this.#values;
-    const size = touches(entry);
-    const count = takes(entry);
-    if (size !== 0) {
-      const offset = memargOffset(c);
-      if (immediate(entry) === IMM_MEMARG_LANE) c.u8();
-      const top = this.#control.top;
-      const address = this.#control.popMany(count);
-      const wrong = accessRefusal(values, this.#evidence, { op, address, top, offset, size });
-      if (wrong !== '') this.#control.refuse(wrong);
-      if (gives(entry) !== 0) this.#control.push(entry < BOUNDED ? NONE : values.fresh(most(entry)));
-      return;
+    const control = this.#control;
+    switch (op) {
+      case 0x02: // block
+        return this.#open(BLOCK);
+      case 0x03: {
+        const { params, results } = this.#blockShape();
+        return control.openLoop(params, results, this.#loopHint());
+      }
+      case 0x04:
+        return this.#open(IF, control.pop());
+      case ELSE:
+        return control.else();
+      case END:
+        return control.end();
+      case 0x0d: {
+        const condition = control.pop();
+        control.branch(c.u32(), condition);
+        return this.#values.isZero(condition, control.at);
+      }
+      case 0x10: // call
+      case 0x12: // return_call
+        return this.#called(this.#callee(), op === 0x10);
+      case 0x11: // call_indirect
+      case 0x13: // return_call_indirect
+        return this.#called(this.#indirectCallee(), op === 0x11);
+      case 0x1f:
+        return this.#tryTable();
+      case 0x08: // throw
+        c.u32();
+        break;
+      case 0x0c: // br
+        control.branch(c.u32());
+        break;
+      case 0x0e: // br_table
+        for (let n = c.count(); n >= 0; n--) control.branch(c.u32());
+        break;
+      case 0x00: // unreachable
+      case 0x0a: // throw_ref
+      case 0x0f: // return
+        break;
+      default:
+        this.#unknown(`0x${op.toString(16)}`);
     }
-    skipImmediate(c, entry);
-    if (count === 2) {
-      const y = this.#control.pop();
-      const x = this.#control.pop();
-      const id = resultOf(values, op, x, y);
-      this.#control.push(id === NONE && entry >= BOUNDED ? values.fresh(most(entry)) : id);
-      return;
-    }
-    if (count === 1) {
-      const x = this.#control.pop();
-      if (entry >= BOUNDED) this.#control.push(values.fresh(most(entry)));
-      else this.#control.push(op === 0xad ? values.extend(x) : NONE);
-      return;
-    }
-    this.#control.popMany(count);
-    this.#control.pushUnknown(gives(entry));
+    this.#leave();
   }
 
-  // --- structure
+  /** F: behind what never goes on stands the end of a construct, or of the first part of an if. */
+  #leave(): void {
+    const c = this.#c;
+    const next = c.bytes[c.pos];
+    if (c.pos >= c.end || (next !== END && next !== ELSE)) c.fail('code that cannot be reached');
+    this.#control.isLive = false;
+  }
 
-  /** Reads the block type that follows. */
-  #blockType(): FuncShape {
+  #blockShape(): FuncShape {
     const at = this.#c.pos;
     const code = blockType(this.#c);
     if (code < 0) return code === NO_RESULT ? NOTHING : ONE_OF_ANY;
-    const type = this.#module.types[code];
-    if (type === undefined) throw new MalformedError(`there is no type ${code}`, at);
-    return type;
+    return this.#type(code, at);
   }
 
-  #openTyped(kind: number, condition = NONE): void {
-    const { params, results } = this.#blockType();
+  #type(index: number, at: number): FuncShape {
+    return this.#module.types[index] ?? this.#c.fail(`there is no type ${index}`, at);
+  }
+
+  #open(kind: number, condition = NONE): void {
+    const { params, results } = this.#blockShape();
     this.#control.open(kind, params, results, condition);
-  }
-
-  #openLoop(): void {
-    const { params, results } = this.#blockType();
-    this.#control.openLoop(params, results, this.#loopHint());
   }
 
   /** The hint for the next loop of the text, null where it has none. */
@@ -207,7 +379,7 @@ export class FunctionPass {
 
   #tryTable(): void {
     const c = this.#c;
-    this.#openTyped(BLOCK);
+    this.#open(BLOCK);
     for (let n = c.count(); n > 0; n--) {
       const kind = c.u8();
       if (kind > 3) c.fail('malformed catch clause', c.pos - 1);
@@ -216,230 +388,25 @@ export class FunctionPass {
     }
   }
 
-  /** Steps over code that cannot be reached, up to where it can be again. */
-  #skipDead(): void {
-    const c = this.#c;
-    let nested = 0;
-    while (this.#control.depth > 0) {
-      this.#control.at = c.pos;
-      const op = skipInstruction(c);
-      if (op === 0x0b) {
-        if (nested > 0) nested--;
-        else if (this.#control.end(false)) return;
-      } else if (op === 0x05) {
-        if (nested > 0) continue;
-        this.#control.else(false);
-        return;
-      } else if ((op >= 0x02 && op <= 0x04) || op === 0x1f) {
-        nested++;
-        if (op === 0x03) this.#loopHint();
-      }
-    }
-  }
-
-  // --- all other instructions; false when what follows cannot be reached
-
-  #instruction(op: number): boolean {
-    const c = this.#c;
-    switch (op) {
-      case 0x00: // unreachable
-      case 0x0a: // throw_ref
-      case 0x0f: // return
-        return false;
-      case 0x01: // nop
-        return true;
-      case 0x02: // block
-        this.#openTyped(BLOCK);
-        return true;
-      case 0x03:
-        this.#openLoop();
-        return true;
-      case 0x04:
-        this.#openTyped(IF, this.#control.pop());
-        return true;
-      case 0x05: // else, of a first part whose end can be reached
-        this.#control.else(true);
-        return true;
-      case 0x0b:
-        return this.#control.end(true);
-      case 0x08: // throw
-        c.u32();
-        return false;
-      case 0x0c: // br
-        this.#control.branch(c.u32());
-        return false;
-      case 0x0d: {
-        const condition = this.#control.pop();
-        this.#control.branch(c.u32(), condition);
-        this.#values.isZero(condition, this.#control.at);
-        return true;
-      }
-      case 0x0e: // br_table
-        for (let n = c.count(); n >= 0; n--) this.#control.branch(c.u32());
-        return false;
-      case 0x10:
-      case 0x12:
-        return this.#call(op === 0x10);
-      case 0x11:
-      case 0x13:
-        return this.#callIndirect(op === 0x11);
-      case 0x1f:
-        this.#tryTable();
-        return true;
-      case 0xfc:
-      case 0xfd:
-      case 0xfe:
-        this.#prefixed(op);
-        return true;
-      default:
-        this.#plain(op);
-        return true;
-    }
-  }
-
-  #plain(op: number): void {
-    const c = this.#c;
-    switch (op) {
-      case 0x1a: // drop
-        this.#control.pop();
-        return;
-      case 0x1c: // select with a type
-      case 0x1b:
-        if (op === 0x1c) selectType(c);
-        this.#control.popMany(3);
-        return this.#control.push(NONE);
-      case 0x20: // local.get
-        return this.#control.push(this.#locals.get(this.#localIndex(), this.#control.at));
-      case 0x21: // local.set
-        return this.#localSet(this.#localIndex(), this.#control.pop());
-      case 0x22: {
-        const local = this.#localIndex();
-        const given = this.#control.pop();
-        const id = given === NONE || this.#values.mayWrap(given) ? this.#values.fresh() : given;
-        this.#localSet(local, id);
-        return this.#control.push(id);
-      }
-      case 0x23: // global.get
-        return this.#control.push(this.#globalGet(c.u32()));
-      case 0x24: // global.set
-        if (c.u32() >= this.#evidence.systemGlobals.start)
-          this.#control.refuse('a global of the system is written');
-        this.#control.pop();
-        return;
-      case 0x25: // table.get
-        this.#table(c.u32(), true);
-        this.#control.pop();
-        return this.#control.push(NONE);
-      case 0x26: // table.set
-        this.#table(c.u32(), false);
-        this.#control.popMany(2);
-        return;
-      case 0x41:
-        return this.#control.push(this.#values.literal(c.i32()));
-      case 0x42:
-        return this.#control.push(this.#values.literal(c.s64()));
-      case 0x43:
-        c.skip(4);
-        return this.#control.push(NONE);
-      case 0x44:
-        c.skip(8);
-        return this.#control.push(NONE);
-      case 0xd0: // ref.null
-        nullType(c);
-        return this.#control.push(NONE);
-      case 0xd2: // ref.func
-        this.#reference(c.u32());
-        return this.#control.push(NONE);
-    }
-    if (op === 0x3f || op === 0x40) this.#control.refuse('memory.size and memory.grow are the system’s');
-    throw new MalformedError(`unknown instruction 0x${op.toString(16)}`, this.#control.at);
-  }
-
-  #prefixed(prefix: number): void {
-    const code = this.#c.u32();
-    const entry = prefixed(prefix)?.[code];
-    if (entry) return this.#simple(prefix, entry);
-    if (prefix === 0xfc) return this.#bulk(code);
-    if (prefix === 0xfe && code === 3) {
-      this.#c.u8(); // atomic.fence
-      return;
-    }
-    if (prefix === 0xfe && code < 3) this.#control.refuse('wait and notify are the system’s');
-    throw new MalformedError(`unknown instruction 0x${prefix.toString(16)} ${code}`, this.#control.at);
-  }
-
-  #bulk(code: number): void {
-    const c = this.#c;
-    switch (code) {
-      case 8:
-      case 10:
-      case 11:
-        return this.#control.refuse('memory.init, copy and fill are for the templates');
-      case 9: // data.drop
-      case 13: // elem.drop
-        c.u32();
-        return;
-      case 12: // table.init
-        c.u32();
-        this.#table(c.u32(), false);
-        this.#control.popMany(3);
-        return;
-      case 14: // table.copy
-        this.#table(c.u32(), false);
-        this.#table(c.u32(), false);
-        this.#control.popMany(3);
-        return;
-      case 15: // table.grow
-        this.#table(c.u32(), false);
-        this.#control.popMany(2);
-        return this.#control.push(NONE);
-      case 16: // table.size
-        this.#table(c.u32(), false);
-        return this.#control.push(NONE);
-      case 17: // table.fill
-        this.#table(c.u32(), false);
-        this.#control.popMany(3);
-        return;
-    }
-    throw new MalformedError(`unknown instruction 0xfc ${code}`, this.#control.at);
-  }
-
-  #globalGet(index: number): number {
-    const own = index - this.#evidence.systemGlobals.start;
-    return own < 0 || own >= this.#systemGlobal.length ? NONE : this.#systemGlobal[own]!;
-  }
-
-  #table(index: number, reading: boolean): void {
-    if (!isFree(this.#evidence, index, reading)) this.#control.refuse(`table ${index} belongs to the system`);
-  }
-
-  #reference(index: number): void {
-    if (!isCallable(this.#evidence, index)) this.#control.refuse(`a reference to function ${index}`);
-  }
-
-  #call(returns: boolean): boolean {
+  #callee(): FuncShape {
     const index = this.#c.u32();
     const { functions, types } = this.#module;
     if (index >= functions.length) this.#control.refuse(`there is no function ${index}`);
-    const wrong = callRefusal(this.#evidence, this.#control.function, index);
-    if (wrong !== '') this.#control.refuse(wrong);
-    return this.#called(types[functions[index]!]!, returns);
+    this.#control.demand(callRefusal(this.#evidence, this.#control.function, index));
+    return types[functions[index]!]!;
   }
 
-  #callIndirect(returns: boolean): boolean {
-    const c = this.#c;
-    const at = c.pos;
-    const type = this.#module.types[c.u32()];
-    if (type === undefined) throw new MalformedError('there is no such type', at);
-    this.#table(c.u32(), false);
+  #indirectCallee(): FuncShape {
+    const at = this.#c.pos;
+    const type = this.#type(this.#c.u32(), at);
+    this.#table(this.#c.u32(), false);
     this.#control.pop();
-    return this.#called(type, returns);
+    return type;
   }
 
-  #called(type: FuncShape, returns: boolean): boolean {
+  #called(type: FuncShape, returns: boolean): void {
     this.#control.popMany(type.params);
-    if (!returns) return false;
-    this.#control.pushUnknown(type.results);
-    return true;
+    if (returns) this.#control.pushUnknown(type.results);
+    else this.#leave();
   }
 }

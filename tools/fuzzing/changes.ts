@@ -6,9 +6,7 @@ import { MalformedError } from '../../src/base/errors.ts';
 import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
-
-/** The instructions of a body. */
-export type Code = Uint8Array[];
+import type { Code } from './cut.ts';
 
 export const u = (value: number | bigint): number[] => {
   const out: number[] = [];

@@ -6,8 +6,6 @@
 import type { LoopHint, PointerHint, RoleLocal } from '../../src/abi/hints.ts';
 import { FRAME_BYTES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { Cursor } from '../../src/verifier/cursor.ts';
-import { skipInstruction } from '../../src/verifier/opcodes.ts';
 import {
   ADD,
   access,
@@ -35,6 +33,7 @@ import {
   tee,
   UNREACHABLE,
 } from './assembly.ts';
+import { cut } from './cut.ts';
 
 const PARAMS = [I32, I32, I32, I64];
 const X = [0, 1, 2];
@@ -245,12 +244,6 @@ const bound = (prng: Prng) => ({
 
 /** The locals that code sets, ascending. */
 function setIn(code: readonly number[]): number[] {
-  const c = new Cursor(Uint8Array.from(code));
-  const out = new Set<number>();
-  while (c.pos < code.length) {
-    const [op, local] = code.slice(c.pos, c.pos + 2) as [number, number];
-    if (op === 0x21 || op === 0x22) out.add(local);
-    skipInstruction(c);
-  }
-  return [...out].sort((a, b) => a - b);
+  const sets = cut(Uint8Array.from(code)).filter(([op]) => op === 0x21 || op === 0x22);
+  return [...new Set(sets.map((one) => one[1]!))].sort((a, b) => a - b);
 }

@@ -8,9 +8,9 @@ import { RefusedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
 import { decode } from '../../src/verifier/decode.ts';
-import { skipInstruction } from '../../src/verifier/opcodes.ts';
 import { verify } from '../../src/verifier/verify.ts';
 import { assemble, BLOCK, DROP, I32, I64, i64, type ModuleParts, places, UNREACHABLE } from './assembly.ts';
+import { cut, reachable } from './cut.ts';
 import { BASES, Generator, LIMITS, SECOND_BASE } from './pieces.ts';
 
 /** Locals with a role, which no hint names. */
@@ -32,24 +32,17 @@ export function generate(prng: Prng, repair: boolean): Uint8Array<ArrayBuffer> {
     const refused = refusalIn(bytes, at.quick);
     if (refused < 0) return bytes;
     let offset = 0;
-    code = code.map((instruction) => {
+    const repaired = code.map((instruction) => {
       const here = offset === refused;
       offset += instruction.length;
       return here ? harmless(instruction) : instruction;
     });
+    code = split(repaired.flat());
   }
 }
 
-function split(code: readonly number[]): number[][] {
-  const c = new Cursor(Uint8Array.from(code));
-  const out: number[][] = [];
-  while (c.pos < code.length) {
-    const start = c.pos;
-    skipInstruction(c);
-    out.push(code.slice(start, c.pos));
-  }
-  return out;
-}
+const split = (code: readonly number[]): number[][] =>
+  reachable(cut(Uint8Array.from(code))).map((instruction) => [...instruction]);
 
 /** Where in the code of this function the verifier refuses it; -1 when it accepts the module. */
 function refusalIn(bytes: Uint8Array, index: number): number {

@@ -8,8 +8,8 @@ import { EVIDENCE_SECTION } from '../../src/abi/evidence.ts';
 import { HINTS_SECTION } from '../../src/abi/hints.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
-import { skipInstruction } from '../../src/verifier/opcodes.ts';
-import { type Code, changed, u, wordsOf } from './changes.ts';
+import { changed, u, wordsOf } from './changes.ts';
+import { type Code, cut, tidy } from './cut.ts';
 
 interface Body {
   /** Local declarations, as they are. */
@@ -61,13 +61,8 @@ export class Mutable {
         c.u8();
       }
       const head = payload.slice(start, c.pos);
-      const code: Code = [];
-      while (c.pos < end) {
-        const at = c.pos;
-        skipInstruction(c);
-        code.push(payload.slice(at, c.pos));
-      }
-      this.#bodies.push({ head, code });
+      this.#bodies.push({ head, code: cut(payload, c.pos, end) });
+      c.pos = end;
     }
   }
 
@@ -91,10 +86,11 @@ export class Mutable {
       ? prng.below(this.#bodies.length)
       : this.#first + prng.below(Math.max(1, this.#bodies.length - this.#first));
     const body = this.#bodies[Math.min(index, this.#bodies.length - 1)]!;
-    const code = [...body.code];
+    let code = [...body.code];
     const codes = this.#bodies.map((one) => one.code);
     const rounds = prng.chance(0.3) ? 2 + prng.below(3) : 1;
     for (let i = 0; i < rounds; i++) said.push(changed(code, prng, codes));
+    if (prng.chance(0.95)) code = tidy(code);
     return {
       ...{ bytes: this.#encode(index, code, sections), what: `body ${index}: ${said.join('; ')}` },
       ...{ body: index, words: wordsOf([code]) },
