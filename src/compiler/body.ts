@@ -15,6 +15,27 @@ import { BODY, InstructionCursor } from '../wasm/instructions.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import type { ValueType } from '../wasm/types.ts';
+import {
+  ACCESS,
+  BARE,
+  BLOCK,
+  BR_TABLE,
+  BRANCH,
+  CALL,
+  CONSTANT,
+  CURSORS,
+  ELSE,
+  END,
+  INDEX,
+  KERNELS,
+  KIND,
+  LEAVES,
+  MEMARG,
+  PLAIN,
+  SELECT,
+  STRAIGHT,
+  STRAIGHT_MAX,
+} from './bodykinds.ts';
 
 /** The label of the function body itself: branching there returns. */
 export const BODY_LABEL = -1;
@@ -113,7 +134,9 @@ export class FlatBody {
     this.#clear();
     const cursor = this.#cursor;
     cursor.reset(start, end);
-    while (cursor.next()) {
+    for (;;) {
+      this.#straight(cursor, end);
+      if (!cursor.next()) break;
       const { op } = cursor;
       if (this.count === this.op.length) this.#grow();
       const i = this.count++;
@@ -149,6 +172,52 @@ export class FlatBody {
     if (this.selects.size > 0) this.selects.clear();
     this.#depth = 0;
     this.#specials = 0;
+  }
+
+  /**
+   * Takes in what is most common, read here without the cursor: instructions that are nothing but an opcode, an index, a
+   * small constant or an access. Stops in front of all else, and before the body's last bytes.
+   */
+  #straight(cursor: InstructionCursor, end: number): void {
+    const { bytes, op: ops, start: starts, end: ends, a, b, offset } = this;
+    let at = cursor.end;
+    let i = this.count;
+    const last = end - STRAIGHT_MAX;
+    const room = ops.length;
+    while (at < last && i < room) {
+      const op = bytes[at]!;
+      const form = STRAIGHT[op]!;
+      if (form === CURSORS) break;
+      let next = at + 1;
+      if (form !== BARE) {
+        let byte = bytes[next++]!;
+        if (form === MEMARG) {
+          if (byte >= 0x40) break; // names a memory, or is malformed
+          a[i] = 0;
+          b[i] = byte;
+          byte = bytes[next++]!;
+        }
+        let value = byte & 0x7f;
+        let bits = 7;
+        for (; byte >= 0x80 && bits < 28; bits += 7) {
+          byte = bytes[next++]!;
+          value |= (byte & 0x7f) << bits;
+        }
+        if (byte >= 0x80) break;
+        if (form === INDEX) a[i] = value;
+        else if (form === CONSTANT) a[i] = (value << (32 - bits)) >> (32 - bits);
+        else {
+          offset[i] = value;
+          this.memories |= 1;
+        }
+      }
+      ops[i] = op;
+      starts[i] = at;
+      ends[i++] = next;
+      at = next;
+    }
+    this.count = i;
+    cursor.goOn(at);
   }
 
   #access(cursor: InstructionCursor, i: number): void {
@@ -330,43 +399,6 @@ export class FlatBody {
     this.lastSite = larger(this.lastSite, new Int32Array(size));
     this.flags = larger(this.flags, new Uint8Array(size));
   }
-}
-
-// What the layout does with an instruction, by its number.
-const PLAIN = 0;
-const ACCESS = 1;
-/** block, loop, if, try_table. */
-const BLOCK = 2;
-const ELSE = 3;
-const END = 4;
-/** br, br_if. */
-const BRANCH = 5;
-const BR_TABLE = 6;
-const CALL = 7;
-/** Other instructions behind which nothing in their block is reached. */
-const LEAVES = 8;
-const SELECT = 9;
-/** Those that the kernel, its templates or helpers carry out: growing, waiting, bulk memory, filling tables. */
-const KERNELS = 10;
-
-const KIND = kinds();
-
-function kinds(): Uint8Array {
-  const list = OP_ACCESS.map((access) => (access === ACCESS_NONE ? PLAIN : ACCESS));
-  const set = (kind: number, ...ops: number[]): void => {
-    for (const op of ops) list[op] = kind;
-  };
-  set(BLOCK, OP.block, OP.loop, OP.if, OP.try_table);
-  set(ELSE, OP.else);
-  set(END, OP.end);
-  set(BRANCH, OP.br, OP.br_if);
-  set(BR_TABLE, OP.br_table);
-  set(CALL, OP.call, OP.call_indirect, OP.return_call, OP.return_call_indirect);
-  set(LEAVES, OP.unreachable, OP.return, OP.throw, OP.throw_ref);
-  set(SELECT, OP.select_t);
-  set(KERNELS, OP.memory_atomic_wait32, OP.memory_atomic_wait64, OP.memory_atomic_notify);
-  set(KERNELS, OP.memory_size, OP.memory_grow, OP.memory_fill, OP.memory_copy, OP.memory_init, OP.table_init);
-  return list;
 }
 
 /** Flags of an entry. */

@@ -1,7 +1,7 @@
 /**
  * Which locals a safepoint must keep: those whose value may still be read after it. A backward pass over a flat
- * body, repeated until the loops agree (two or three times for almost all code). What is not live is not in the frame,
- * costs nothing at the call, and does not keep V8's registers busy.
+ * body, each outermost loop repeated until the loops in it agree (two or three times for almost all code). What is not
+ * live is not in the frame, costs nothing at the call, and does not keep V8's registers busy.
  *
  * Beside the locals there is one bit a memory, for its base and limit: used by each access, void after each call
  * (the callee may have moved the domain), so that they are read again only where somebody will look.
@@ -18,6 +18,8 @@ import { UnsupportedError } from '../base/errors.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { BODY_LABEL, CAUGHT, type FlatBody, IN_LOOP, QUIET, TARGETED } from './body.ts';
+import { ACCESS, CALL, GET, KIND, NOTHING, SET } from './livenesskinds.ts';
+import { Rows } from './rows.ts';
 
 /** Passes after which loops that still do not agree are taken to need every local. */
 const PASSES_MAX = 10;
@@ -26,24 +28,6 @@ const POOL_WORDS_MAX = 1 << 25;
 const WORK_WORDS_MAX = 2 ** 31;
 /** Locals of all safepoints together: the code that saves more of them than this is longer than V8 takes. */
 const KEPT_MAX = 1 << 24;
-
-/** Sets of the same number of bits, by row. */
-class Rows {
-  #words = new Uint32Array(64);
-  /** Words a row. */
-  width = 1;
-
-  /** The words, with room for this many rows; use them until the next call. */
-  upTo(rows: number): Uint32Array {
-    const needed = rows * this.width;
-    if (needed > this.#words.length) {
-      const larger = new Uint32Array(Math.max(needed, this.#words.length * 2));
-      larger.set(this.#words);
-      this.#words = larger;
-    }
-    return this.#words;
-  }
-}
 
 export class Liveness {
   /** Locals, then memories. */
@@ -77,8 +61,18 @@ export class Liveness {
   #lastSite = 0;
   /** By site: its list, where it was asked for. */
   readonly #lists: (readonly number[] | undefined)[] = [];
-  /** Passes over the body that it took. */
+  /** Passes over some part of the body that it took. */
   passes = 0;
+  /** Loops with branches that are open; of the outermost: passes over it so far, and whether a head in it has grown in this. */
+  #around = 0;
+  #rounds = 0;
+  #grew = false;
+  // Where its end is, and how everything stood in front of that.
+  #endAt = -1;
+  #before = new Uint32Array(1);
+  #keptSite = 0;
+  #keptLocals = 0;
+  #keptChanged = true;
   /** By entry: memories (bit set) whose base and limit are to be read again behind it. */
   reload: Uint16Array = new Uint16Array(256);
   /** Memories whose base and limit are read before any call. */
@@ -105,9 +99,9 @@ export class Liveness {
     this.#lists.length = 0;
     this.#everything = this.#isTooMuch(body, words);
     this.passes = 1;
-    while (this.#pass(body) && !this.#everything) {
-      // A loop's head came out with more than its branches were told: once more.
-      if (++this.passes > PASSES_MAX) this.#everything = true;
+    if (!this.#pass(body)) {
+      this.#everything = true;
+      this.#pass(body);
     }
     this.entryRoles = this.#roles();
     if (body.entryPoll) this.#site(body, 1);
@@ -135,8 +129,7 @@ export class Liveness {
 
   /** Telling exactly would take more room or time than a program can ask for. */
   #isTooMuch(body: FlatBody, words: number): boolean {
-    const sets = body.deepest * 3 + body.loops;
-    return sets * words > POOL_WORDS_MAX || body.branches * words > WORK_WORDS_MAX;
+    return (body.deepest * 3 + body.loops) * words > POOL_WORDS_MAX || body.branches * words > WORK_WORDS_MAX;
   }
 
   #roles(): number {
@@ -148,13 +141,15 @@ export class Liveness {
     return mask;
   }
 
+  /** Goes over the body from its end. False where some loop did not come to an end. */
   #pass(body: FlatBody): boolean {
-    let again = false;
     this.#depth = 0;
     this.#tries = 0;
     this.#keptCount = 0;
     this.#lastSite = 0;
     this.#changed = true;
+    this.#around = 0;
+    this.#endAt = -1;
     this.reload.fill(0, 0, body.count);
     this.#live.fill(this.#everything ? -1 : 0, 0, this.#words);
     const { op: ops, a } = body;
@@ -176,11 +171,52 @@ export class Liveness {
         this.#use(this.#locals + a[i]!);
       } else if (kind === CALL) {
         this.#call(body, i, op);
-      } else if (this.#control(body, i, op)) {
-        again = true;
+      } else if (op === OP.loop && (body.flags[i]! & TARGETED) !== 0 && !this.#everything) {
+        if (this.#open(body, i, op)) this.#grew = true;
+        if (--this.#around > 0 || !this.#grew) continue;
+        // Some head in the outermost loop came out with more than its branches were told: once more from its end.
+        if (++this.#rounds > PASSES_MAX) return false;
+        this.passes = Math.max(this.passes, this.#rounds);
+        i = body.match[i]! + 1;
+        this.#goBack();
+      } else {
+        if (
+          op === OP.end &&
+          this.#endsLoop(body, body.match[i]!) &&
+          this.#around++ === 0 &&
+          i !== this.#endAt
+        )
+          this.#keep(i);
+        this.#control(body, i, op);
       }
     }
-    return again;
+    return true;
+  }
+
+  /** Whether branches lead back to the head of what ends at the construct's end. */
+  #endsLoop(body: FlatBody, entry: number): boolean {
+    return entry >= 0 && body.op[entry] === OP.loop && (body.flags[entry]! & TARGETED) !== 0;
+  }
+
+  /** In front of an outermost loop's end: notes how everything stands. */
+  #keep(i: number): void {
+    this.#endAt = i;
+    if (this.#before.length < this.#words) this.#before = new Uint32Array(this.#words * 2);
+    for (let w = 0; w < this.#words; w++) this.#before[w] = this.#live[w]!;
+    this.#rounds = 1;
+    this.#grew = false;
+    this.#keptSite = this.#lastSite;
+    this.#keptLocals = this.#keptCount;
+    this.#keptChanged = this.#changed;
+  }
+
+  /** Back to there; the loop's end comes next. */
+  #goBack(): void {
+    for (let w = 0; w < this.#words; w++) this.#live[w] = this.#before[w]!;
+    this.#lastSite = this.#keptSite;
+    this.#keptCount = this.#keptLocals;
+    this.#changed = this.#keptChanged;
+    this.#grew = false;
   }
 
   #use(index: number): void {
@@ -283,40 +319,41 @@ export class Liveness {
 
   // --- structure
 
-  /** Everything that is neither a local, nor an access, nor a call. True when a loop's head has grown. */
-  #control(body: FlatBody, i: number, op: number): boolean {
+  /** Everything that is neither a local, nor an access, nor a call, nor the head of a loop with branches. */
+  #control(body: FlatBody, i: number, op: number): void {
     switch (op) {
       case OP.end:
         this.#end(body, i);
-        return false;
+        return;
       case OP.else:
         this.#store(this.#elses, this.#depth - 1);
         this.#hasElse[this.#depth - 1] = 1;
         this.#become(this.#labels, this.#depth - 1);
-        return false;
+        return;
       case OP.block:
       case OP.if:
       case OP.try_table:
       case OP.loop:
-        return this.#open(body, i, op);
+        this.#open(body, i, op);
+        return;
       case OP.br:
         this.#none();
         this.#branch(body.a[i]!);
-        return false;
+        return;
       case OP.br_if:
         this.#branch(body.a[i]!);
-        return false;
+        return;
       case OP.br_table:
         this.#branchTable(body.targets.get(i)!);
-        return false;
+        return;
       case OP.throw:
       case OP.throw_ref:
         this.#none();
         if (this.#tries > 0) this.#union(this.#catches, this.#tries - 1);
-        return false;
+        return;
       default:
         this.#none(); // return, unreachable
-        return false;
+        return;
     }
   }
 
@@ -382,6 +419,7 @@ export class Liveness {
     }
   }
 
+  /** The start of a construct. True when a loop's head has grown. */
   #open(body: FlatBody, i: number, op: number): boolean {
     const depth = --this.#depth;
     if (op === OP.try_table) this.#tries--;
@@ -409,33 +447,4 @@ export class Liveness {
     for (let w = 0; w < this.#words; w++) if (this.#live[w] !== 0) return true;
     return false;
   }
-}
-
-// What an instruction does to the sets, by its number.
-const NOTHING = 0;
-const GET = 1;
-/** local.set, local.tee. */
-const SET = 2;
-/** Uses base and limit of a memory. */
-const ACCESS = 3;
-/** A call, or carried out by the kernel or its templates. */
-const CALL = 4;
-const CONTROL = 5;
-
-const KIND = kinds();
-
-function kinds(): Uint8Array {
-  const list = OP_ACCESS.map((access) => (access === ACCESS_NONE ? NOTHING : ACCESS));
-  const set = (kind: number, ...ops: number[]): void => {
-    for (const op of ops) list[op] = kind;
-  };
-  set(GET, OP.local_get);
-  set(SET, OP.local_set, OP.local_tee);
-  set(ACCESS, OP.memory_size);
-  set(CALL, OP.call, OP.call_indirect, OP.return_call, OP.return_call_indirect);
-  set(CALL, OP.memory_grow);
-  set(CALL, OP.memory_atomic_wait32, OP.memory_atomic_wait64, OP.memory_atomic_notify);
-  set(CONTROL, OP.block, OP.loop, OP.if, OP.try_table, OP.else, OP.end);
-  set(CONTROL, OP.br, OP.br_if, OP.br_table, OP.return, OP.unreachable, OP.throw, OP.throw_ref);
-  return list;
 }

@@ -138,6 +138,12 @@ export class InstructionCursor {
     this.#expression = false;
   }
 
+  /** Goes on at an offset in the body: all between was read by others, and opened or closed nothing. */
+  goOn(offset: number): void {
+    this.#r.pos = offset;
+    this.end = offset;
+  }
+
   /**
    * Goes to the start of an expression that ends before `limit`; behind its last instruction, `end` says
    * where.
