@@ -73,7 +73,8 @@ export const MADE_RESULTS_MAX = 64;
 export const MADE_STATE_BYTES = 32 << 10;
 /** Longest text about a module that could not be made, in bytes. */
 export const MADE_TEXT_BYTES = 1 << 10;
-/** Bytes of modules made at run time that are kept to be made again without compiling. */
+/** Modules made at run time that are kept to be made again without compiling: how many, and bytes of their code. */
+export const MADE_CACHE_MODULES = 256;
 export const MADE_CACHE_BYTES = 4 << 20;
 /** Largest section of a program's debug information that is looked at, in bytes. */
 export const DEBUG_SECTION_MAX_BYTES = 64 << 20;

@@ -55,14 +55,14 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
  * share here, `place` takes the others in their order (share.ts). What comes out is the same bytes, however many.
  */
 export class Compilation {
-  readonly #program: Program;
+  readonly program: Program;
   readonly #codes: Code[] = [];
   readonly #hints: FunctionHints[] = [];
 
   /** @throws as `compile` */
   constructor(bytes: Uint8Array, options: CompileOptions) {
     const program = new Program(bytes, options);
-    this.#program = program;
+    this.program = program;
     if (!WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) throw invalid(bytes);
     const { plan, emitter: e } = program;
     for (const { body } of fixedFunctions(plan)) {
@@ -76,30 +76,30 @@ export class Compilation {
   }
 
   #add({ code, roles, loops }: EmittedFunction): void {
-    this.#hints.push({ index: this.#program.plan.preludeStart + this.#codes.length, roles, loops });
+    this.#hints.push({ index: this.program.plan.preludeStart + this.#codes.length, roles, loops });
     this.#codes.push(code);
   }
 
   /** Bytes of the program's code. */
   get codeBytes(): number {
-    return this.#program.module.codes.reduce((sum, { start, end }) => sum + end - start, 0);
+    return this.program.module.codes.reduce((sum, { start, end }) => sum + end - start, 0);
   }
 
   /** The first of so many shares. */
   compile(shares: number): void {
-    const [, to] = rangeOf(this.#program.module.codes, 0, shares);
-    for (let i = 0; i < to; i++) this.#add(this.#program.defined(i));
+    const [, to] = rangeOf(this.program.module.codes, 0, shares);
+    for (let i = 0; i < to; i++) this.#add(this.program.defined(i));
   }
 
   /** The next share, compiled elsewhere; its code is changed. */
   place(share: CompiledShare): void {
-    const { plan, emitter } = this.#program;
+    const { plan, emitter } = this.program;
     for (const emitted of placeShare(share, plan, emitter.frameEnds.length)) this.#add(emitted);
     emitter.frameEnds.raw(share.frameEnds);
   }
 
   finish(): Compiled {
-    const program = this.#program;
+    const program = this.program;
     const { plan, emitter: e } = program;
     for (const part of [emitInit, emitSaveGlobals, emitRestoreGlobals]) {
       part(e);

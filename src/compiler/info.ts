@@ -29,7 +29,7 @@ import { OP } from '../wasm/opcodes.ts';
 import { ACCESS_NONE, OP_ACCESS } from '../wasm/optable.ts';
 import { demangled } from '../wasm/rustnames.ts';
 import { EXNREF, I32, type ValueType } from '../wasm/types.ts';
-import { FULL } from './compile.ts';
+import { type Compilation, FULL } from './compile.ts';
 import type { MapEntry } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
 import { entryShape } from './parts.ts';
@@ -54,7 +54,29 @@ export function programInfo(
   rewritten: Uint8Array | null,
   options: CompileOptions = FULL,
 ): ProgramInfo {
-  return new Info(original, rewritten, options);
+  const program = new Program(original, options);
+  return new Info(() => program, rewritten);
+}
+
+/**
+ * The same of a program that has just been compiled, for one of very many: what it was decoded and planned to, which is
+ * much more than its bytes, is worked out again where nobody has needed it for long.
+ */
+export function passingInfo(
+  { program: compiled }: Compilation,
+  rewritten: Uint8Array,
+  options: CompileOptions,
+): ProgramInfo {
+  const { bytes } = compiled;
+  let held = new WeakRef(compiled);
+  return new Info(() => {
+    let program = held.deref();
+    if (program === undefined) {
+      program = new Program(bytes, options);
+      held = new WeakRef(program);
+    }
+    return program;
+  }, rewritten);
 }
 
 interface Resumed {
@@ -63,7 +85,7 @@ interface Resumed {
 }
 
 class Info implements ProgramInfo {
-  readonly #program: Program;
+  readonly #held: () => Program;
   readonly #rewritten: Uint8Array | null;
   readonly #known = new Map<number, Known>();
   #names: Names | undefined;
@@ -72,9 +94,13 @@ class Info implements ProgramInfo {
   /** First byte of each defined function's code in the rewritten module. */
   #starts: number[] | undefined;
 
-  constructor(original: Uint8Array, rewritten: Uint8Array | null, options: CompileOptions) {
-    this.#program = new Program(original, options);
+  constructor(held: () => Program, rewritten: Uint8Array | null) {
+    this.#held = held;
     this.#rewritten = rewritten;
+  }
+
+  get #program(): Program {
+    return this.#held();
   }
 
   get imports(): readonly ImportName[] {

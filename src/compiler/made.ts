@@ -4,8 +4,8 @@
  */
 import type { MadePlace } from '../abi/made.ts';
 import type { ProgramInfo } from '../abi/program.ts';
-import { compile, FULL } from './compile.ts';
-import { programInfo } from './info.ts';
+import { Compilation, FULL } from './compile.ts';
+import { passingInfo } from './info.ts';
 
 /** @throws MalformedError where the code is no module, UnsupportedError where it is none that can be made at run time */
 export function makeModule(
@@ -13,6 +13,8 @@ export function makeModule(
   made: MadePlace,
 ): { rewritten: Uint8Array<ArrayBuffer>; info: ProgramInfo } {
   const options = { ...FULL, made };
-  const { bytes } = compile(code, options);
-  return { rewritten: bytes, info: programInfo(code, bytes, options) };
+  const compilation = new Compilation(code, options);
+  compilation.compile(1);
+  const { bytes } = compilation.finish();
+  return { rewritten: bytes, info: passingInfo(compilation, bytes, options) };
 }

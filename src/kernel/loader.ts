@@ -5,7 +5,7 @@
  */
 import type { MadePlace } from '../abi/made.ts';
 import { MalformedError, UnsupportedError } from '../base/errors.ts';
-import { MADE_CACHE_BYTES } from '../base/limits.ts';
+import { MADE_CACHE_BYTES, MADE_CACHE_MODULES } from '../base/limits.ts';
 import { verify } from '../verifier/verify.ts';
 import type { LoadedModule, ProgramInfo } from './program.ts';
 
@@ -33,7 +33,7 @@ const samePlace = (a: MadePlace, b: MadePlace, end: number): boolean =>
 
 export class ModuleLoader {
   readonly #make: MakeModule;
-  /** By length of the code, oldest first. */
+  /** Oldest first. */
   #known: Known[] = [];
   #bytes = 0;
   /** How often a module was compiled. */
@@ -58,7 +58,9 @@ export class ModuleLoader {
     const module = { hash: '', program: compiled(rewritten), evidence, info };
     this.#known.push({ code, place, module });
     this.#bytes += code.length;
-    while (this.#bytes > MADE_CACHE_BYTES) this.#bytes -= this.#known.shift()?.code.length ?? 0;
+    while (this.#bytes > MADE_CACHE_BYTES || this.#known.length > MADE_CACHE_MODULES) {
+      this.#bytes -= this.#known.shift()?.code.length ?? 0;
+    }
     return module;
   }
 

@@ -2,12 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRNO } from '../abi/errno.ts';
+import { Prng, seedFrom } from '../base/prng.ts';
 import { makeModule } from '../compiler/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import { TestSystem } from './kernel.testing.ts';
+import type { MakeModule } from './loader.ts';
 import { answer, ERROR, MEMORY, making, type Parts } from './made.testing.ts';
 import type { LoadedModule } from './program.ts';
 
+const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
+console.log(`PERDURE_SEED=${seed}`);
+const PLACE = { number: 1, stateStart: 8192, stateEnd: 16384 };
 const RUN = '(func (export "run"))';
 
 test('a module that cannot be made is refused with a number, and a text that says why', async () => {
@@ -181,4 +186,43 @@ test('the same code for the same place is compiled once', async () => {
   }
   system.runAll();
   assert.equal(compiled, 1);
+});
+
+test('what the compiler makes is believed nowhere', async () => {
+  const module = `(module ${MEMORY} (global (mut i32) (i32.const 0)) (data "abc")
+    (func (export "run") (param i32) (result i32) (i32.load (local.get 0))))`;
+  const with_ = (compiler: MakeModule) => answer(module, {}, {}, compiler);
+  const [elsewhere, text] = await with_((code, place) =>
+    makeModule(code, { ...place, controlBytes: place.controlBytes + 65536 }),
+  );
+  assert.equal(elsewhere, ERRNO.INVAL);
+  assert.match(text, /made for another program/);
+  const [failed, why] = await with_(() => {
+    throw new Error('a bug');
+  });
+  assert.equal(failed, ERRNO.NOTSUP);
+  assert.match(why, /compiler fails on it: a bug/);
+  // A program, not a module made at run time; and one that keeps its state where others do.
+  assert.match(
+    (await with_((code) => makeModule(code, { ...PLACE, controlBytes: 1 << 20 })))[1],
+    /another program/,
+  );
+  assert.match(
+    (
+      await with_((code, place) => makeModule(code, { ...place, stateEnd: 65536, stateStart: 65536 - 32 }))
+    )[1],
+    /state where others have theirs/,
+  );
+  const random = new Prng(seed);
+  const answers = new Set<number>();
+  for (let i = 0; i < 60; i++) {
+    const [errno] = await with_((code, place) => {
+      const made = makeModule(code, place);
+      const bytes = Uint8Array.from(made.rewritten);
+      bytes[8 + random.below(bytes.length - 8)] = random.below(256);
+      return { ...made, rewritten: bytes };
+    });
+    answers.add(errno > 0 ? errno : 0); // what was turned may be of no consequence
+  }
+  assert.ok(answers.has(ERRNO.INVAL));
 });

@@ -2,8 +2,10 @@
  * For tests only: programs in the text format that make code at run time, from modules they carry as data.
  */
 import assert from 'node:assert/strict';
+import { makeModule } from '../compiler/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import { program, TestSystem } from './kernel.testing.ts';
+import type { MakeModule } from './loader.ts';
 import type { LoadedModule } from './program.ts';
 
 const CODE = 4096;
@@ -105,6 +107,7 @@ export async function answer(
   module: string | Uint8Array,
   parts: Parts = {},
   options: object = {},
+  compiler: MakeModule = makeModule,
 ): Promise<[errno: number, text: string]> {
   const bytes = typeof module === 'string' ? await wat(module) : module;
   const made = await making(
@@ -112,7 +115,7 @@ export async function answer(
     `(call $log (call $make (i32.const 0))) (call $text (i32.const ${ERROR}))`,
     parts,
   );
-  const system = new TestSystem();
+  const system = new TestSystem({ compiler });
   const id = system.add('a', made, { compiler: true, ...options });
   system.kernel.start(id, 'main');
   system.runAll();

@@ -5,12 +5,13 @@
  * What is kept in JavaScript is a cache: `load` makes a module again from its code, with whatever compiler there is.
  * Nothing here runs code; making.ts does.
  */
+import { STATE_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import type { MadeZone } from '../abi/made.ts';
 import { assert } from '../base/assert.ts';
-import { MalformedError } from '../base/errors.ts';
+import { MalformedError, UnsupportedError } from '../base/errors.ts';
 import { bytes, defineRecord, num, type RecordTable, type Space, u8, u32 } from '../space/index.ts';
 import { type ModuleLoader, stateEnd } from './loader.ts';
-import type { LoadedModule } from './program.ts';
+import type { LoadedModule, StateSlot } from './program.ts';
 
 /** One for each domain that was granted the compiler. */
 export const MakerRecord = defineRecord('maker', {
@@ -108,7 +109,10 @@ export class Maker {
     return M.codeBytes.get(this.#space, this.#at);
   }
   get zone(): MadeZone {
-    return this.#program.info.madeZone ?? { start: 0, end: 0 };
+    const { info, evidence } = this.#program;
+    const { start, end } = info.madeZone ?? { start: STATE_OFFSET, end: STATE_OFFSET };
+    assert(start >= STATE_OFFSET && start <= end && end <= evidence.controlBytes, 'it is in the state zone');
+    return { start, end };
   }
 
   has(number: number): boolean {
@@ -164,7 +168,14 @@ export class Maker {
   compile(code: Uint8Array<ArrayBuffer>, number: number, stateStart: number, stateEnd: number): LoadedModule {
     assert(this.#loader !== null, 'who has a maker has a compiler');
     const { controlBytes } = this.#program.evidence;
-    return this.#loader.load(code, { number, controlBytes, stateStart, stateEnd });
+    const module = this.#loader.load(code, { number, controlBytes, stateStart, stateEnd });
+    // The kernel writes there on the compiler's word.
+    const inside = ({ offset }: StateSlot): boolean =>
+      offset >= stateStart && offset + VALUE_BYTES <= stateEnd;
+    if (!module.info.stateSlots.every(inside)) {
+      throw new UnsupportedError('the compiler keeps its state where others have theirs', -1);
+    }
+    return module;
   }
 
   /** The largest part of the zone that no module has. */
