@@ -118,6 +118,7 @@ class Trial {
       ...this.#checkpoints(),
       ...grant,
       ...(this.#alone ? ['--isolation', 'process'] : []),
+      ...(this.#victim.compiler ? ['--grant', 'compiler'] : []),
       '--name',
       this.#victim.name,
       program,

@@ -19,8 +19,30 @@ async function run([program, folder, ...args]: readonly [string, string, ...stri
     returnOnExit: true,
   });
   const module = new WebAssembly.Module(readFileSync(program));
+  let exports: WebAssembly.Exports = {};
   const imports = wasi.getImportObject() as WebAssembly.Imports;
-  process.exitCode = wasi.start(new WebAssembly.Instance(module, imports));
+  imports.perdure_compiler = {
+    compile: (at: number, length: number) => make(exports, at, length),
+    release: () => 0,
+  };
+  const instance = new WebAssembly.Instance(module, imports);
+  exports = instance.exports;
+  process.exitCode = wasi.start(instance);
+}
+
+/** What `perdure_compiler.compile` does for a program, done by V8 alone. */
+function make(exports: WebAssembly.Exports, at: number, length: number): number {
+  const { memory, __indirect_function_table: table } = exports as {
+    memory: WebAssembly.Memory;
+    __indirect_function_table: WebAssembly.Table;
+  };
+  const module = new WebAssembly.Module(new Uint8Array(memory.buffer).slice(at, at + length));
+  const functions = Object.values(new WebAssembly.Instance(module, { env: exports }).exports);
+  const first = table.grow(functions.length);
+  functions.forEach((each, i) => {
+    table.set(first + i, each as () => void);
+  });
+  return first;
 }
 
 if (isMainThread) {

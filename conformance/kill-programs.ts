@@ -26,6 +26,8 @@ export interface Victim {
   readonly files: readonly string[];
   /** A folder of the host is granted to it as HOST_GRANT. */
   readonly host?: true;
+  /** It makes code while it runs. */
+  readonly compiler?: true;
 }
 
 /** Everything that can be seen of a run from outside. */
@@ -88,6 +90,15 @@ const INPUT_LINES = 60_000;
 const inputText = (): string =>
   Array.from({ length: INPUT_LINES }, (_, i) => `${i} ${WORDS[i % WORDS.length]!.repeat(i % 7)}\n`).join('');
 
+const EXPRESSIONS = [
+  '7(7|8)*9',
+  '(when|some)+.*body$',
+  'f(r|o)+m\\w*',
+  '^[^aeiou]*$',
+  '(as)+$',
+  '1[0-9]+1 .*dd',
+];
+
 const speaks = (file: string): string[] => ['-t', speech(100), '-o', file];
 
 export const VICTIMS: readonly Victim[] = [
@@ -113,6 +124,14 @@ export const VICTIMS: readonly Victim[] = [
   { name: 'longloop', guest: 'longloop', arguments: ['8', '20'], files: [] },
   { name: 'lines', guest: 'lines', arguments: ['4000', '500'], files: [] },
   { name: 'cat', guest: 'cat', arguments: [], input: inputText(), files: [] },
+  {
+    name: 'regex',
+    guest: 'regex',
+    arguments: ['-', ...EXPRESSIONS, '-n', '40'],
+    input: inputText(),
+    files: [],
+    compiler: true,
+  },
 ];
 
 /** Nothing where the program can be had here, else why not. Where CI is set, what cannot be had is an error. */

@@ -60,8 +60,8 @@ const DEBUG_FLAGS: Readonly<Record<string, readonly string[]>> = {
 /** What single programs need beside the flags of all. The C stack lies in linear memory, 1 MiB unless said here. */
 const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = {
   'kernels/simd': ['-msimd128'],
-  // It puts functions into its table while it runs.
-  regex: ['-Wl,--growable-table'],
+  // It gets functions into its table while it runs; elsewhere than here whoever puts them there needs the table's name.
+  regex: ['-Wl,--growable-table', '-Wl,--export-table'],
 };
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
 

@@ -64,7 +64,9 @@ function summary(name: string, { lives, failed, unborn, kills }: Tally): string 
 async function main(): Promise<void> {
   const seed = seedFrom(values.seed ?? process.env.PERDURE_SEED, Date.now());
   process.stdout.write(`kill test: PERDURE_SEED=${seed}\n`);
-  const wanted = VICTIMS.filter(({ name }) => values.program?.includes(name) ?? true);
+  // Programs in processes of their own make no code.
+  const able = VICTIMS.filter(({ compiler }) => !(values.alone && compiler));
+  const wanted = able.filter(({ name }) => values.program?.includes(name) ?? true);
   if (wanted.length === 0) throw new EnvironmentError('usage', 'there is no such program');
   mkdirSync(values.keep, { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'perdure-kill-'));
