@@ -9,20 +9,23 @@ import { PAGE, VALUE, type Values, ZERO } from './values.ts';
 const I32_LOAD = 0x28;
 const I32_STORE8 = 0x3a;
 
-export interface Access {
-  /** The plain opcode, or the prefix of another. */
-  readonly op: number;
-  /** Ids of the address and of the topmost operand (what a plain store stores). */
-  readonly address: number;
-  readonly top: number;
-  /** The constant offset, and the bytes touched. */
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** Gives why an access may leave the domain, or the empty string. */
-export function accessRefusal(values: Values, evidence: Evidence, access: Access): string {
-  const { op, address, offset, size } = access;
+/**
+ * Gives why an access may leave the domain, or the empty string.
+ * @param op the plain opcode, or the prefix of another
+ * @param address id of the address
+ * @param top id of the topmost operand: what a plain store stores
+ * @param offset the constant offset
+ * @param size bytes touched
+ */
+export function accessRefusal(
+  values: Values,
+  evidence: Evidence,
+  op: number,
+  address: number,
+  top: number,
+  offset: number,
+  size: number,
+): string {
   const kind = values.kind[address];
   const base = values.base[address]!;
   if (kind === VALUE && base === 0) {
@@ -34,7 +37,10 @@ export function accessRefusal(values: Values, evidence: Evidence, access: Access
   const root = values.root[address]!;
   const front = memory === 0 ? evidence.controlBytes : 0;
   const known = values.known(root, memory);
-  if (kind === PAGE) return markRefusal(values, access, front, known);
+  if (kind === PAGE) {
+    if (op !== I32_STORE8) return 'a page number is used as an address';
+    return markRefusal(values, address, top, offset, front, known);
+  }
   const first = values.constant[address]! + offset;
   if (memory === 0 && root === ZERO && first >= STATE_OFFSET && first + size <= front) return ''; // B
   if (known < 0) return 'no check covers the value in the address'; // C
@@ -44,11 +50,17 @@ export function accessRefusal(values: Values, evidence: Evidence, access: Access
 }
 
 /** D: i32.store8 of 1 into the mark of a page of the same memory. */
-function markRefusal(values: Values, access: Access, front: number, known: number): string {
-  if (access.op !== I32_STORE8) return 'a page number is used as an address';
-  if (values.literalOf(access.top) !== 1) return 'a mark is set to something else than 1';
+function markRefusal(
+  values: Values,
+  address: number,
+  top: number,
+  offset: number,
+  front: number,
+  known: number,
+): string {
+  if (values.literalOf(top) !== 1) return 'a mark is set to something else than 1';
   if (known < 0) return 'no check covers the value in the address of a mark';
-  const pages = access.offset - MARKS_ADDRESS;
-  const reach = values.constant[access.address]! + pages * 2 ** PAGE_SHIFT;
+  const pages = offset - MARKS_ADDRESS;
+  const reach = values.constant[address]! + pages * 2 ** PAGE_SHIFT;
   return pages >= 0 && reach < front + known ? '' : 'a mark for a page outside the memory';
 }

@@ -103,12 +103,11 @@ export class Locals {
 
   /** The id of what a local holds, a new one where that is not known. `at`: offset of the instruction. */
   get(local: number, at: number): number {
-    let id = this.peek(local);
-    if ((id === NONE || this.#values.mayWrap(id)) && !this.isRole(local)) {
-      id = this.#values.fresh();
-      this.#value[local] = id;
-      this.#stamp[local] = at;
-    }
+    const known = this.peek(local);
+    if ((known !== NONE && !this.#values.mayWrap(known)) || this.isRole(local)) return known;
+    const id = this.#values.fresh();
+    this.#value[local] = id;
+    this.#stamp[local] = at;
     return id;
   }
 

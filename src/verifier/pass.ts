@@ -57,6 +57,7 @@ export interface Surroundings {
 }
 
 const END = 0x0b;
+const LOCAL_GET = 0x20;
 const EXTEND_U = 0xad;
 const ELSE = 0x05;
 const NOTHING: FuncShape = { params: 0, results: 0, signature: '' };
@@ -121,10 +122,12 @@ export class FunctionPass {
   /** Verifies the next instruction. */
   step(): void {
     const c = this.#c;
-    this.#control.at = c.pos;
+    const at = c.pos;
+    this.#control.at = at;
     const op = c.u8();
     const entry = PLAIN[op]!;
-    if (entry !== 0) this.#fixed(op, entry);
+    if (op === LOCAL_GET) this.#control.push(this.#locals.get(this.#localIndex(), at));
+    else if (entry !== 0) this.#fixed(op, entry);
     else if (op >= 0x20 && op <= 0x42) this.#valued(op);
     else if (op >= 0xfc) this.#prefixed(op);
     else this.#structure(op);
@@ -164,8 +167,8 @@ export class FunctionPass {
       control.popMany(count);
       control.pushUnknown(gives(entry));
     } else if (count === 2) {
-      const y = control.pop();
-      const x = control.pop();
+      const y = control.top;
+      const x = control.popMany(2);
       const id = resultOf(values, op, x, y);
       control.push(id === NONE && entry >= BOUNDED ? values.fresh(most(entry)) : id);
     } else if (count === 1 && gives(entry) === 1) {
@@ -185,7 +188,7 @@ export class FunctionPass {
     if (follows(entry) === MEMARG_LANE) c.u8();
     const top = control.top;
     const address = control.popMany(count);
-    control.demand(accessRefusal(this.#values, this.#evidence, { op, address, top, offset, size }));
+    control.demand(accessRefusal(this.#values, this.#evidence, op, address, top, offset, size));
     if (gives(entry) !== 0) control.push(entry < BOUNDED ? NONE : this.#values.fresh(most(entry)));
   }
 
@@ -258,8 +261,6 @@ export class FunctionPass {
     const c = this.#c;
     const control = this.#control;
     switch (op) {
-      case 0x20: // local.get
-        return control.push(this.#locals.get(this.#localIndex(), control.at));
       case 0x21: // local.set
         return this.#localSet(this.#localIndex(), control.pop());
       case 0x22: {

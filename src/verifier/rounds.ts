@@ -25,9 +25,9 @@ export function hintsRefusal(loops: readonly LoopHint[], locals: number, memorie
   for (const { loop, varying, fuel, pointers } of loops) {
     if (pointers.length > POINTERS_MAX)
       return `the hint for loop ${loop} names over ${POINTERS_MAX} pointers`;
-    // Varying locals are ascending.
-    const bad = [varying.at(-1) ?? -1, fuel, ...pointers.map(({ local }) => local)].find((n) => n >= locals);
-    if (bad !== undefined) return `the hint for loop ${loop} names local ${bad}, which does not exist`;
+    let most = Math.max(fuel, varying.at(-1) ?? -1); // varying locals are ascending
+    for (const { local } of pointers) most = Math.max(most, local);
+    if (most >= locals) return `the hint for loop ${loop} names local ${most}, which does not exist`;
     const wrong = pointers.find(({ memory }) => memory >= memories);
     if (wrong) return `the hint for loop ${loop} names memory ${wrong.memory}, which does not exist`;
   }
