@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { contractBreaches, importBreaches, importsOf, longestFunction, sizeBreaches } from './rules.ts';
+import {
+  codeLines,
+  contractBreaches,
+  importBreaches,
+  importsOf,
+  longestFunction,
+  sizeBreaches,
+  TRUSTED_LINES,
+  VERIFIER_LINES,
+  verifierBreaches,
+  verifierFiles,
+} from './rules.ts';
 
 const rules = (file: string, text: string) => importBreaches(file, text).map((breach) => breach.rule);
 
@@ -91,4 +102,27 @@ test('each file opens with a comment that says what it is', () => {
   assert.equal(contractBreaches('a.ts', 'const a = 1;\n').length, 1);
   assert.equal(contractBreaches('a.ts', '/** This. */\n').length, 0);
   assert.equal(contractBreaches('a.mjs', '#!/usr/bin/env node\n/** This. */\n').length, 0);
+});
+
+test('the verifier is counted with all it imports, comments and blank lines left out', () => {
+  const texts = new Map([
+    ['src/verifier/verify.ts', "import { a } from './a.ts';\nimport type { B } from '../abi/b.ts';\n"],
+    ['src/verifier/resume.ts', "import { a } from './a.ts';\n"],
+    ['src/verifier/a.ts', ''],
+    ['src/abi/b.ts', "export { c } from '../base/c.ts';\n"],
+    ['src/base/c.ts', ''],
+    ['src/base/d.ts', ''],
+  ]);
+  const files = ['abi/b', 'base/c', 'verifier/a', 'verifier/resume', 'verifier/verify'];
+  assert.deepEqual(
+    verifierFiles(texts),
+    files.map((file) => `src/${file}.ts`),
+  );
+  assert.equal(
+    codeLines('/** What\n * it is. */\n\nconst a = 1; // one\n  // two\n/* three */\n  b();\n'),
+    2,
+  );
+  assert.equal(verifierBreaches(VERIFIER_LINES, TRUSTED_LINES).length, 0);
+  assert.match(verifierBreaches(10, TRUSTED_LINES + 1)[0]!.rule, /imports: \d+ lines; at most/);
+  assert.equal(verifierBreaches(VERIFIER_LINES + 1, TRUSTED_LINES + 1).length, 2);
 });

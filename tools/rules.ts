@@ -165,6 +165,39 @@ export function contractBreaches(file: string, text: string): Breach[] {
   return [{ file, line: 1, rule: 'does not open with a comment that says what it is' }];
 }
 
+/** Where the verifier begins: what these import, and so on, is all that has to be trusted of it. */
+const VERIFIER = ['src/verifier/verify.ts', 'src/verifier/resume.ts'];
+
+/** The files of the verifier, those included that it imports from other layers, be it types alone. */
+export function verifierFiles(texts: ReadonlyMap<string, string>): string[] {
+  const found = new Set<string>();
+  const visit = (file: string): void => {
+    if (found.has(file)) return;
+    found.add(file);
+    for (const { from } of importsOf(texts.get(file) ?? '')) visit(join(dirname(file), from));
+  };
+  VERIFIER.forEach(visit);
+  return [...found].sort();
+}
+
+/** Lines of a formatted source that are neither blank nor comments. */
+export function codeLines(text: string): number {
+  const lines = text.replace(/\/\*[^]*?\*\//g, '').split('\n');
+  return lines.filter((line) => line.trim() !== '' && !line.trim().startsWith('//')).length;
+}
+
+/** Most lines of code of the verifier itself, and with all it imports: it is to be read in one sitting. */
+export const VERIFIER_LINES = 2000;
+export const TRUSTED_LINES = 2600;
+
+export function verifierBreaches(own: number, all: number): Breach[] {
+  const breach = (rule: string): Breach => ({ file: VERIFIER[0]!, line: 1, rule });
+  return [
+    ...(own > VERIFIER_LINES ? [breach(`the verifier: ${own} lines; at most ${VERIFIER_LINES}`)] : []),
+    ...(all > TRUSTED_LINES ? [breach(`it and its imports: ${all} lines; at most ${TRUSTED_LINES}`)] : []),
+  ];
+}
+
 function sources(folder: string): string[] {
   if (!existsSync(join(ROOT, folder))) return [];
   const found: string[] = [];
@@ -196,6 +229,10 @@ function main(): void {
   for (const folder of ['src', 'bin', 'tools', 'bench', 'guests', 'conformance', 'examples']) {
     for (const file of sources(folder)) texts.set(file, readFileSync(join(ROOT, file), 'utf8'));
   }
+  const verifier = verifierFiles(texts);
+  const count = (files: string[]): number =>
+    files.reduce((sum, file) => sum + codeLines(texts.get(file)!), 0);
+  const [own, all] = [count(verifier.filter((file) => layerOf(file) === 'verifier')), count(verifier)];
   if (process.argv.includes('--lower')) {
     writeFileSync(SIZES, `${JSON.stringify(lowered(listed, texts), null, 2)}\n`);
   }
@@ -204,7 +241,9 @@ function main(): void {
     breaches.push(...importBreaches(file, text), ...contractBreaches(file, text));
     breaches.push(...sizeBreaches(file, text, listed));
   }
+  breaches.push(...verifierBreaches(own, all));
   for (const { file, line, rule } of breaches) process.stderr.write(`${file}:${line}: ${rule}\n`);
+  console.log(`verifier: ${own} lines of code, ${all} with all it imports, in ${verifier.length} files`);
   console.log(`rules: ${texts.size} files, ${breaches.length} breaches`);
   process.exitCode = breaches.length === 0 ? 0 : 1;
 }

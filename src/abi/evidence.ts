@@ -73,12 +73,43 @@ export function encodeEvidence(evidence: Evidence): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(evidence));
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= -1;
-const isRange = (value: unknown): value is Range =>
-  typeof value === 'object' &&
-  value !== null &&
-  isCount((value as Range).start) &&
-  isCount((value as Range).count);
+type Check = (value: unknown) => boolean;
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= -1;
+const isFlag: Check = (value) => typeof value === 'boolean';
+const isText: Check = (value) => typeof value === 'string';
+const isList =
+  (item: Check): Check =>
+  (value) =>
+    Array.isArray(value) && value.every(item);
+const isObject =
+  (fields: Readonly<Record<string, Check>>): Check =>
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    Object.entries(fields).every(([key, check]) => check((value as Record<string, unknown>)[key]));
+const isRange = isObject({ start: isCount, count: isCount });
+const isImported: Check = (value) =>
+  value === null || (isList(isText)(value) && (value as string[]).length === 2);
+
+const FIELDS: Readonly<Record<keyof Evidence, Check>> = {
+  ...{ version: isCount, compiler: isText, isolate: isFlag, suspend: isFlag, track: isFlag },
+  ...{ controlBytes: isCount, hdrGlobal: isCount, refsTable: isCount, programTables: isCount },
+  ...{ init: isCount, save: isCount, restore: isCount, functionAt: isCount },
+  ...{ imports: isRange, prelude: isRange, templates: isRange, wrappers: isRange, quick: isRange },
+  systemGlobals: isRange,
+  memories: isList(
+    isObject({
+      ...{ is64: isFlag, shared: isFlag, min: isCount, max: isCount, imported: isImported },
+      ...{ baseGlobal: isCount, limitGlobal: isCount },
+    }),
+  ),
+  templateList: isList(
+    isObject({
+      kind: (value) => ['fill', 'copy', 'init', 'frame'].includes(value as string),
+      ...{ a: isCount, b: isCount },
+    }),
+  ),
+};
 
 /**
  * Reads the payload of the section.
@@ -86,66 +117,18 @@ const isRange = (value: unknown): value is Range =>
  * the verifier's to check.
  */
 export function decodeEvidence(payload: Uint8Array): Evidence {
-  let value: Partial<Evidence>;
+  let value: Evidence;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload)) as Partial<Evidence>;
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload)) as Evidence;
   } catch {
     throw new MalformedError('evidence: not JSON', -1);
   }
-  const demand = (ok: boolean, what: string): void => {
-    if (!ok) throw new MalformedError(`evidence: ${what} is missing or of the wrong type`, -1);
-  };
-  demand(typeof value === 'object' && value !== null && !Array.isArray(value), 'the object');
-  if (value.version !== EVIDENCE_VERSION) {
-    throw new MalformedError(`evidence: version ${String(value.version)} is not ${EVIDENCE_VERSION}`, -1);
+  const version = (value as Evidence | null)?.version;
+  if (version !== EVIDENCE_VERSION)
+    throw new MalformedError(`evidence: version ${String(version)} is not ${EVIDENCE_VERSION}`, -1);
+  for (const [key, check] of Object.entries(FIELDS)) {
+    if (!check(value[key as keyof Evidence]))
+      throw new MalformedError(`evidence: ${key} is missing or of the wrong type`, -1);
   }
-  demand(typeof value.compiler === 'string', 'compiler');
-  for (const key of ['isolate', 'suspend', 'track'] as const) demand(typeof value[key] === 'boolean', key);
-  for (const key of [
-    'controlBytes',
-    'hdrGlobal',
-    'init',
-    'save',
-    'restore',
-    'functionAt',
-    'refsTable',
-    'programTables',
-  ] as const) {
-    demand(isCount(value[key]), key);
-  }
-  for (const key of ['imports', 'prelude', 'templates', 'wrappers', 'quick', 'systemGlobals'] as const) {
-    demand(isRange(value[key]), key);
-  }
-  demand(Array.isArray(value.memories) && value.memories.every(isMemory), 'memories');
-  demand(Array.isArray(value.templateList) && value.templateList.every(isTemplate), 'templateList');
-  return value as Evidence;
-}
-
-function isMemory(value: unknown): boolean {
-  const m = value as MemoryEvidence | null;
-  return (
-    typeof m === 'object' &&
-    m !== null &&
-    typeof m.is64 === 'boolean' &&
-    typeof m.shared === 'boolean' &&
-    isCount(m.min) &&
-    isCount(m.max) &&
-    isCount(m.baseGlobal) &&
-    isCount(m.limitGlobal) &&
-    (m.imported === null ||
-      (Array.isArray(m.imported) &&
-        m.imported.length === 2 &&
-        m.imported.every((s) => typeof s === 'string')))
-  );
-}
-
-function isTemplate(value: unknown): boolean {
-  const t = value as TemplateEvidence | null;
-  return (
-    typeof t === 'object' &&
-    t !== null &&
-    ['fill', 'copy', 'init', 'frame'].includes(t.kind) &&
-    isCount(t.a) &&
-    isCount(t.b)
-  );
+  return value;
 }

@@ -3,7 +3,7 @@
  * evidence.
  */
 import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../abi/evidence.ts';
-import { encodeHints, type FunctionHints, HINTS_SECTION } from '../abi/hints.ts';
+import { type FunctionHints, HINTS_SECTION } from '../abi/hints.ts';
 import { madeModuleName } from '../abi/made.ts';
 import {
   EXPORT,
@@ -29,6 +29,7 @@ import { encodeNames } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF } from '../wasm/types.ts';
 import { helperTypes } from './helpers.ts';
+import { encodeHints } from './hints.ts';
 import { ownMemories } from './own.ts';
 import { COUNTER_EXPORT, COUNTERS, hiddenTypes, type Plan, SYSTEM_GLOBAL } from './plan.ts';
 import type { Program } from './program.ts';

@@ -8,7 +8,7 @@
  * Index spaces of globals, tables and tags are those of the rewritten module, all of whose are imported, so that code is
  * written as it is there. Only functions stand elsewhere (links.ts).
  */
-import { encodeHints, HINTS_SECTION } from '../abi/hints.ts';
+import { HINTS_SECTION } from '../abi/hints.ts';
 import { continuationName, type FrameSite, resumeModuleName } from '../abi/resume.ts';
 import { EXPORT, globalExport, MAIN_MODULE, SYSTEM_IMPORTS } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
@@ -20,6 +20,7 @@ import { systemImports } from './assemble.ts';
 import type { EmittedFunction, MapEntry } from './emitter.ts';
 import { emitRestore, emitStoreResults } from './frames.ts';
 import type { FunctionCompiler } from './function.ts';
+import { encodeHints } from './hints.ts';
 import { Links } from './links.ts';
 import { entryShape } from './parts.ts';
 import { hiddenTypes, SYSTEM_GLOBAL } from './plan.ts';

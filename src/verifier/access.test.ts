@@ -1,7 +1,9 @@
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   ADD,
   access,
+  assemble,
   BLOCK,
   brIf,
   call,
@@ -42,6 +44,7 @@ import {
   L1,
   LIMIT1,
   load,
+  module_,
   P,
   PLACES,
   PLAIN,
@@ -54,6 +57,7 @@ import {
   X,
   Y,
 } from './attacks.testing.ts';
+import { verify } from './verify.ts';
 
 test('an access is accepted behind its check, and refused without it', () => {
   accepts([...reload, ...check(8), ...use]);
@@ -69,6 +73,28 @@ test('an access is accepted behind its check, and refused without it', () => {
     ...set(E!),
     ...use,
   ]);
+});
+
+test('what is known of one value is not known of another', () => {
+  const unknown = [...get(X!), ...get(X!), ...get(X!), 0x1b, EXTEND_U]; // select
+  const checked = [...reload, ...unknown, ...set(E!), ...exceeds(8), ...trap];
+  accepts([...checked, ...use]);
+  refuses(/no check covers/, [...checked, ...unknown, ...set(E!), ...use]);
+  // Of a sum with a base nothing is learnt: that may have wrapped.
+  const asked = [...reload, ...get(Y!), ...set(E!), ...pointer(), ...get(L!), GT_U, ...trap];
+  refuses(/no check covers/, [...asked, ...use]);
+  accepts([...asked, ...exceeds(0), ...trap, ...exceeds(8), ...trap, ...use]);
+});
+
+test('what is known in one function is not known in the next', () => {
+  const [first] = module_([...reload, ...check(8), ...use]).quick;
+  const verified = (code: number[]): void => {
+    const parts = module_([]);
+    verify(assemble({ ...parts, quick: [first!, { ...first!, code }] }));
+  };
+  verified(first!.code);
+  assert.throws(() => verified([...reload, ...extend, ...use, ...check(8)]), /no check covers/);
+  assert.throws(() => verified([...extend, ...exceeds(8), ...trap, ...use]), /not a base/);
 });
 
 test('a check covers its bytes and not one more', () => {

@@ -185,11 +185,24 @@ test('no code stands where none is reached, and behind it nothing is known', () 
   refuses(/no check covers/, [...reload, ...get(X!), ...IF, ...check(8), ...br(0), END, ...use]);
 });
 
+test('what an if asked is known behind it only where its first part cannot get there', () => {
+  const asked = [...reload, ...extend, ...exceeds(8), ...IF];
+  accepts([...asked, RETURN, END, ...use]);
+  refuses(/no check covers/, [...asked, END, ...use]);
+  refuses(/no check covers/, [...asked, ...br(0), END, ...use]);
+  refuses(/no check covers/, [...asked, ...get(X!), ...brIf(0), RETURN, END, ...use]);
+  refuses(/no check covers/, [...asked, 0x1f, 0x40, 1, 2, 0, ...IMPORT, END, RETURN, END, ...use]);
+  accepts([...BLOCK, ...asked, ...br(1), END, ...use, END]);
+  accepts([...asked, RETURN, ELSE, ...use, END]);
+  refuses(/no check covers/, [...asked, ...use, END]);
+});
+
 test('malformed code is refused with its place', () => {
   malformed(/not for rewritten code/, [0xff]);
   malformed(/not for rewritten code/, [0x06, 0x40, END]); // the old try
   malformed(/too few operands/, [DROP]);
   malformed(/too few operands/, [...i32(1), ...BLOCK, DROP, END, DROP]);
+  malformed(/too few operands/, [...i32(1), ...BLOCK, DROP, ...i32(1), END, DROP]);
   malformed(/no label/, br(7));
   malformed(/no local/, get(77));
   malformed(/no function/, call(999));

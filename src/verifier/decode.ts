@@ -52,35 +52,24 @@ export interface Export {
   readonly at: number;
 }
 
-/** A constant expression: what it refers to, and its value where it is one constant. */
-export interface ConstExpr {
-  readonly functions: readonly number[];
-  readonly globals: readonly number[];
-  /** The one i64.const it consists of, else NaN. */
-  readonly i64: number;
-  readonly at: number;
-}
-
 export interface Global {
   /** Value type and mutability byte. */
   readonly type: number;
   readonly mutable: number;
-  readonly init: ConstExpr;
+  /** It begins as the constant i64 0. */
+  readonly isZero: boolean;
+  readonly at: number;
 }
 
 export interface Table {
-  /** Element type. */
+  /** Element type, and flags of the limits. */
   readonly type: number;
-  readonly limits: Limits;
+  readonly flags: number;
 }
 
-export interface Segment {
-  /** The table it is for, or -1 when it is passive or declared. */
-  readonly table: number;
-  /** Offset and items; where items are indices, `functions` has them and `items` is empty. */
-  readonly offset: ConstExpr | null;
-  readonly functions: readonly number[];
-  readonly items: readonly ConstExpr[];
+/** Where something outside code names a function or a global by its index. */
+export interface Mention {
+  readonly index: number;
   readonly at: number;
 }
 
@@ -97,19 +86,18 @@ export interface Decoded {
   /** Type index of each function. */
   functions: number[];
   tables: Table[];
-  /** The init expressions of tables that have one. */
-  tableInits: ConstExpr[];
   memories: number;
   tags: number;
-  importedGlobals: number;
   globals: Global[];
   exports: Export[];
-  /** Offset of a start section, or -1. */
+  /** Functions and globals that constant expressions and element segments name. */
+  functionMentions: Mention[];
+  globalMentions: Mention[];
+  /** Offset of a start section, of the first element segment, of the first data segment that is not passive; or -1. */
   start: number;
-  segments: Segment[];
-  datas: number;
-  /** Offset of the first data segment that is not passive, or -1. */
+  elements: number;
   activeData: number;
+  datas: number;
   bodies: Body[];
   /** Payloads of custom sections named EVIDENCE_SECTION. */
   evidence: Body[];
@@ -126,9 +114,9 @@ export function decode(bytes: Uint8Array): Decoded {
   if (bytes.length < 8 || head.some((byte, i) => bytes[i] !== byte)) c.fail('not a WebAssembly module');
   c.pos = 8;
   const m: Decoded = {
-    ...{ bytes, types: [], imports: [], functions: [], tables: [], tableInits: [], memories: 0, tags: 0 },
-    ...{ importedGlobals: 0, globals: [], exports: [], start: -1, segments: [], datas: 0, activeData: -1 },
-    ...{ bodies: [], evidence: [], hints: [] },
+    ...{ bytes, types: [], imports: [], functions: [], tables: [], memories: 0, tags: 0, globals: [] },
+    ...{ exports: [], functionMentions: [], globalMentions: [], start: -1, elements: -1, activeData: -1 },
+    ...{ datas: 0, bodies: [], evidence: [], hints: [] },
   };
   let last = -1;
   while (c.pos < bytes.length) {
@@ -153,11 +141,14 @@ export function decode(bytes: Uint8Array): Decoded {
     }
     c.end = bytes.length;
   }
-  if (m.bodies.length !== m.functions.length - m.imports.filter((i) => i.kind === FUNC).length) {
+  if (m.bodies.length !== m.functions.length - imported(m, FUNC))
     c.fail('functions and bodies differ in number');
-  }
   return m;
 }
+
+/** How many imports there are of a kind. */
+export const imported = (m: Decoded, kind: number): number =>
+  m.imports.filter((item) => item.kind === kind).length;
 
 function section(m: Decoded, c: Cursor, id: number, at: number): void {
   if (id === 8) m.start = at;
@@ -173,9 +164,9 @@ function section(m: Decoded, c: Cursor, id: number, at: number): void {
     else if (id === 4) tableItem(m, c);
     else if (id === 5) memoryItem(m, c);
     else if (id === 13) tagItem(m, c);
-    else if (id === 6) m.globals.push({ type: valueType(c), mutable: mutability(c), init: constExpr(c) });
+    else if (id === 6) globalItem(m, c, true);
     else if (id === 7) m.exports.push({ at: c.pos, name: c.name(), kind: exportKind(c), index: c.u32() });
-    else if (id === 9) m.segments.push(segment(c));
+    else if (id === 9) elementItem(m, c);
     else if (id === 10) m.bodies.push(body(c));
     else dataItem(m, c);
   }
@@ -217,13 +208,12 @@ function importItem(m: Decoded, c: Cursor): void {
     type = typeIndex(m, c);
     m.functions.push(type);
   } else if (kind === TABLE) {
-    m.tables.push({ type: valueType(c), limits: limits(c) });
+    m.tables.push({ type: valueType(c), flags: limits(c).flags });
   } else if (kind === MEMORY) {
     bounds = limits(c);
     m.memories++;
   } else if (kind === GLOBAL) {
-    m.globals.push({ type: valueType(c), mutable: mutability(c), init: NO_INIT });
-    m.importedGlobals++;
+    globalItem(m, c, false);
   } else {
     type = tagItem(m, c);
   }
@@ -236,20 +226,21 @@ function exportKind(c: Cursor): number {
   return kind;
 }
 
-function mutability(c: Cursor): number {
-  const flag = c.u8();
-  if (flag > 1) c.fail('malformed mutability', c.pos - 1);
-  return flag;
+function globalItem(m: Decoded, c: Cursor, hasInit: boolean): void {
+  const at = c.pos;
+  const [type, mutable] = [valueType(c), c.u8()];
+  if (mutable > 1) c.fail('malformed mutability', c.pos - 1);
+  m.globals.push({ type, mutable, isZero: hasInit && constExpr(m, c) === 0, at });
 }
 
 function tableItem(m: Decoded, c: Cursor): void {
-  const withInit = c.bytes[c.pos] === 0x40;
-  if (withInit) {
+  const hasInit = c.bytes[c.pos] === 0x40;
+  if (hasInit) {
     c.u8();
     if (c.u8() !== 0) c.fail('malformed table', c.pos - 1);
   }
-  m.tables.push({ type: valueType(c), limits: limits(c) });
-  if (withInit) m.tableInits.push(constExpr(c));
+  m.tables.push({ type: valueType(c), flags: limits(c).flags });
+  if (hasInit) constExpr(m, c);
 }
 
 function memoryItem(m: Decoded, c: Cursor): void {
@@ -263,51 +254,44 @@ function tagItem(m: Decoded, c: Cursor): number {
   return typeIndex(m, c);
 }
 
-const NO_INIT: ConstExpr = { functions: [], globals: [], i64: Number.NaN, at: -1 };
-
-function constExpr(c: Cursor): ConstExpr {
-  const at = c.pos;
-  const functions: number[] = [];
-  const globals: number[] = [];
-  let i64 = Number.NaN;
+/** Reads a constant expression, and notes what it names. Gives its value where it is one i64.const, else NaN. */
+function constExpr(m: Decoded, c: Cursor): number {
+  let value = Number.NaN;
   for (let n = 0; ; n++) {
+    const at = c.pos;
     const op = c.u8();
-    if (op === 0x0b) return { functions, globals, i64: n === 1 ? i64 : Number.NaN, at };
-    if (op === 0x42) i64 = c.s64();
+    if (op === 0x0b) return n === 1 ? value : Number.NaN;
+    if (op === 0x42) value = c.s64();
     else if (op === 0x41) c.i32();
     else if (op === 0x43) c.skip(4);
     else if (op === 0x44) c.skip(8);
-    else if (op === 0x23) globals.push(c.u32());
-    else if (op === 0xd2) functions.push(c.u32());
+    else if (op === 0x23) m.globalMentions.push({ index: c.u32(), at });
+    else if (op === 0xd2) m.functionMentions.push({ index: c.u32(), at });
     else if (op === 0xd0) heapType(c);
-    else if (op === 0xfd) {
-      if (c.u32() !== 12) c.fail('not a constant instruction');
-      c.skip(16);
-    } else if (!((op >= 0x6a && op <= 0x6c) || (op >= 0x7c && op <= 0x7e))) {
-      c.fail('not a constant instruction', c.pos - 1); // i32 and i64 add, sub, mul are
-    }
+    else if (op === 0xfd && c.u32() === 12) c.skip(16);
+    else if (!((op >= 0x6a && op <= 0x6c) || (op >= 0x7c && op <= 0x7e)))
+      c.fail('not a constant instruction', at); // i32 and i64 add, sub, mul are
   }
 }
 
-function segment(c: Cursor): Segment {
+/** An element segment: flags tell whether it is active, names a table or is declared, and has expressions for items. */
+function elementItem(m: Decoded, c: Cursor): void {
   const at = c.pos;
+  if (m.elements < 0) m.elements = at;
   const flags = c.u32();
   if (flags > 7) c.fail('malformed element segment', at);
-  const active = (flags & 1) === 0;
-  const table = active ? (flags & 2 ? c.u32() : 0) : -1;
-  const offset = active ? constExpr(c) : null;
-  const expressions = (flags & 4) !== 0;
+  const isActive = (flags & 1) === 0;
+  const hasExpressions = (flags & 4) !== 0;
+  if (isActive && flags & 2) c.u32(); // the table, which V8 compares with those there are
+  if (isActive) constExpr(m, c);
   if ((flags & 3) !== 0) {
-    if (expressions) valueType(c);
+    if (hasExpressions) valueType(c);
     else if (c.u8() !== 0) c.fail('malformed element kind', c.pos - 1);
   }
-  const functions: number[] = [];
-  const items: ConstExpr[] = [];
   for (let n = c.count(); n > 0; n--) {
-    if (expressions) items.push(constExpr(c));
-    else functions.push(c.u32());
+    if (hasExpressions) constExpr(m, c);
+    else m.functionMentions.push({ at: c.pos, index: c.u32() });
   }
-  return { table, offset, functions, items, at };
 }
 
 function body(c: Cursor): Body {
@@ -323,7 +307,7 @@ function dataItem(m: Decoded, c: Cursor): void {
   if (flags !== 1) {
     if (m.activeData < 0) m.activeData = at;
     if (flags === 2) c.u32();
-    constExpr(c);
+    constExpr(m, c);
   }
   c.blob();
   m.datas++;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { encodeHints, type FunctionHints } from '../abi/hints.ts';
+import type { FunctionHints } from '../abi/hints.ts';
 import { MalformedError } from '../base/errors.ts';
+import { encodeHints } from '../compiler/hints.ts';
 import { decodeHints } from './hints.ts';
 
 const HINTS: FunctionHints[] = [

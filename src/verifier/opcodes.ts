@@ -14,10 +14,12 @@ import type { Cursor } from './cursor.ts';
 const NOTHING = 0;
 export const MEMARG = 1;
 export const MEMARG_LANE = 2;
+/** Bytes: so many, by the kind. */
 export const BYTE = 3;
 export const BYTES_4 = 4;
 export const BYTES_8 = 5;
 export const BYTES_16 = 6;
+export const FIXED_BYTES: readonly number[] = [0, 0, 0, 1, 4, 8, 16];
 /** Of a data or element segment that is dropped: any. */
 export const SEGMENT = 7;
 /** Of a global that is written; of a function that is referred to. */

@@ -21,6 +21,7 @@ import {
   BYTES_8,
   BYTES_16,
   blockType,
+  FIXED_BYTES,
   FUNCTION,
   follows,
   GLOBAL,
@@ -197,16 +198,10 @@ export class FunctionPass {
     const c = this.#c;
     switch (kind) {
       case BYTE:
-        c.skip(1);
-        return;
       case BYTES_4:
-        c.skip(4);
-        return;
       case BYTES_8:
-        c.skip(8);
-        return;
       case BYTES_16:
-        c.skip(16);
+        c.skip(FIXED_BYTES[kind]!);
         return;
       case SEGMENT:
         c.u32();

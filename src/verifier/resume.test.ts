@@ -21,11 +21,12 @@ import {
   UNREACHABLE,
   u,
 } from '../../tools/fuzzing/assembly.ts';
-import { encodeHints, type FunctionHints } from '../abi/hints.ts';
+import type { FunctionHints } from '../abi/hints.ts';
 import { SYSTEM_IMPORTS } from '../abi/system.ts';
 import { MalformedError, RefusedError } from '../base/errors.ts';
 import { SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
+import { encodeHints } from '../compiler/hints.ts';
 import { verifyResume } from './resume.ts';
 import { verify } from './verify.ts';
 

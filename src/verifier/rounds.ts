@@ -76,11 +76,11 @@ export function roundRefusal(values: Values, locals: Locals, rounds: Rounds, con
   if (values.kind[condition] !== DECREMENT || values.root[condition] !== rounds.left)
     return 'a branch to a loop that does not count one round';
   if (locals.peek(fuel) !== condition) return `local ${fuel} does not hold the rounds that are left`;
-  for (const [i, { local, memory, step }] of pointers.entries()) {
+  for (const [i, { local, step }] of pointers.entries()) {
     const id = locals.peek(local);
     const kind = values.kind[id];
-    const isMoved = (kind === VALUE || kind === STEPPED) && values.base[id] === memory + 1;
-    if (!isMoved || values.root[id] !== rounds.roots[i])
+    // What has this root has the pointer's base: no rule takes the one from the other.
+    if ((kind !== VALUE && kind !== STEPPED) || values.root[id] !== rounds.roots[i])
       return `local ${local} does not hold the pointer of this round`;
     if (values.constant[id]! > step)
       return `local ${local} moves by up to ${values.constant[id]}, not ${step}`;

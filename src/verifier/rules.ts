@@ -18,7 +18,7 @@ import {
 } from '../abi/system.ts';
 import { RefusedError } from '../base/errors.ts';
 import { FRAME_BYTES, MAX_MEMORIES, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
-import { type ConstExpr, type Decoded, FUNC, GLOBAL, MEMORY, signature, TABLE, TAG } from './decode.ts';
+import { type Decoded, FUNC, GLOBAL, imported, MEMORY, signature, TABLE, TAG } from './decode.ts';
 
 const I32 = 0x7f;
 const I64 = 0x7e;
@@ -41,7 +41,7 @@ export function checkModule(m: Decoded, evidence: Evidence): void {
   checkMemories(m, evidence);
   checkGlobals(m, evidence);
   checkTables(m, evidence);
-  checkReferences(m, evidence);
+  checkMentions(m, evidence);
   checkExports(m, evidence);
   demand(m.start < 0, 'a start function', m.start);
   demand(m.activeData < 0, 'an active data segment', m.activeData);
@@ -57,7 +57,7 @@ function checkImports(m: Decoded, evidence: Evidence): void {
     demand(item.module !== SYSTEM_MODULE, 'an import of the system is out of place', item.at);
     demand(item.kind !== MEMORY, 'a second memory', item.at);
   }
-  const count = m.imports.filter((item) => item.kind === FUNC).length - SYSTEM_IMPORTS.length;
+  const count = imported(m, FUNC) - SYSTEM_IMPORTS.length;
   demand(
     evidence.imports.start === SYSTEM_IMPORTS.length && evidence.imports.count === count,
     'evidence: the imported functions are not where it says',
@@ -142,10 +142,9 @@ function checkMemories(m: Decoded, evidence: Evidence): void {
 /** M4: the globals of the system are mutable i64 that begin as 0, and no constant expression reads them. */
 function checkGlobals(m: Decoded, evidence: Evidence): void {
   const { start } = evidence.systemGlobals;
-  demand(start >= m.importedGlobals, 'evidence: a global of the system is imported');
-  m.globals.forEach(({ type, mutable, init }, i) => {
-    if (i < start) return;
-    demand(type === I64 && mutable === 1 && init.i64 === 0, `global ${i} of the system`, init.at);
+  m.globals.slice(start).forEach(({ type, mutable, isZero, at }, i) => {
+    // An imported one begins as nothing that is known, so none is.
+    demand(type === I64 && mutable === 1 && isZero, `global ${start + i} of the system`, at);
   });
 }
 
@@ -155,10 +154,9 @@ function checkTables(m: Decoded, evidence: Evidence): void {
   demand(programTables >= 0, 'evidence: tables of the program');
   demand(refsTable === -1 || refsTable === programTables, 'evidence: the refs table is out of place');
   demand(m.tables.length === programTables + (refsTable < 0 ? 0 : 1), 'evidence: tables differ in number');
-  const imported = m.imports.filter((item) => item.kind === TABLE).length;
-  demand(imported <= programTables, 'evidence: a table of the system is imported');
-  for (const { type, limits } of m.tables.slice(programTables)) {
-    demand(type === FUNCREF && (limits.flags & ~1) === 0, 'a table of the system has the wrong type');
+  demand(imported(m, TABLE) <= programTables, 'evidence: a table of the system is imported');
+  for (const { type, flags } of m.tables.slice(programTables)) {
+    demand(type === FUNCREF && (flags & ~1) === 0, 'a table of the system has the wrong type');
   }
 }
 
@@ -171,28 +169,12 @@ export function isCallable(evidence: Evidence, index: number): boolean {
   return index >= prelude.start && (index < init || index > restore);
 }
 
-/** M6: tables and globals begin with functions that all code may call. */
-function checkReferences(m: Decoded, evidence: Evidence): void {
-  const function_ = (index: number, at: number): void =>
+/** M6: tables and globals begin with functions that all code may call, and with no global of the system. */
+function checkMentions(m: Decoded, evidence: Evidence): void {
+  for (const { index, at } of m.functionMentions)
     demand(isCallable(evidence, index), `a reference to function ${index}`, at);
-  const expression = (e: ConstExpr): void => {
-    for (const index of e.functions) function_(index, e.at);
-    for (const index of e.globals) {
-      demand(
-        index < evidence.systemGlobals.start,
-        'a constant expression reads a global of the system',
-        e.at,
-      );
-    }
-  };
-  for (const { init } of m.globals) expression(init);
-  for (const init of m.tableInits) expression(init);
-  for (const { table, offset, functions, items, at } of m.segments) {
-    demand(table < m.tables.length, `an element segment for table ${table}`, at);
-    if (offset) expression(offset);
-    for (const index of functions) function_(index, at);
-    for (const item of items) expression(item);
-  }
+  for (const { index, at } of m.globalMentions)
+    demand(index < evidence.systemGlobals.start, 'a constant expression reads a global of the system', at);
 }
 
 /** M7: the system's exports are complete and name what they must; all others are the program's own things. */

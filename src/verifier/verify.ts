@@ -21,7 +21,7 @@ import {
 } from '../abi/prelude.ts';
 import { RefusedError } from '../base/errors.ts';
 import { Cursor } from './cursor.ts';
-import { type Decoded, decode, signature } from './decode.ts';
+import { type Decoded, decode, FUNC, imported, signature } from './decode.ts';
 import { decodeHints } from './hints.ts';
 import { FunctionPass } from './pass.ts';
 import { checkModule } from './rules.ts';
@@ -61,7 +61,7 @@ export function checkBodies(
   fixed: readonly TemplateFunction[],
   share: Share = WHOLE,
 ): void {
-  const first = m.functions.length - m.bodies.length;
+  const first = imported(m, FUNC);
   const hints = hintsOf(m);
   let next = 0;
   const pass = new FunctionPass(new Cursor(m.bytes), {

@@ -4,7 +4,7 @@
  * functions is written with the small words below. Nothing is checked here: tests make broken modules with it too.
  */
 import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../../src/abi/evidence.ts';
-import { encodeHints, HINTS_SECTION, type LoopHint, type RoleLocal } from '../../src/abi/hints.ts';
+import { HINTS_SECTION, type LoopHint, type RoleLocal } from '../../src/abi/hints.ts';
 import type { TemplateFunction } from '../../src/abi/prelude.ts';
 import {
   copyTemplate,
@@ -17,6 +17,7 @@ import {
 import { SYSTEM_IMPORTS } from '../../src/abi/system.ts';
 import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
 import { SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../../src/base/limits.ts';
+import { encodeHints } from '../../src/compiler/hints.ts';
 
 export const I32 = 0x7f;
 export const I64 = 0x7e;
