@@ -182,7 +182,7 @@ export function verifierFiles(texts: ReadonlyMap<string, string>): string[] {
 
 /** Lines of a formatted source that are neither blank nor comments. */
 export function codeLines(text: string): number {
-  const lines = text.replace(/\/\*[^]*?\*\//g, '').split('\n');
+  const lines = text.replace(/\/\*[\s\S]*?\*\//g, '').split('\n');
   return lines.filter((line) => line.trim() !== '' && !line.trim().startsWith('//')).length;
 }
 

@@ -3,7 +3,6 @@
  */
 import type { FunctionHints, LoopHint } from '../abi/hints.ts';
 import { larger } from '../base/arrays.ts';
-import { pushUnsigned } from '../base/leb.ts';
 
 /** `functions`: ascending by index; their loops by number, varying locals ascending. */
 export function encodeHints(functions: readonly FunctionHints[]): Uint8Array {

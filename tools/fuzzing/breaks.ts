@@ -65,7 +65,7 @@ const LOCALS: Breaks = [
     "if (memory >= memories && (role === 'limit' || memory > 0))",
     'if (memory < 0)',
   ],
-  ['a local may have two roles', 'if (this.isRole(local)) return `local ${local} has two roles`;', ''],
+  ['a local may have two roles', 'if (this.isRole(local)) return `local', 'if (false) return `local'],
   ['a sum that wrapped stays in a local', '(id === NONE || this.#values.mayWrap(id))', 'id === NONE'],
 ];
 
@@ -199,7 +199,7 @@ const OPCODES: Breaks = [
   ['a store of 8 bytes touches 4', "[store(8), '37 39']", "[store(4), '37 39']"],
   ['a vector has 8 bytes', "[load(16), '00']", "[load(8), '00']"],
   ['signed bytes have bounds', "[load(1), '2c 30']", "[load(1, 2), '2c 30']"],
-  ['lanes have a byte', 'loadLane(bytes), `5${4 + i}`', 'loadLane(1), `5${4 + i}`'],
+  ['lanes have a byte', '[loadLane(bytes),', '[loadLane(1),'],
 ];
 
 const READING: Breaks = [
@@ -265,7 +265,7 @@ const MODULE: Breaks = [
   ['hdr is any global', 'demand(hdrGlobal === systemGlobals.start,', 'demand(true,'],
   ['globals of the system differ in number', 'demand(systemGlobals.count === count,', 'demand(true,'],
   ['globals of the system are not the last', 'systemGlobals.start + count === m.globals.length', 'true'],
-  ['bases and limits of memories anywhere', 'demand(places, `evidence: the globals of memory ${i}`);', ''],
+  ['bases and limits of memories anywhere', 'demand(places, `evidence', 'demand(true, `evidence'],
   ['memories of any size', 'demand(memory.min <= SPACE_MAX_FRAMES,', 'demand(true,'],
   ['globals of the system of any type', 'type === I64 && mutable === 1 && isZero', 'isZero'],
   [
