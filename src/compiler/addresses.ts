@@ -16,7 +16,7 @@ import { ACCESS_NONE, ACCESS_NOTIFY, ACCESS_WAIT, OP_ACCESS, OP_ACCESS_BYTES } f
 import { blockFuncType, I32 } from '../wasm/types.ts';
 import { ACCESS, BINARY, CONSTANT, FIXED, GET, KIND, SET, TEE } from './addresskinds.ts';
 import { POPS, PUSHES, thrownBy } from './arity.ts';
-import { type FlatBody, isCall } from './body.ts';
+import { type FlatBody, isCall, QUIET } from './body.ts';
 import { mostOf } from './bounds.ts';
 import { type LoopShape, LoopWatch } from './loops.ts';
 import type { Plan } from './plan.ts';
@@ -389,7 +389,8 @@ export class Addresses {
     if (isCall(op)) {
       const direct = op === OP.call || op === OP.return_call;
       const type = direct ? plan.functionType(body.a[i]!) : plan.types[body.a[i]!]!;
-      this.#barrier = i;
+      if ((body.flags[i]! & QUIET) === 0) this.#barrier = i;
+      else this.#watch.call();
       this.#sp -= type.params.length + (direct ? 0 : 1);
       for (let n = type.results.length; n > 0; n--) this.#pushUnknown(i);
       return;

@@ -68,6 +68,43 @@ test('loops whose addresses nobody can foretell have one version', async () => {
   }
 });
 
+test('a loop may call functions that end soon, with fewer rounds between two tests', async () => {
+  const program = new Program(
+    await wat(`(module (memory 2) (func $upper (param i32) (result i32) (i32.and (local.get 0) (i32.const 95)))
+      (func (param $p i32) (param $n i32) (loop $l
+        (i32.store8 (local.get $p) (call $upper (i32.load8_u offset=1 (local.get $p))))
+        ${next('$p', '(i32.const 1)')} ${repeat})))`),
+    FULL,
+  );
+  program.quick(1);
+  const [shape] = [...program.addresses.loops.values()];
+  assert.equal(shape!.accesses.size, 2);
+  assert.equal(shape!.rounds, 128);
+});
+
+test('calls in a loop written twice do what they do on plain V8, and may throw out of it', async () => {
+  await same(
+    `(module (memory (export "m") 2) (tag $e (param i32)) (global $g (mut i32) (i32.const 0))
+       (func $rot (param i32) (result i32)
+         (global.set $g (i32.add (global.get $g) (i32.const 1)))
+         (if (i32.eq (global.get $g) (i32.const 300)) (then (throw $e (local.get 0))))
+         (i32.xor (local.get 0) (global.get $g)))
+       (func (export "f") (param $p i32) (param $n i32) (result i32)
+         (block $caught (result i32)
+           (try_table (catch $e $caught)
+             (loop $l
+               (i32.store offset=4 (local.get $p) (call $rot (i32.load (local.get $p))))
+               ${next('$p', '(i32.const 4)')} ${repeat}))
+           (local.get $p))))`,
+    [
+      ['f', 16, 100],
+      ['f', 130_900, 100],
+      ['f', 4000, 500],
+      ['f', 4000, 500],
+    ],
+  );
+});
+
 test('loops nested too deep for hints do what they do on plain V8', async () => {
   const depth = HINTED_DEPTH_MAX + 1;
   const count = (n: number): string =>

@@ -22,6 +22,8 @@ import { NOTHING, type Terms } from './terms.ts';
 const POINTERS_MAX = 8;
 /** Rounds between two tests: a poll waits no longer. */
 const ROUNDS_MAX = 1024;
+/** The same where each round calls, in all, functions that end soon (quiet.ts) so often: they may take a microsecond each. */
+const CALLING_ROUNDS_MAX = 128;
 /** With fewer rounds the test costs more than it saves. */
 const ROUNDS_MIN = 4;
 /** How far a pointer that is only read through may move between two tests. */
@@ -79,6 +81,8 @@ interface Watched {
   /** Symbols from this one on were made in the loop. */
   firstSymbol: number;
   accesses: number[];
+  /** Calls of functions that end soon. */
+  calls: number;
   /** Locals that hold a term at the head: term, local and constant of each; of those with one term the last counts. */
   holders: number[];
 }
@@ -135,6 +139,11 @@ export class LoopWatch {
     if (this.#now !== null) this.#now.accesses.push(i);
   }
 
+  /** A call of a function that ends soon. */
+  call(): void {
+    if (this.#now !== null) this.#now.calls++;
+  }
+
   /** A branch to an entry, with the locals as they are now. */
   branch(addresses: Addresses, target: number): void {
     const watched = this.#now;
@@ -182,7 +191,7 @@ function watch(
     steps.push(undefined);
     hold(local);
   }
-  return { entry, varying: moving, heads, steps, firstSymbol, accesses: [], holders };
+  return { entry, varying: moving, heads, steps, firstSymbol, accesses: [], calls: 0, holders };
 }
 
 /** Where in `holders` the local stands that holds a term, or -1. */
@@ -219,7 +228,8 @@ function shapeOf(watched: Watched, addresses: Addresses, terms: Terms, body: Fla
   const groups = gather(watched, addresses, terms, body);
   const pointers: Pointer[] = [];
   const accesses = new Map<number, { pointer: number; delta: number }>();
-  let rounds = ROUNDS_MAX;
+  const calling = Math.ceil(CALLING_ROUNDS_MAX / watched.calls);
+  let rounds = Math.min(ROUNDS_MAX, calling); // without calls that is infinite
   for (const group of groups) {
     if (pointers.length === POINTERS_MAX) break;
     const recipe = recipeOf(watched, terms, group.term);
@@ -231,7 +241,8 @@ function shapeOf(watched: Watched, addresses: Addresses, terms: Terms, body: Fla
     for (const { access, delta } of made.deltas) accesses.set(access, { pointer: pointers.length, delta });
     pointers.push(made.pointer);
   }
-  return pointers.length === 0 ? null : { entry: watched.entry, rounds, pointers, accesses };
+  if (pointers.length === 0 || accesses.size < watched.calls) return null;
+  return { entry: watched.entry, rounds, pointers, accesses };
 }
 
 /** The accesses that move by a constant, by memory and term, those with many of them first. */

@@ -4,7 +4,7 @@
  */
 import { larger } from '../base/arrays.ts';
 import { OP, OP_LIMIT } from '../wasm/opcodes.ts';
-import { type FlatBody, isCall, TARGETED } from './body.ts';
+import { type FlatBody, isCall, QUIET, TARGETED } from './body.ts';
 
 /** Entries of a loop's body past which it is not written twice. */
 const BODY_MAX = 600;
@@ -24,7 +24,7 @@ export class LoopScan {
 
   /** Gives both by loop, in the order of the text; reads are told of loops that may be worth a second version only. */
   run(body: FlatBody, varying: (readonly number[])[], read: (readonly number[] | null)[]): void {
-    const { op: ops, a, site, match, count } = body;
+    const { op: ops, a, flags, site, match, count } = body;
     let loops = 0;
     let depth = 0;
     this.#set.length = 0;
@@ -46,11 +46,11 @@ export class LoopScan {
       } else if (kind === SETS) {
         this.#set.push(a[i]!);
       } else if (kind === CALLS || site[i]! > 0) {
-        this.#fits[depth - 1] = false;
+        if ((flags[i]! & QUIET) === 0) this.#fits[depth - 1] = false;
       } else if (kind === ENDS && match[i] === this.#entry[depth - 1]) {
         depth--;
         const entry = this.#entry[depth]!;
-        const fits = this.#fits[depth]! && i - entry <= BODY_MAX && (body.flags[entry]! & TARGETED) !== 0;
+        const fits = this.#fits[depth]! && i - entry <= BODY_MAX && (flags[entry]! & TARGETED) !== 0;
         this.#set = this.#once(this.#set, this.#setFrom[depth]!);
         varying[this.#place[depth]!] = this.#set.slice(this.#setFrom[depth]!);
         if (fits) this.#got = this.#once(this.#got, this.#gotFrom[depth]!);
@@ -82,7 +82,7 @@ const GETS = 1;
 const SETS = 2;
 const LOOPS = 3;
 const ENDS = 4;
-/** No loop with one of these is written twice. */
+/** No loop with one of these is written twice, but for calls that are no safepoints. */
 const CALLS = 5;
 /** Nor with one that is a safepoint. */
 const MAY_BE_SITE = 6;
