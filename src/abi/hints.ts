@@ -16,7 +16,7 @@
 
 export const HINTS_SECTION = 'perdure.hints';
 
-/** A local that only ever holds the base or the limit of a memory. */
+/** A local that only ever holds the base or the limit of a memory; the base of memory 0 is hdr + H. */
 export interface RoleLocal {
   readonly local: number;
   readonly role: 'base' | 'limit';

@@ -2,7 +2,7 @@
  * isolate: memory accesses of the program, rewritten into the space. For an access of `size` bytes at near address x
  * with the constant offset o, and k = o + size:
  *
- *     e := x widened to 64 bits;  trap unless e + k ≤ limit;  access at base + e, offset o (and H for memory 0)
+ *     e := x widened to 64 bits;  trap unless e + k ≤ limit;  access at base + e, offset o
  *
  * The trap is `unreachable`; the kernel knows from the original place that it was an access. With 64-bit addresses
  * e + k could wrap, so e ≤ limit is asked too; limits are far below 2^40, and a larger k always traps.
@@ -57,13 +57,20 @@ export function addressType(e: Emitter, memory: number): ValueType {
   return e.plan.wide[memory] === 1 ? I64 : I32;
 }
 
-/** Reads the bases of the memories in the mask into their locals: once, at a function's beginning (abi/hints.ts). */
+/**
+ * Puts the bases of the memories in the mask into their locals: once, at a function's beginning (abi/hints.ts). That of
+ * memory 0 lies behind the control area.
+ */
 export function emitBases(e: Emitter, mask: number): void {
   const { plan } = e;
   if (!plan.options.isolate) return;
   for (let m = 0; mask >>> m !== 0; m++) {
     if (((mask >>> m) & 1) === 0) continue;
     e.op(OP.global_get, plan.memoryEvidence[m]!.baseGlobal);
+    if (m === 0) {
+      emitI64Const(e.w, plan.controlBytes);
+      e.op(OP.i64_add);
+    }
     e.set(e.role('base', m));
   }
 }
@@ -270,12 +277,12 @@ export function prepareAccess(f: FunctionState, i: number): boolean {
   const pointer = f.strip === null ? undefined : f.strip.shape.accesses.get(i);
   if (f.strip !== null && pointer !== undefined) {
     e.get(f.strip.locals[pointer.pointer]!);
-    return prepared(f, i, pointer.delta + e.plan.dataOffset(place.memory), BY_LOOP);
+    return prepared(f, i, pointer.delta, BY_LOOP);
   }
   if (place.term === NOTHING) {
     if (!isBelowMinimum(f, i, place)) return false;
     e.get(e.role('base', place.memory));
-    const at = (place.constant >>> 0) + place.offset + e.plan.dataOffset(place.memory);
+    const at = (place.constant >>> 0) + place.offset;
     emitMarkFor(f, i, place, undefined, at);
     return prepared(f, i, at, BY_MINIMUM);
   }
@@ -283,7 +290,7 @@ export function prepareAccess(f: FunctionState, i: number): boolean {
   const distance = behind(anchor, place);
   if (anchor === undefined || distance < 0 || distance + place.end > anchor.known) return false;
   emitGlobal(e, place.memory, anchor.local);
-  const at = distance + place.offset + e.plan.dataOffset(place.memory);
+  const at = distance + place.offset;
   emitMarkFor(f, i, place, anchor, at);
   return prepared(f, i, at, BY_ANCHOR);
 }
@@ -325,13 +332,12 @@ function held(e: Emitter, memory: number, type: ValueType, p: number): number {
 function emitAddress(f: FunctionState, i: number, place: Place): number {
   const { e, addresses } = f;
   const { memory, term, constant, end } = place;
-  const front = e.plan.dataOffset(memory);
   const pointer = f.strip === null ? undefined : f.strip.shape.accesses.get(i);
   if (f.strip !== null && pointer !== undefined) {
     e.op(OP.drop);
     e.get(f.strip.locals[pointer.pointer]!);
     addresses.rule[i] = BY_LOOP;
-    return pointer.delta + front;
+    return pointer.delta;
   }
   const anchor = e.facts.find(memory, term);
   const distance = behind(anchor, place);
@@ -345,15 +351,15 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
       e.facts.learn(memory, term, anchor.constant, known, anchor.local);
     }
     emitGlobal(e, memory, anchor.local);
-    emitMarkFor(f, i, place, e.facts.find(memory, term), distance + place.offset + front);
-    return distance + place.offset + front;
+    emitMarkFor(f, i, place, e.facts.find(memory, term), distance + place.offset);
+    return distance + place.offset;
   }
   if (term === NOTHING && isBelowMinimum(f, i, place)) {
     // Not the operand, of which in a continuation nobody knows that it is this constant.
     addresses.rule[i] = BY_MINIMUM;
     e.op(OP.drop);
     e.get(e.role('base', memory));
-    const at = (constant >>> 0) + place.offset + front;
+    const at = (constant >>> 0) + place.offset;
     emitMarkFor(f, i, place, undefined, at);
     return at;
   }
@@ -362,8 +368,8 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     e.op(OP.i64_extend_i32_u);
     e.get(e.role('base', memory));
     e.op(OP.i64_add);
-    emitMarkFor(f, i, place, undefined, place.offset + front);
-    return place.offset + front;
+    emitMarkFor(f, i, place, undefined, place.offset);
+    return place.offset;
   }
   const kept = addressType(e, memory) === I32 && end <= REACH_MAX && addresses.uses[term]! > 1;
   const spare = kept ? e.facts.spareLocal() : -1;
@@ -379,8 +385,8 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     return STATE_OFFSET;
   }
   emitGlobal(e, memory, ea);
-  emitMarkFor(f, i, place, kept ? e.facts.find(memory, term) : undefined, place.offset + front);
-  return place.offset + front;
+  emitMarkFor(f, i, place, kept ? e.facts.find(memory, term) : undefined, place.offset);
+  return place.offset;
 }
 
 /** memory.size: pages, from the limit. */

@@ -343,11 +343,6 @@ export class Plan {
       offset: index === 0 ? this.controlBytes : 0,
     };
   }
-
-  /** Bytes between the base of a memory and its near address 0. */
-  dataOffset(memory: number): number {
-    return memory === 0 ? this.controlBytes : 0;
-  }
 }
 
 /** What made modules may not have: see abi/made.ts. @throws UnsupportedError */

@@ -131,7 +131,7 @@ function emitPointer(e: Emitter, shape: LoopShape, pointer: Pointer, n: number, 
     emitI64Const(e.w, low);
     e.op(OP.i64_add);
   }
-  if (storesAt >= 0 && e.plan.options.track) emitMark(e, storesAt + e.plan.dataOffset(memory));
+  if (storesAt >= 0 && e.plan.options.track) emitMark(e, storesAt);
   e.set(local);
   return local;
 }

@@ -35,32 +35,25 @@ export function accessRefusal(
   if ((kind !== VALUE && kind !== PAGE) || base === 0) return 'the address is not a base and a value';
   const memory = base - 1;
   const root = values.root[address]!;
-  const front = memory === 0 ? evidence.controlBytes : 0;
   const known = values.known(root, memory);
   if (kind === PAGE) {
     if (op !== I32_STORE8) return 'a page number is used as an address';
-    return markRefusal(values, address, top, offset, front, known);
+    return markRefusal(values, address, top, offset, known);
   }
   const first = values.constant[address]! + offset;
-  if (memory === 0 && root === ZERO && first >= STATE_OFFSET && first + size <= front) return ''; // B
+  const reach = first + size;
+  const state = STATE_OFFSET - evidence.controlBytes;
+  if (memory === 0 && root === ZERO && first >= state && reach <= 0) return ''; // B
   if (known < 0) return 'no check covers the value in the address'; // C
-  if (first < front) return 'the access reaches into the control area';
-  const reach = first - front + size;
+  if (first < 0) return 'the access reaches into the control area';
   return reach <= known ? '' : `the check covers ${known} bytes, the access reaches ${reach}`;
 }
 
 /** D: i32.store8 of 1 into the mark of a page of the same memory. */
-function markRefusal(
-  values: Values,
-  address: number,
-  top: number,
-  offset: number,
-  front: number,
-  known: number,
-): string {
+function markRefusal(values: Values, address: number, top: number, offset: number, known: number): string {
   if (values.literalOf(top) !== 1) return 'a mark is set to something else than 1';
   if (known < 0) return 'no check covers the value in the address of a mark';
   const pages = offset - MARKS_ADDRESS;
   const reach = values.constant[address]! + pages * 2 ** PAGE_SHIFT;
-  return pages >= 0 && reach < front + known ? '' : 'a mark for a page outside the memory';
+  return pages >= 0 && reach < known ? '' : 'a mark for a page outside the memory';
 }

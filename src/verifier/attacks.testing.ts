@@ -8,6 +8,7 @@ import {
   ADD,
   access,
   assemble,
+  baseOf,
   call,
   DROP,
   END,
@@ -16,7 +17,6 @@ import {
   GT_U,
   get,
   global,
-  H,
   I32,
   I64,
   IF,
@@ -65,7 +65,7 @@ export const PLACES = places(module_([]));
 export const IMPORT = call(PLACES.wrappers);
 
 export const reload = [
-  ...[...global(HDR), ...set(B!), ...global(LIMIT), ...set(L!)],
+  ...[...baseOf(HDR, 0), ...set(B!), ...global(LIMIT), ...set(L!)],
   ...[...global(BASE1), ...set(B1!), ...global(LIMIT1), ...set(L1!)],
 ];
 /** e := x, and the question whether e + k lies behind the limit. */
@@ -80,7 +80,7 @@ export const exceeds = (k: number | bigint, e = E!, limit = L!): number[] => [
 export const trap = [...IF, UNREACHABLE, END];
 export const check = (k: number): number[] => [...extend, ...exceeds(k), ...trap];
 export const pointer = (base = B!, e = E!): number[] => [...get(base), ...get(e), ADD];
-export const load = (offset: number | bigint = H): number[] => [...access(LOAD64, offset), DROP];
+export const load = (offset: number | bigint = 0): number[] => [...access(LOAD64, offset), DROP];
 export const use = [...pointer(), ...load()];
 
 export function accepts(code: number[], change?: Partial<FunctionParts>): void {

@@ -47,7 +47,7 @@ import {
 import { resultOf } from './results.ts';
 import { hintsRefusal } from './rounds.ts';
 import { callRefusal, isCallable, isFree } from './rules.ts';
-import { BASES, LIMITS, NONE, Values } from './values.ts';
+import { BASES, HDR, LIMITS, NONE, Values } from './values.ts';
 
 /** What the pass must know of the module. */
 export interface Surroundings {
@@ -82,16 +82,20 @@ export class FunctionPass {
     this.#c = cursor;
     this.#module = module;
     this.#evidence = module.evidence;
-    this.#values = new Values(this.#evidence.memories.map(({ min }) => min * FRAME_BYTES));
+    this.#values = new Values(
+      this.#evidence.memories.map(({ min }) => min * FRAME_BYTES),
+      this.#evidence.controlBytes,
+    );
     this.#locals = new Locals(this.#values);
     this.#control = new Control(this.#values, this.#locals);
     const { start: first, count } = this.#evidence.systemGlobals;
     this.#systemGlobal = new Int8Array(count);
-    this.#systemGlobal[this.#evidence.hdrGlobal - first] = BASES;
     this.#evidence.memories.forEach((memory, i) => {
       this.#systemGlobal[memory.baseGlobal - first] = BASES + i;
       this.#systemGlobal[memory.limitGlobal - first] = LIMITS + i;
     });
+    // In the place of a base of memory 0, which no global holds.
+    this.#systemGlobal[this.#evidence.hdrGlobal - first] = HDR;
   }
 
   /**

@@ -43,7 +43,9 @@ export function entryRefusal(values: Values, locals: Locals, { fuel, pointers }:
     const id = locals.peek(local);
     if (values.kind[id] !== VALUE || values.base[id] !== memory + 1)
       return `local ${local} does not hold a pointer into memory ${memory}`;
-    const needed = values.constant[id]! + step * (rounds - 1) + reach;
+    const moved = values.constant[id]!;
+    if (moved < 0) return `local ${local} holds a pointer into the control area`;
+    const needed = moved + step * (rounds - 1) + reach;
     const known = values.known(values.root[id]!, memory);
     if (known < 0) return `no check covers the pointer in local ${local}`;
     if (known < needed) return `a check covers ${known} bytes, ${rounds} rounds of the loop need ${needed}`;

@@ -3,7 +3,8 @@
  *
  * An id names one value that never changes: what an instruction produced at one place, as long as that place dominates
  * the place where the id is used. Ids are made again for every function (`begin`). A VALUE id stands for
- * `base + root + constant`, where base is the base address of a memory or nothing, and root is an id without parts.
+ * `base + root + constant`, where base is the base address of a memory or nothing, and root is an id without parts. The
+ * constant is negative only where the sum was begun at HDR.
  *
  * Nothing is ever undone. Everything that stops holding at a join is stamped with the offset of the instruction that
  * made it, and a join only notes the range of code whose stamps are void from there on (`join`). So a function costs
@@ -21,9 +22,13 @@ export const NONE = 0;
 export const ZERO = 1;
 /** LIMITS + m is the limit of memory m. */
 export const LIMITS = 2;
-/** BASES + m is the base of memory m: it never changes while code of the domain has native frames. */
+/**
+ * BASES + m is the base of memory m: where its data begins. It never changes while code of the domain has native frames;
+ * nor does HDR, which lies the control area before the base of memory 0.
+ */
 export const BASES = LIMITS + MAX_MEMORIES;
-const FIRST = BASES + MAX_MEMORIES;
+export const HDR = BASES + MAX_MEMORIES;
+const FIRST = HDR + 1;
 
 // Kinds of ids.
 export const OPAQUE = 0;
@@ -83,7 +88,8 @@ export class Values {
   /** Bytes that each memory has at least. */
   readonly #minimum = new Float64Array(MAX_MEMORIES);
 
-  constructor(minimum: readonly number[]) {
+  /** `minimum`: bytes that each memory has at least; `control`: those of the control area. */
+  constructor(minimum: readonly number[], control: number) {
     this.#minimum.set(minimum);
     this.#most.fill(Infinity);
     this.#most[ZERO] = 0;
@@ -93,6 +99,8 @@ export class Values {
     this.kind.fill(VALUE, BASES, FIRST);
     this.root.fill(ZERO, BASES, FIRST);
     for (let m = 0; m < MAX_MEMORIES; m++) this.base[BASES + m] = m + 1;
+    this.base[HDR] = 1;
+    this.constant[HDR] = -control;
   }
 
   /** Forgets all ids, facts and ranges: a new function. */
@@ -181,11 +189,12 @@ export class Values {
     const constant = this.constant[x]! + this.constant[y]!;
     if (constant > CONSTANT_MAX) return NONE;
     const base = this.base[x]! + this.base[y]!;
+    if (rootX === ZERO && rootY === ZERO && base !== 0 && constant === 0) return BASES + base - 1;
     if (rootX === ZERO || rootY === ZERO)
       return this.#make(VALUE, rootX === ZERO ? rootY : rootX, base, constant);
     const isLeft = this.base[x] !== 0;
     const most = constant + this.most(isLeft ? rootY : rootX);
-    if (base === 0 || most > CONSTANT_MAX) return NONE;
+    if (base === 0 || constant < 0 || most > CONSTANT_MAX) return NONE;
     return this.#make(STEPPED, isLeft ? rootX : rootY, base, most);
   }
 

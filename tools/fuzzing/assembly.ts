@@ -114,6 +114,11 @@ export function places(parts: ModuleParts) {
 /** Globals of memory i. */
 export const baseGlobal = (hdr: number, memory: number): number => hdr + 2 * memory;
 export const limitGlobal = (hdr: number, memory: number): number => hdr + 2 * memory + 1;
+/** The base of memory i. */
+export const baseOf = (hdr: number, memory: number): number[] => [
+  ...global(baseGlobal(hdr, memory)),
+  ...(memory === 0 ? [...i64(H), ADD] : []),
+];
 
 type Places = ReturnType<typeof places>;
 

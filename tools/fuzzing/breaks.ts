@@ -70,6 +70,7 @@ const LOCALS: Breaks = [
 ];
 
 const ROUNDS: Breaks = [
+  ['pointers begin in the control area', 'moved < 0', 'false'],
   ['rounds may be one too many', 'step * (rounds - 1)', 'step * (rounds - 2)'],
   ['reach is not counted', '(rounds - 1) + reach', '(rounds - 1)'],
   ['where a pointer begins is not counted', 'values.constant[id]! + step *', 'step *'],
@@ -111,6 +112,8 @@ const VALUES: Breaks = [
     'rootX === ZERO ? rootY : rootX, base, 0)',
   ],
   ['two bases are one', 'if (this.base[x] !== 0 && this.base[y] !== 0) return NONE;', ''],
+  ['every sum with hdr is a base', 'base !== 0 && constant === 0', 'base !== 0'],
+  ['a step may begin at hdr', 'base === 0 || constant < 0', 'base === 0'],
   ['a step is what it was before', 'constant + this.most(isLeft ? rootY : rootX)', 'constant'],
   ['a limit of one memory is that of all', 'this.root[x]!, y - LIMITS,', 'this.root[x]!, 0,'],
   ['what exceeds may have a base', 'this.base[x] !== 0 || this.kind[y] !== LIMIT', 'this.kind[y] !== LIMIT'],
@@ -146,15 +149,15 @@ const RESULTS: Breaks = [
 
 const ACCESS: Breaks = [
   ['one byte too many', 'reach <= known', 'reach <= known + 1'],
-  ['the control area is open', 'first < front', 'false'],
-  ['the state zone begins too early', 'first >= STATE_OFFSET', 'first >= STATE_OFFSET - 1'],
-  ['the state zone ends too late', 'first + size <= front', 'first + size <= front + 1'],
+  ['the control area is open', 'first < 0', 'false'],
+  ['the state zone begins too early', 'first >= state', 'first >= state - 1'],
+  ['the state zone ends too late', 'reach <= 0', 'reach <= 1'],
   ['the state zone is at any value', 'root === ZERO && first', 'first'],
   ['every memory has a state zone', 'memory === 0 && root', 'root'],
-  ['a mark may be one page too far', 'reach < front + known', 'reach < front + known + 4096'],
+  ['a mark may be one page too far', 'reach < known', 'reach < known + 4096'],
   ['a mark may be before the memory', 'pages >= 0 &&', ''],
-  ['a mark may be anything', 'values.literalOf(access.top) !== 1', 'false'],
-  ['a mark may be read', 'access.op !== I32_STORE8', 'false'],
+  ['a mark may be anything', 'values.literalOf(top) !== 1', 'false'],
+  ['a mark may be read', 'op !== I32_STORE8', 'false'],
   ['any word may be polled', 'offset === FLAG_ADDRESS', 'true'],
   ['the safepoint word may be written', 'op === I32_LOAD &&', ''],
 ];

@@ -10,7 +10,7 @@ import {
   ADD,
   access,
   assemble,
-  baseGlobal,
+  baseOf,
   brIf,
   call,
   DROP,
@@ -19,7 +19,6 @@ import {
   GT_U,
   get,
   global,
-  H,
   I32,
   I64,
   IF,
@@ -114,7 +113,7 @@ class Maker {
 
   body(): void {
     const out = [0, 1].flatMap((memory) => [
-      ...[...global(baseGlobal(this.#hdr, memory)), ...set(BASES[memory]!)],
+      ...[...baseOf(this.#hdr, memory), ...set(BASES[memory]!)],
       ...[...global(limitGlobal(this.#hdr, memory)), ...set(LIMITS[memory]!)],
     ]);
     for (let n = 1 + this.#prng.below(3); n > 0; n--) {
@@ -124,11 +123,11 @@ class Maker {
   }
 
   /** An access of up to `reach` bytes at a pointer that is `moved` behind where they begin, most often of the last. */
-  #access(pointer: number[], memory: number, reach: number, moved = 0): number[] {
+  #access(pointer: number[], reach: number, moved = 0): number[] {
     const { chance, below, pick } = bound(this.#prng);
     const size = pick([8, 4, 2, 1].filter((n) => n + moved <= reach));
     const last = reach - moved - size;
-    const offset = this.#n((memory === 0 ? H : 0) + (chance(0.7) ? last : below(last + 1)));
+    const offset = this.#n(chance(0.7) ? last : below(last + 1));
     if (chance(0.4)) return [...pointer, ...i64(below(1000)), ...access(STORES[size]!, offset)];
     return [...pointer, ...access(LOADS[size]!, offset), ...get(SUM), ADD, ...set(SUM)];
   }
@@ -188,7 +187,6 @@ class Maker {
       chance(0.2)
         ? [...get(BASES[memory]!), ...i64(this.#n(FRAME_BYTES - reach)), ADD]
         : [...near, ...get(BASES[memory]!), ADD],
-      memory,
       reach,
     );
   }
@@ -196,7 +194,7 @@ class Maker {
   /** The loop whose pointer is at its beginning. Its hint stands before those of the loops inside. */
   #loop(hint: PointerHint, rounds: number, depth: number): number[] {
     const { chance, pick } = bound(this.#prng);
-    const { local, memory, step, reach } = hint;
+    const { local, step, reach } = hint;
     const fuel = this.#local(I32);
     const place =
       this.loops.push({
@@ -206,17 +204,15 @@ class Maker {
         pointers: [{ ...hint, step: this.#n(step), reach: this.#n(reach) }],
       }) - 1;
     const inner: number[] = [];
-    if (chance(0.8)) inner.push(...this.#access(get(local), memory, reach));
+    if (chance(0.8)) inner.push(...this.#access(get(local), reach));
     if (depth < 2 && chance(0.4)) inner.push(...this.#inner(hint, depth));
     if (chance(0.2)) inner.push(...call(this.#import));
-    if (chance(0.3)) inner.push(...get(pick(X)), ...IF, ...this.#access(get(local), memory, reach), END);
+    if (chance(0.3)) inner.push(...get(pick(X)), ...IF, ...this.#access(get(local), reach), END);
     const count = chance(0.7) ? [...i32(this.#n(1)), SUB] : [...i32(-this.#n(1)), 0x6a];
     const moved = chance(0.3) && step > 0 ? [...this.#word(step), EXTEND_U] : i64(this.#n(step));
     const back = [
       ...[...get(local), ...moved, ADD, ...set(local)],
-      ...(step < reach && chance(0.3) && moved[0] === 0x42
-        ? this.#access(get(local), memory, reach, step)
-        : []),
+      ...(step < reach && chance(0.3) && moved[0] === 0x42 ? this.#access(get(local), reach, step) : []),
       ...[...get(fuel), ...count, ...tee(fuel), ...brIf(0)],
     ];
     const code = [...i32(this.#n(rounds)), ...set(fuel), ...LOOP, ...inner, ...back, END];

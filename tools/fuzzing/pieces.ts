@@ -11,7 +11,7 @@ import {
   ADD,
   access,
   BLOCK,
-  baseGlobal,
+  baseOf,
   br,
   brIf,
   call,
@@ -136,7 +136,8 @@ export class Generator {
   /** base of a memory, from a role local or the global. */
   #base(memory: number): number[] {
     const { prng } = this;
-    if (prng.chance(0.25)) return global(baseGlobal(this.#hdr, memory));
+    if (prng.chance(0.03)) return global(this.#hdr);
+    if (prng.chance(0.25)) return baseOf(this.#hdr, memory);
     if (memory === 0 && prng.chance(0.15)) return get(SECOND_BASE);
     return get(BASES[memory]!);
   }
@@ -149,11 +150,11 @@ export class Generator {
     const { prng } = this;
     const out: number[] = [];
     for (const memory of [0, 1]) {
-      if (prng.chance(0.85)) out.push(...global(baseGlobal(this.#hdr, memory)), ...set(BASES[memory]!));
+      if (prng.chance(0.85)) out.push(...baseOf(this.#hdr, memory), ...set(BASES[memory]!));
       if (prng.chance(0.7)) out.push(...global(limitGlobal(this.#hdr, memory)), ...set(LIMITS[memory]!));
     }
     if (prng.chance(0.4))
-      out.push(...(prng.chance(0.5) ? get(BASES[0]!) : global(this.#hdr)), ...set(SECOND_BASE));
+      out.push(...(prng.chance(0.5) ? get(BASES[0]!) : baseOf(this.#hdr, 0)), ...set(SECOND_BASE));
     return out;
   }
 
@@ -228,11 +229,10 @@ export class Generator {
   }
 
   /** An offset that fits a check's reach exactly, or almost. */
-  #offset(memory: number, size: number): number {
+  #offset(size: number): number {
     const { prng } = this;
-    const front = memory === 0 ? H : 0;
-    if (prng.chance(0.85)) return Math.max(0, front + this.#reach() - size + prng.pick([0, 0, 0, -1, 1, -8]));
-    return prng.pick([H, 0, 8, 4096, H - 1, H + 2 ** 31 - 8]);
+    if (prng.chance(0.85)) return Math.max(0, this.#reach() - size + prng.pick([0, 0, 0, -1, 1, -8]));
+    return prng.pick([H, 0, 8, 4096, H - 1, 2 ** 31 - 8]);
   }
 
   #access(): number[] {
@@ -243,11 +243,11 @@ export class Generator {
     const between = prng.chance(0.25) && this.#left > 0 ? this.#pieces(3) : [];
     if (prng.chance(0.5)) {
       const [code, size] = prng.pick(LOADS);
-      const load = access(code, this.#offset(memory, size));
+      const load = access(code, this.#offset(size));
       return [...address, ...between, ...load, ...get(SUM), ADD, ...set(SUM)];
     }
     const [code, size] = prng.pick(STORES);
-    return [...address, ...between, ...i64(prng.u32()), ...access(code, this.#offset(memory, size))];
+    return [...address, ...between, ...i64(prng.u32()), ...access(code, this.#offset(size))];
   }
 
   /** A check, a pointer and an access that belong together, so that much of what is made is accepted. */
@@ -258,7 +258,7 @@ export class Generator {
     const near = prng.chance(0.7) ? [...get(prng.pick(X)), EXTEND_U, ...tee(e), DROP] : [];
     const [code, size] = prng.pick(LOADS);
     const check = [...get(e), ...i64(size + 8), ADD, ...this.#limit(memory), GT_U, ...IF, UNREACHABLE, END];
-    const offset = (memory === 0 ? H : 0) + prng.below(9);
+    const offset = prng.below(9);
     return [
       ...[...near, ...check, ...this.#base(memory), ...get(e), ADD, ...tee(prng.pick(P))],
       ...[...access(code, offset), ...get(SUM), ADD, ...set(SUM)],
@@ -272,7 +272,7 @@ export class Generator {
     const memory = this.#memory();
     const guard = prng.chance(0.7) ? [...this.#exceeds(e, memory), ...IF, UNREACHABLE, END] : [];
     const raw = [...(prng.chance(0.5) ? get(prng.pick(Y)) : [...get(prng.pick(X)), EXTEND_U]), ...set(e)];
-    const offset = (memory === 0 ? H : 0) + prng.below(this.#reached - 7);
+    const offset = prng.below(this.#reached - 7);
     const address = [...this.#base(memory), ...get(e), ADD];
     const load = [...access(0x29, offset), ...get(SUM), ADD, ...set(SUM)];
     const some = (): number[] => (prng.chance(0.3) && this.#left > 0 ? this.#piece(4) : []);
@@ -315,8 +315,8 @@ export class Generator {
 
   /** Every base read again. */
   #fresh(): number[] {
-    const second = [...global(baseGlobal(this.#hdr, 1)), ...set(BASES[1]!)];
-    return [...global(this.#hdr), ...tee(BASES[0]!), ...set(SECOND_BASE), ...second];
+    const second = [...baseOf(this.#hdr, 1), ...set(BASES[1]!)];
+    return [...baseOf(this.#hdr, 0), ...tee(BASES[0]!), ...set(SECOND_BASE), ...second];
   }
 
   /** Back to a loop while there are rounds left. */
@@ -327,7 +327,7 @@ export class Generator {
   #mark(): number[] {
     const { prng } = this;
     const memory = this.#memory();
-    const pages = (memory === 0 ? H / 4096 : 0) + prng.pick([0, 0, 0, -16, -1, 1, 2, 16, 32]);
+    const pages = prng.pick([0, 0, 0, -16, -1, 1, 2, 16, 32]);
     const value = i32(prng.chance(0.75) ? 1 : prng.below(3));
     const address = prng.chance(0.5) ? get(prng.pick(P)) : this.#pointer(memory);
     return [...address, ...i64(12), SHR_U, ...value, ...access(STORE8, MARKS_ADDRESS + Math.max(0, pages))];
