@@ -73,7 +73,7 @@ const ROUNDS: Breaks = [
   ['pointers begin in the control area', 'moved < 0', 'false'],
   ['rounds may be one too many', 'step * (rounds - 1)', 'step * (rounds - 2)'],
   ['reach is not counted', '(rounds - 1) + reach', '(rounds - 1)'],
-  ['where a pointer begins is not counted', 'values.constant[id]! + step *', 'step *'],
+  ['where a pointer begins is not counted', 'moved + step', 'step'],
   ['pointers move on', 'values.constant[id]! > step', 'values.constant[id]! > step + 1'],
   ['rounds count nothing', 'locals.peek(fuel) !== condition', 'false'],
   ['any branch is a round', 'values.kind[condition] !== DECREMENT', 'condition !== 0 && false'],
