@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { seedFrom } from '../src/base/prng.ts';
+import { BROKEN } from './fuzzing/breaks.ts';
 import { guard } from './fuzzing/guard.ts';
 import { type Found, makeKind } from './fuzzing/kinds.ts';
 import { Comparer, callsOf } from './fuzzing/sameness.ts';
@@ -38,4 +39,13 @@ test('programs that once went wrong do what they do on plain V8', () => {
     for (let n = 0; n < 4; n++) assert.equal(comparer.compare(bytes, n, callsOf(bytes)), null, file);
   }
   assert.ok(comparer.tally.calls > 0);
+});
+
+test('every rule that broken.ts breaks stands in the verifier, once', () => {
+  const folder = join(import.meta.dirname, '..', 'src', 'verifier');
+  for (const { name, file, from, to } of BROKEN) {
+    const times = readFileSync(join(folder, file), 'utf8').split(from).length - 1;
+    assert.equal(times, 1, `tools/fuzzing/breaks.ts, "${name}": ${file} has this ${times} times: ${from}`);
+    assert.notEqual(from, to);
+  }
 });

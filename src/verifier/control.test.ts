@@ -206,6 +206,7 @@ test('malformed code is refused with its place', () => {
   malformed(/no local/, get(77));
   malformed(/no function/, call(999));
   malformed(/no type/, [0x02, 0xe3, 0x00, END]);
+  malformed(/unknown heap type/, [0xd0, 0x00, DROP]);
   malformed(/wrong number of operands/, i32(1));
   malformed(/else without if/, [...BLOCK, ELSE, END]);
   malformed(/behind the end|section/, [END]);

@@ -133,6 +133,7 @@ test('evidence that places functions, globals or tables wrongly is refused', () 
   lie({ init: TRUTH.save }, /init, save, restore/);
   lie({ hdrGlobal: TRUTH.hdrGlobal + 1 }, /hdr/);
   lie({ systemGlobals: moved(systemGlobals, 1, -1), hdrGlobal: TRUTH.hdrGlobal + 1 }, /number|globals/);
+  lie({ systemGlobals: moved(systemGlobals, 0, 1) }, /globals of the system differ in number/);
   lie({ functionAt: TRUTH.restore }, /functionAt/);
   lie({ functionAt: -1 }, /functionAt/);
   lie({ suspend: false }, /functionAt/);
@@ -198,6 +199,23 @@ test('templates are the fixed bodies for the memories the evidence names', () =>
     }
     c.pos = end;
   }
+  // Longer, shorter, or of another type.
+  const first = code.payload.findIndex((_, i) => i > 0 && code.payload[i - 1]! < 0x80); // behind the count
+  const size = code.payload[first]!;
+  const resized = (p: number[], body: number[]): number[] => [
+    ...[...p.slice(0, first), body.length, ...body],
+    ...p.slice(first + 1 + size),
+  ];
+  const body = code.payload.slice(first + 1, first + 1 + size);
+  for (const other of [[...body, END], body.slice(0, -1), []])
+    refused(
+      changed(10, (p) => resized(p, other)),
+      /body of its template/,
+    );
+  refused(
+    changed(3, (p) => p.with(1, p[1] === 0 ? 1 : 0)),
+    /type of its template/,
+  );
 });
 
 test('imports are the system’s, in their order, and then only the program’s', () => {
@@ -219,8 +237,55 @@ test('imports are the system’s, in their order, and then only the program’s'
   refused(smaller, /not the space/);
 });
 
+/** The module with the import of this name changed: `change` gets what is behind the name. */
+function imported(name: string, change: (rest: number[]) => number[]): Uint8Array<ArrayBuffer> {
+  return changed(2, (p) => {
+    const text = [...new TextEncoder().encode(name)];
+    const at = p.findIndex((_, i) => p[i] === text.length && text.every((byte, k) => p[i + 1 + k] === byte));
+    assert.ok(at > 0);
+    const behind = at + 1 + text.length;
+    return [...p.slice(0, behind), ...change(p.slice(behind))];
+  });
+}
+
+test('imports of the system have their types, and there are no more of them', () => {
+  const otherType = (rest: number[]): number[] => rest.with(1, rest[1] === 0 ? 1 : 0);
+  refused(imported('rethrow', otherType), /not the system function rethrow/);
+  refused(imported('stack', otherType), /not the system function stack/);
+  refused(
+    imported('unwind', (rest) => rest.with(2, 0)),
+    /unwind tag is not/,
+  );
+  const more = (item: number[]): Uint8Array<ArrayBuffer> =>
+    changed(2, (p) => [p[0]! + 1, ...p.slice(1), ...item]);
+  const named = (module: string, kind: number[]): number[] => {
+    const text = [...new TextEncoder().encode(module)];
+    return [text.length, ...text, 1, 0x78, ...kind];
+  };
+  refused(more(named('perdure', [3, I64, 1])), /import of the system is out of place/);
+  refused(more(named('env', [2, 0, 1])), /a second memory/);
+  verify(more(named('env', [4, 0, 1])));
+});
+
+test('sections stand in their order, and functions have their bodies', () => {
+  const list = sections(BYTES);
+  const swapped = [...list];
+  const at = swapped.findIndex(({ id }) => id === 6);
+  [swapped[at], swapped[at + 1]] = [swapped[at + 1]!, swapped[at]!];
+  refused(join(swapped), /out of order/);
+  refused(join(list.flatMap((one) => (one.id === 3 ? [one, one] : [one]))), /out of order/);
+  refused(
+    changed(3, (p) => [p[0]! + 1, ...p.slice(1), 0]),
+    /differ in number/,
+  );
+  refused(
+    changed(1, (p) => p.with(1, 0x5f)),
+    /not a function type/,
+  );
+});
+
 test('a memory, an active segment or a start function of its own is refused', () => {
-  refused(inserted({ id: 5, payload: [1, 0, 1] }, 6), /memory of its own/);
+  refused(inserted({ id: 5, payload: [1, 0, 1] }, 6), /a second memory/);
   refused(inserted({ id: 8, payload: [AT.init] }, 9), /start function/);
   refused(
     changed(11, () => [1, 0, 0x42, 0, END, 1, 7]),
@@ -236,6 +301,19 @@ test('globals of the system begin as 0, and nothing is computed from them', () =
   refused(global(AT.hdr + 1, [I64, 1, 0x23, 0, END]), /global 3 of the system/);
   refused(global(0, [I64, 1, 0x23, AT.hdr, END]), /reads a global of the system/);
   verify(global(0, [I64, 1, 0x42, 9, END]));
+});
+
+test('refs is a table of functions with 32-bit addresses, and the module’s own', () => {
+  const at = (p: number[]): number => p.lastIndexOf(0x70);
+  verify(changed(4, (p) => p.with(at(p), 0x70)));
+  refused(
+    changed(4, (p) => p.with(at(p), 0x6f)),
+    /wrong type/,
+  );
+  refused(
+    changed(4, (p) => p.with(at(p) + 1, 4)),
+    /wrong type/,
+  );
 });
 
 test('only functions that all code may call become references', () => {

@@ -120,9 +120,6 @@ function checkTemplate(
   const { params, results, body } = template;
   if (type !== signature(params, results))
     throw new RefusedError('not the type of its template', index, start);
-  for (let i = 0; i < Math.max(body.length, end - start); i++) {
-    if (i >= body.length || start + i >= end || body[i] !== m.bytes[start + i]) {
-      throw new RefusedError('not the body of its template', index, start + i);
-    }
-  }
+  const at = body.length === end - start ? body.findIndex((byte, i) => byte !== m.bytes[start + i]) : 0;
+  if (at >= 0) throw new RefusedError('not the body of its template', index, start + at);
 }

@@ -78,7 +78,7 @@ function change(code: Code, prng: Prng, bodies: readonly Code[]): string {
   // Without the last `end`, which nothing may follow.
   const at = prng.below(code.length - 1);
   const old = code[at]!;
-  switch (prng.below(18)) {
+  switch (prng.below(19)) {
     case 0:
       code.splice(at, 1);
       return `without ${text(old)} at ${at}`;
@@ -119,6 +119,11 @@ function change(code: Code, prng: Prng, bodies: readonly Code[]): string {
     }
     case 10:
       return renamed(code, prng, at);
+    case 11: {
+      const changed = longer(prng.chance(0.5) ? altered(old, prng, code) : old, prng);
+      code[at] = changed;
+      return `${text(old)} at ${at} is longer: ${text(changed)}`;
+    }
     default: {
       const changed = altered(old, prng, code);
       code[at] = changed;
@@ -145,10 +150,29 @@ function shifted(code: Code, prng: Prng): string {
     code[where] = Uint8Array.from([op, align, ...u(next < 0n ? 0n : next)]);
   } else {
     const value = op === 0x41 ? c.i32() | 0 : c.s64();
+    if (prng.chance(0.2)) {
+      const negative = s(prng.pick([-value, -1, -4, -8, -64]));
+      code[where] = longer(Uint8Array.from([op, ...negative]), prng);
+      return `${text(old)} at ${where} is negative: ${text(code[where]!)}`;
+    }
     if (!Number.isSafeInteger(value)) return 'nothing';
     code[where] = Uint8Array.from([op, ...s(value + by)]);
   }
   return `${text(old)} at ${where} moved by ${by}`;
+}
+
+/** Writes the number that an instruction ends with in more bytes than it needs, sometimes in more than it may have. */
+function longer(one: Uint8Array, prng: Prng): Uint8Array {
+  const op = one[0]!;
+  const isSigned = op === 0x41 || op === 0x42;
+  if (one.length < 2 || (op > 0x10 && op < 0x20) || op > 0x42) return one;
+  const last = one.at(-1)!;
+  const fill = isSigned && (last & 0x40) !== 0 ? 0x7f : 0;
+  const most = op === 0x42 || isAccess(op) ? 10 : 5;
+  const count = prng.chance(0.9) ? Math.max(0, most - one.length - prng.below(2) + 1) : prng.below(12);
+  if (count === 0) return one;
+  const bytes = new Array<number>(count - 1).fill(fill | 0x80);
+  return Uint8Array.from([...one.subarray(0, -1), last | 0x80, ...bytes, fill]);
 }
 
 /** Takes one local for another over some instructions. */

@@ -193,11 +193,13 @@ function changedNumbers(section: Section, prng: Prng, said: string[]): Uint8Arra
   const numbers: number[] = [];
   while (c.pos < c.end) numbers.push(c.u32());
   if (numbers.length === 0) numbers.push(0);
+  let long = -1;
   for (let n = prng.chance(0.2) ? 2 : 1; n > 0; n--) {
     const at = prng.below(numbers.length);
     const value = numbers[at]!;
-    const kind = prng.below(12);
-    if (kind === 0) numbers.splice(at, 1);
+    const kind = prng.below(13);
+    if (kind === 12) long = at;
+    else if (kind === 0) numbers.splice(at, 1);
     else if (kind === 1) numbers.splice(at, 0, prng.pick(numbers));
     else if (kind === 2) numbers.reverse();
     else
@@ -208,5 +210,13 @@ function changedNumbers(section: Section, prng: Prng, said: string[]): Uint8Arra
     said.push(`hints: number ${at}, ${value}: change ${kind}, now ${numbers[at]}`);
     if (numbers.length === 0) break;
   }
-  return join([section.payload.subarray(0, name), Uint8Array.from(numbers.flatMap((one) => u(one)))]);
+  const zeros = prng.pick([1, 4, 8, 20, 160]);
+  const bytes = numbers.flatMap((one, i) => (i === long ? padded(u(one), zeros) : u(one)));
+  return join([section.payload.subarray(0, name), Uint8Array.from(bytes)]);
+}
+
+/** A number in so many more bytes. */
+function padded(number: readonly number[], zeros: number): number[] {
+  const continued = number.map((byte) => byte | 0x80);
+  return [...continued, ...new Array<number>(zeros - 1).fill(0x80), 0];
 }
