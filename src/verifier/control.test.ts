@@ -21,6 +21,7 @@ import {
   RETURN,
   set,
   UNREACHABLE,
+  u,
 } from '../../tools/fuzzing/assembly.ts';
 import { STATE_OFFSET } from '../abi/layout.ts';
 import { MalformedError } from '../base/errors.ts';
@@ -39,6 +40,7 @@ import {
   PLACES,
   PLAIN,
   pointer,
+  Q,
   refuses,
   reload,
   trap,
@@ -199,9 +201,15 @@ test('what an if asked is known behind it only where its first part cannot get t
 test('malformed code is refused with its place', () => {
   malformed(/not for rewritten code/, [0xff]);
   malformed(/not for rewritten code/, [0x06, 0x40, END]); // the old try
+  malformed(/not for rewritten code/, [0xd2, ...u(PLACES.quick), 0x14, PLAIN]); // call_ref
+  malformed(/not for rewritten code/, [0xd2, ...u(PLACES.quick), 0x15, PLAIN]); // return_call_ref
+  malformed(/not for rewritten code/, [...BLOCK, 0xd0, 0x70, 0xd5, 0, DROP, END]); // br_on_null
+  malformed(/not for rewritten code/, [...i32(0), 0xfb, 0x1c, DROP]); // ref.i31
+  malformed(/not for rewritten code/, [0xfd, ...u(0x120), DROP]); // half precision
   malformed(/too few operands/, [DROP]);
   malformed(/too few operands/, [...i32(1), ...BLOCK, DROP, END, DROP]);
   malformed(/too few operands/, [...i32(1), ...BLOCK, DROP, ...i32(1), END, DROP]);
+  malformed(/too few operands/, [...i32(1), ...BLOCK, ...set(Q!), ...i32(1), END, DROP]);
   malformed(/no label/, br(7));
   malformed(/no local/, get(77));
   malformed(/no function/, call(999));

@@ -59,7 +59,7 @@ function tryBroken(file: string, from: string, to: string): { test: string | nul
 function failing(folder: string): string | null {
   for (const name of TESTS) {
     const file = `src/verifier/${name}.test.ts`;
-    const run = spawnSync(process.execPath, ['--test', '--test-reporter=tap', file], {
+    const run = spawnSync(process.execPath, ['--test-reporter=tap', file], {
       ...{ cwd: folder, encoding: 'utf8', timeout: 300_000 },
     });
     const failed = /^not ok \d+ - (.*)$/m.exec(run.stdout)?.[1];
