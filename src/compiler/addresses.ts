@@ -89,7 +89,7 @@ export class Addresses {
   #barrier = -1;
 
   run(body: FlatBody, input: FunctionInput, plan: Plan): void {
-    if (this.begins.length < body.count) this.#growEntries(body.count * 2);
+    if (this.begins.length < body.count) this.#growEntries(body.room);
     this.begins.fill(-1, 0, body.count);
     this.loops.clear();
     if (body.memories === 0) return;

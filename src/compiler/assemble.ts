@@ -3,7 +3,7 @@
  * evidence.
  */
 import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../abi/evidence.ts';
-import { type FunctionHints, HINTS_SECTION } from '../abi/hints.ts';
+import { HINTS_SECTION } from '../abi/hints.ts';
 import { madeModuleName } from '../abi/made.ts';
 import {
   EXPORT,
@@ -29,7 +29,6 @@ import { encodeNames } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF } from '../wasm/types.ts';
 import { helperTypes } from './helpers.ts';
-import { encodeHints } from './hints.ts';
 import { ownMemories } from './own.ts';
 import { COUNTER_EXPORT, COUNTERS, hiddenTypes, type Plan, SYSTEM_GLOBAL } from './plan.ts';
 import type { Program } from './program.ts';
@@ -90,11 +89,11 @@ export function systemImports(plan: Plan): Import[] {
   ];
 }
 
-/** The functions, from the prelude on: their types, bodies, and what is said of them. */
+/** The functions, from the prelude on: their types, bodies, and what is said of them (abi/hints.ts). */
 interface Functions {
   readonly types: number[];
   readonly codes: Code[];
-  readonly hints: readonly FunctionHints[];
+  readonly hints: Uint8Array;
 }
 
 export function assemble(program: Program, { types, codes, hints }: Functions, evidence: Evidence): Module {
@@ -142,7 +141,7 @@ export function assemble(program: Program, { types, codes, hints }: Functions, e
   out.dataCount = out.datas.length > 0 ? out.datas.length : undefined;
   out.exports = exportsOf(program, evidence);
   out.types = plan.types; // last: everything above may have asked for more
-  const said = [encodeEvidence(evidence), encodeHints(hints)];
+  const said = [encodeEvidence(evidence), hints];
   out.customs = said.map((source, i) => ({
     ...{ name: [EVIDENCE_SECTION, HINTS_SECTION][i]!, after: 0, source, start: 0, end: source.length },
   }));

@@ -47,6 +47,10 @@ export interface ResolvedCatch {
   target: number;
 }
 
+/** Instructions that a byte of code holds, in almost all long functions, and how many are made room for ahead at most. */
+const ENTRIES_PER_BYTE = 0.55;
+const EXPECTED_MAX = 1 << 17;
+
 export class FlatBody {
   readonly bytes: Uint8Array;
   count = 0;
@@ -90,6 +94,10 @@ export class FlatBody {
   branches = 0;
   /** Memories (bit set) that this body accesses or asks the size of. */
   memories = 0;
+  /** Entries there is room for: what others know by entry has room for as many. */
+  get room(): number {
+    return this.op.length;
+  }
   /** Some call, loop, wait or growth is a safepoint. */
   get hasSites(): boolean {
     return this.sites > 0;
@@ -110,6 +118,15 @@ export class FlatBody {
     this.bytes = bytes;
     this.#quiet = quiet;
     this.#cursor = new InstructionCursor(bytes);
+  }
+
+  /**
+   * The longest body to come has so many bytes. Arrays that need not grow leave none behind, and what is not written to
+   * takes no memory.
+   */
+  expect(bytes: number): void {
+    const size = Math.min(bytes * ENTRIES_PER_BYTE, EXPECTED_MAX) | 0;
+    if (size > this.op.length) this.#resize(size);
   }
 
   /**
@@ -138,7 +155,7 @@ export class FlatBody {
       this.#straight(cursor, end);
       if (!cursor.next()) break;
       const { op } = cursor;
-      if (this.count === this.op.length) this.#grow();
+      if (this.count === this.op.length) this.#resize(this.op.length * 2);
       const i = this.count++;
       this.op[i] = op;
       this.start[i] = cursor.offset;
@@ -298,7 +315,7 @@ export class FlatBody {
       const { op } = cursor;
       if (op !== OP.end && op !== OP.else) continue;
       if (cursor.depth > (op === OP.else ? until : until - 1)) continue;
-      if (this.count === this.op.length) this.#grow();
+      if (this.count === this.op.length) this.#resize(this.op.length * 2);
       const i = this.count++;
       this.op[i] = op;
       this.start[i] = cursor.offset;
@@ -383,9 +400,8 @@ export class FlatBody {
     return i <= from || !leaves(this.op[i - 1]!);
   }
 
-  #grow(): void {
+  #resize(size: number): void {
     const { length } = this.op;
-    const size = length * 2;
     this.op = larger(this.op, new Uint16Array(size));
     this.start = larger(this.start, new Uint32Array(size));
     this.end = larger(this.end, new Uint32Array(size));

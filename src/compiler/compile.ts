@@ -7,13 +7,13 @@
  * of here, the verifier looks at it as if an adversary had made it.
  */
 import type { Evidence } from '../abi/evidence.ts';
-import type { FunctionHints } from '../abi/hints.ts';
 import { assert } from '../base/assert.ts';
 import { MalformedError } from '../base/errors.ts';
 import { type Code, encodeModule } from '../wasm/module.ts';
 import { assemble, evidenceOf } from './assemble.ts';
 import type { EmittedFunction } from './emitter.ts';
 import { helperTypes } from './helpers.ts';
+import { HintsEncoder } from './hints.ts';
 import {
   emitFunctionAt,
   emitFunctionOf,
@@ -57,12 +57,13 @@ export function compile(bytes: Uint8Array, options: CompileOptions = FULL): Comp
 export class Compilation {
   readonly program: Program;
   readonly #codes: Code[] = [];
-  readonly #hints: FunctionHints[] = [];
+  readonly #hints = new HintsEncoder();
 
   /** @throws as `compile` */
   constructor(bytes: Uint8Array, options: CompileOptions) {
     const program = new Program(bytes, options);
     this.program = program;
+    program.expectAll();
     if (!WebAssembly.validate(bytes as Uint8Array<ArrayBuffer>)) throw invalid(bytes);
     const { plan, emitter: e } = program;
     for (const { body } of fixedFunctions(plan)) {
@@ -76,7 +77,7 @@ export class Compilation {
   }
 
   #add({ code, roles, loops }: EmittedFunction): void {
-    this.#hints.push({ index: this.program.plan.preludeStart + this.#codes.length, roles, loops });
+    this.#hints.add({ index: this.program.plan.preludeStart + this.#codes.length, roles, loops });
     this.#codes.push(code);
   }
 
@@ -109,8 +110,11 @@ export class Compilation {
     const types = outputTypes(plan);
     assert(types.length === this.#codes.length, 'each function has its type');
     const evidence = evidenceOf(program);
-    const parts = { types, codes: this.#codes, hints: this.#hints };
-    return { bytes: encodeModule(assemble(program, parts, evidence)), evidence };
+    const parts = { types, codes: this.#codes, hints: this.#hints.bytes() };
+    return {
+      bytes: encodeModule(assemble(program, parts, evidence), (source) => e.release(source)),
+      evidence,
+    };
   }
 }
 

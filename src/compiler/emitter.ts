@@ -120,6 +120,11 @@ export class Emitter {
     this.varying.reset();
   }
 
+  /** The code of functions finished that lies in this array is not needed any more. */
+  release(source: Uint8Array): void {
+    this.#kept.release(source);
+  }
+
   /** The function: locals, and what was emitted, closed by `end`. */
   finish(): EmittedFunction {
     assert(this.depth === 0, 'all labels are closed');

@@ -6,45 +6,62 @@ import { larger } from '../base/arrays.ts';
 
 /** `functions`: ascending by index; their loops by number, varying locals ascending. */
 export function encodeHints(functions: readonly FunctionHints[]): Uint8Array {
-  let out = new Uint8Array(1024);
-  let length = 0;
-  const number = (value: number): void => {
-    if (length + 5 > out.length) out = larger(out, new Uint8Array(length * 2));
-    let rest = value;
-    for (; rest > 127; rest = Math.floor(rest / 128)) out[length++] = (rest & 127) | 128;
-    out[length++] = rest;
-  };
-  let previous = -1;
-  for (const { index, roles, loops } of functions) {
-    if (roles.length === 0 && loops.length === 0) continue;
-    number(index - previous - 1);
-    previous = index;
-    number(roles.length);
-    for (const { local, role, memory } of roles) {
-      number(local);
-      number(2 * memory + (role === 'limit' ? 1 : 0));
-    }
-    number(loops.length);
-    let last = -1;
-    for (const hint of loops) {
-      number(hint.loop - last - 1);
-      last = hint.loop;
-      encodeLoop(hint, number);
-    }
-  }
-  return out.slice(0, length);
+  const encoder = new HintsEncoder();
+  for (const hints of functions) encoder.add(hints);
+  return encoder.bytes();
 }
 
-function encodeLoop({ varying, fuel, pointers }: LoopHint, number: (value: number) => void): void {
-  number(varying.length);
-  let previous = -1;
-  for (const local of varying) {
-    number(local - previous - 1);
-    previous = local;
+/** The same, function by function, so that none has to be kept. */
+export class HintsEncoder {
+  #out = new Uint8Array(1024);
+  #length = 0;
+  #previous = -1;
+
+  add({ index, roles, loops }: FunctionHints): void {
+    if (roles.length === 0 && loops.length === 0) return;
+    this.#number(index - this.#previous - 1);
+    this.#previous = index;
+    this.#number(roles.length);
+    for (const { local, role, memory } of roles) {
+      this.#number(local);
+      this.#number(2 * memory + (role === 'limit' ? 1 : 0));
+    }
+    this.#number(loops.length);
+    let last = -1;
+    for (const hint of loops) {
+      this.#number(hint.loop - last - 1);
+      last = hint.loop;
+      this.#loop(hint);
+    }
   }
-  number(fuel + 1);
-  if (fuel < 0) return;
-  number(pointers.length);
-  for (const { local, memory, step, reach } of pointers)
-    for (const n of [local, memory, step, reach]) number(n);
+
+  /** The section's payload. */
+  bytes(): Uint8Array {
+    return this.#out.slice(0, this.#length);
+  }
+
+  #loop({ varying, fuel, pointers }: LoopHint): void {
+    this.#number(varying.length);
+    let previous = -1;
+    for (let i = 0; i < varying.length; i++) {
+      this.#number(varying[i]! - previous - 1);
+      previous = varying[i]!;
+    }
+    this.#number(fuel + 1);
+    if (fuel < 0) return;
+    this.#number(pointers.length);
+    for (const { local, memory, step, reach } of pointers) {
+      this.#number(local);
+      this.#number(memory);
+      this.#number(step);
+      this.#number(reach);
+    }
+  }
+
+  #number(value: number): void {
+    if (this.#length + 5 > this.#out.length) this.#out = larger(this.#out, new Uint8Array(this.#length * 2));
+    let rest = value;
+    for (; rest > 127; rest = Math.floor(rest / 128)) this.#out[this.#length++] = (rest & 127) | 128;
+    this.#out[this.#length++] = rest;
+  }
 }

@@ -87,9 +87,9 @@ export class Liveness {
     if (this.#live.length < words) this.#live = new Uint32Array(words * 2);
     for (const rows of [this.#labels, this.#elses, this.#catches, this.#heads]) rows.width = words;
     if (this.reload.length < body.count) {
-      this.reload = new Uint16Array(body.count * 2);
-      this.#depthOf = new Int32Array(body.count * 2);
-      this.#headOf = new Int32Array(body.count * 2);
+      this.reload = new Uint16Array(body.room);
+      this.#depthOf = new Int32Array(body.room);
+      this.#headOf = new Int32Array(body.room);
     }
     if (this.#from.length <= body.sites) {
       this.#from = new Int32Array(body.sites * 2 + 1);

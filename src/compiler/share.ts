@@ -56,6 +56,7 @@ export function compileShare(
   of: number,
 ): CompiledShare {
   const program = new Program(bytes, options);
+  program.expectAll();
   const { plan, emitter: e } = program;
   const [from, to] = rangeOf(program.module.codes, part, of);
   const emitted: EmittedFunction[] = [];

@@ -94,8 +94,8 @@ export class FunctionState {
     this.continued = continued;
     if (!continued) this.shapes = [];
     if (this.#labels.length < this.body.count) {
-      this.#labels = new Int32Array(this.body.count * 2);
-      this.heights = new Int32Array(this.body.count * 2);
+      this.#labels = new Int32Array(this.body.room);
+      this.heights = new Int32Array(this.body.room);
     }
     this.e.varying.hinted = this.body.loopDepth <= HINTED_DEPTH_MAX;
     this.e.begin(input.type.params, continued ? 0 : input.type.params.length, input.runs);

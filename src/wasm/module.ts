@@ -58,6 +58,8 @@ const ORDER = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11] as const;
 const RANK: readonly number[] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 11, 6];
 const MAGIC_AND_VERSION = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
 
+type Written = (source: Uint8Array) => void;
+
 /** A module with nothing in it. */
 export function emptyModule(): Module {
   return {
@@ -169,12 +171,15 @@ function walk(cursor: InstructionCursor, code: Code, dataCounted: boolean): void
 /**
  * The bytes of a module, in an array of its own. Sizes are worked out first: a module may be large, and in a buffer that
  * grows, or has gaps to be closed, it would be there twice.
+ *
+ * `written` is told of each array that bodies lie in, when the last of them was written: it may be let go then, so that code
+ * is not there twice either.
  */
-export function encodeModule(module: Module): Uint8Array<ArrayBuffer> {
-  const sections: { id: number; size: number; encode: (w: Writer) => void }[] = [];
+export function encodeModule(module: Module, written?: Written): Uint8Array<ArrayBuffer> {
+  const sections: { id: number; size: number; encode: (w: Writer, written?: Written) => void }[] = [];
   const measure = new Writer(1024, true);
   let total = MAGIC_AND_VERSION.length;
-  const add = (id: number, encode: (w: Writer) => void): void => {
+  const add = (id: number, encode: (w: Writer, written?: Written) => void): void => {
     measure.clear();
     encode(measure);
     const { size } = measure;
@@ -190,7 +195,7 @@ export function encodeModule(module: Module): Uint8Array<ArrayBuffer> {
   };
   addCustoms(CUSTOM);
   for (const id of ORDER) {
-    if (isPresent(module, id)) add(id, (w) => encodeSection(w, id, module));
+    if (isPresent(module, id)) add(id, (w, written) => encodeSection(w, id, module, written));
     addCustoms(id);
   }
   const w = new Writer(total);
@@ -198,7 +203,7 @@ export function encodeModule(module: Module): Uint8Array<ArrayBuffer> {
   for (const { id, size, encode } of sections) {
     w.u8(id);
     w.u32(size);
-    encode(w);
+    encode(w, written);
   }
   assert(w.length === total, 'each section has the size it was measured to have');
   return w.whole();
@@ -220,7 +225,7 @@ function isPresent(module: Module, id: number): boolean {
   return module.tags.length > 0;
 }
 
-function encodeSection(w: Writer, id: number, module: Module): void {
+function encodeSection(w: Writer, id: number, module: Module, written?: Written): void {
   if (id === 1) encodeTypes(w, module.types);
   else if (id === 2) encodeImports(w, module.imports);
   else if (id === 3) encodeFunctions(w, module.functions);
@@ -230,7 +235,7 @@ function encodeSection(w: Writer, id: number, module: Module): void {
   else if (id === 7) encodeExports(w, module.exports);
   else if (id === 8) encodeStart(w, module.start ?? 0);
   else if (id === 9) encodeElements(w, module.elements);
-  else if (id === 10) encodeCodes(w, module.codes);
+  else if (id === 10) encodeCodes(w, module.codes, written);
   else if (id === 11) encodeDatas(w, module.datas);
   else if (id === 12) encodeDataCount(w, module.dataCount ?? 0);
   else encodeTags(w, module.tags);

@@ -12,7 +12,7 @@ import type { ByteRange } from './types.ts';
 const UTF8 = new TextEncoder();
 const SCRATCH = new DataView(new ArrayBuffer(8));
 const SIZE_BYTES = 5;
-const ARENA_BYTES = 1 << 18;
+const ARENA_BYTES = 1 << 20;
 
 export class Writer {
   /** The buffer; only the first `length` bytes are written. Replaced when it grows. */
@@ -297,16 +297,25 @@ export class Writer {
 export class Arena {
   #buffer = new Uint8Array(0);
   #used = 0;
+  readonly #buffers = new Set<Uint8Array<ArrayBufferLike>>();
 
   /** A copy of the first `length` bytes of `source`. */
   keep(source: Uint8Array, length: number): ByteRange {
     if (this.#used + length > this.#buffer.length) {
       this.#buffer = new Uint8Array(Math.max(ARENA_BYTES, length));
+      this.#buffers.add(this.#buffer);
       this.#used = 0;
     }
     const start = this.#used;
     this.#used += length;
     this.#buffer.set(source.subarray(0, length), start);
     return { source: this.#buffer, start, end: this.#used };
+  }
+
+  /** If this is one of its buffers, none of whose bytes are needed any more: gives its memory back at once. */
+  release(source: Uint8Array): void {
+    if (!this.#buffers.delete(source)) return;
+    if (source === this.#buffer) this.#buffer = new Uint8Array(0);
+    (source.buffer as ArrayBuffer).transfer(0);
   }
 }

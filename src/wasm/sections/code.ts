@@ -55,15 +55,19 @@ function decodeLocals(r: Reader): LocalRun[] {
   return locals;
 }
 
-export function encodeCodes(w: Writer, codes: readonly Code[]): void {
+/** `written` is told of each array that bodies lie in, when the last of them was written. */
+export function encodeCodes(w: Writer, codes: readonly Code[], written?: (source: Uint8Array) => void): void {
   w.u32(codes.length);
   const locals = new Writer(64);
+  const last = new Map<Uint8Array, Code>();
+  if (written) for (const code of codes) last.set(code.source, code);
   for (const code of codes) {
     locals.clear();
     encodeLocals(locals, code.locals);
     w.u32(locals.length + code.end - code.start);
     w.rawRange(locals.bytes, 0, locals.length);
     w.rawRange(code.source, code.start, code.end);
+    if (last.get(code.source) === code) written?.(code.source);
   }
 }
 
