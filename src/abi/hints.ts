@@ -9,7 +9,7 @@
  *              its base or 2 × memory + 1 for its limit) each; loops: count, then entries in ascending order
  *   loop       its number among all `loop` instructions of the function's text, less the previous one's less 1; varying:
  *              count, then each local, ascending, less the previous one's less 1; fuel: 0, or the local plus 1 and then
- *              pointers: count, then (local, memory, step, reach) each
+ *              pointers: count, then (local, 2 × memory, and 1 more where it moves down, step, reach) each
  *
  * Functions without hints and loops without hints have no entry. `LoopHint` says what an entry claims.
  */
@@ -23,7 +23,7 @@ export interface RoleLocal {
   readonly memory: number;
 }
 
-/** An i64 local that holds an absolute address and moves by at most `step` bytes a round. */
+/** An i64 local that holds an absolute address and moves by at most `step` bytes a round, down where that is negative. */
 export interface PointerHint {
   readonly local: number;
   readonly memory: number;
@@ -37,8 +37,8 @@ export interface PointerHint {
  * `varying`: the only locals that are set anywhere in the loop. Behind its head all others are what they were before.
  *
  * `fuel` (-1 for none): an i32 local that counts the rounds left. At the loop's head, however it was reached, its value
- * n is at least 1, and each pointer's value is base + r with r + step × (n - 1) + reach at most the limit of its memory,
- * in whole numbers.
+ * n is at least 1, and each pointer's value is base + r, where from r, and from r + step × (n - 1), `reach` bytes lie in its
+ * memory, in whole numbers.
  */
 export interface LoopHint {
   readonly loop: number;

@@ -52,8 +52,8 @@ export class HintsEncoder {
     this.#number(pointers.length);
     for (const { local, memory, step, reach } of pointers) {
       this.#number(local);
-      this.#number(memory);
-      this.#number(step);
+      this.#number(2 * memory + (step < 0 ? 1 : 0));
+      this.#number(Math.abs(step));
       this.#number(reach);
     }
   }

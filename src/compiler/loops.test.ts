@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { wat } from '../wasm/wat.testing.ts';
 import { HINTED_DEPTH_MAX } from './addresses.ts';
 import { FULL } from './compile.ts';
-import type { LoopShape } from './loops.ts';
+import type { LoopShape, Pointer } from './loops.ts';
 import { Program } from './program.ts';
 import { same } from './same.testing.ts';
 
@@ -46,6 +46,34 @@ test('an index that is shifted moves by as much more', async () => {
   assert.equal(shape!.pointers[0]!.step, 16);
 });
 
+test('a pointer may go down, and a mark reaches as far before its page as behind it', async () => {
+  const [shape] = await loops(`(loop $l
+    (i32.store offset=4 (local.get $p) (i32.load (local.get $p))) ${next('$p', '(i32.const -8)')} ${repeat})`);
+  const [{ step, reach, storesAt }] = shape!.pointers as [Pointer];
+  assert.deepEqual([step, reach, storesAt], [-8, 8, 4]);
+  assert.equal(shape!.rounds, Math.floor((4096 + 4) / 8) + 1);
+});
+
+test('loops that go down do what they do on plain V8, to both ends of memory', async () => {
+  const down = (by: number): string =>
+    `(loop $l (i32.store offset=4 (local.get $p) (i32.add (local.get $n) (i32.load (local.get $p))))
+       ${next('$p', `(i32.const ${-by})`)} ${repeat})`;
+  await same(
+    `(module (memory (export "m") 2)
+       (func (export "words") (param $p i32) (param $n i32) ${down(4)})
+       (func (export "few") (param $p i32) (param $n i32) ${down(2000)})
+       (func (export "bytes") (param $p i32) (param $n i32) (result i32)
+         (loop $l (i32.store8 (local.get $p) (local.get $n)) ${next('$p', '(i32.const -1)')} ${repeat})
+         (local.get $p)))`,
+    [
+      ...[131_064, 131_065, 131_068, 70_000, 8192, 4100].map((p) => ['words', p, 1030] as const),
+      ...[16, 4096].map((p) => ['words', p, 1030] as const),
+      ...[131_064, 120_000, 9000].map((p) => ['few', p, 60] as const),
+      ...[131_071, 131_072, 65_536, 4095, 5000, 100, -1].map((p) => ['bytes', p, 5000] as const),
+    ],
+  );
+});
+
 test('a pointer may move by a value from before the loop', async () => {
   const [shape] = await loops(`(loop $l (i32.store8 (local.get $p) (i32.const 1))
     ${next('$p', '(local.get $q)')} ${repeat})`);
@@ -56,7 +84,6 @@ test('loops whose addresses nobody can foretell have one version', async () => {
   const load = '(drop (i32.load (local.get $p)))';
   for (const body of [
     `(loop $l (local.set $p (i32.load (local.get $p))) ${repeat})`, // a list
-    `(loop $l ${load} ${next('$p', '(i32.const -4)')} ${repeat})`,
     `(loop $l ${load} ${next('$p', '(local.get $p)')} ${repeat})`,
     `(loop $l ${load} (if (local.get $q) (then ${next('$p', '(i32.const 4)')})) ${repeat})`,
     `(loop $l ${load} ${next('$p', '(i32.const 20000)')} ${repeat})`,

@@ -48,7 +48,7 @@ export interface Pointer {
   readonly low: number;
   /** Bytes from the pointer that a round touches. */
   readonly reach: number;
-  /** Bytes it moves each round; with a `stepLocal` at most. */
+  /** Bytes it moves each round, down where that is negative; with a `stepLocal` at most. */
   readonly step: number;
   /** i32 local, not set in the loop, by which it moves; -1 where it moves by `step`. */
   readonly stepLocal: number;
@@ -260,7 +260,7 @@ function gather(watched: Watched, addresses: Addresses, terms: Terms, body: Flat
     const memory = body.a[access]!;
     if (term === NOTHING || body.offset[access]! > 2 ** 31) continue;
     const moved = terms.fold(term, steps);
-    if (!(moved >= 0 && moved <= STRETCH_MAX)) continue;
+    if (!(Math.abs(moved) <= STRETCH_MAX)) continue;
     const stepLocal = stepLocalOf(watched, terms, term);
     if (stepLocal === MIXED || (stepLocal >= 0 && moved !== 0)) continue;
     const found = groups.find(
@@ -322,17 +322,15 @@ function pointerOf(
 
 /** Rounds after which a pointer must be tested again, and its page marked. */
 function roundsOf({ step, reach, storesAt }: Pointer): number {
-  if (step === 0) return storesAt >= 0 && !markCovers(storesAt, reach, 0) ? 0 : ROUNDS_MAX;
-  const stretch =
-    storesAt < 0
-      ? STRETCH_MAX
-      : MARK_SLOP_BYTES + 1 - (reach - Math.floor(storesAt / PAGE_BYTES) * PAGE_BYTES);
-  return stretch < 0 ? 0 : Math.floor(stretch / step) + 1;
-}
-
-/** One mark for the page of `storesAt` is enough for all bytes up to `reach` and `moved`. */
-function markCovers(storesAt: number, reach: number, moved: number): boolean {
-  return reach + moved <= Math.floor(storesAt / PAGE_BYTES) * PAGE_BYTES + MARK_SLOP_BYTES + 1;
+  let stretch = STRETCH_MAX;
+  if (storesAt >= 0) {
+    // One mark for the page of `storesAt` is enough for what lies so far before and behind it.
+    const marked = Math.floor(storesAt / PAGE_BYTES) * PAGE_BYTES;
+    const room = marked + MARK_SLOP_BYTES + 1 - reach;
+    stretch = step < 0 && room >= 0 ? storesAt - marked + MARK_SLOP_BYTES : room;
+  }
+  if (stretch < 0) return 0;
+  return step === 0 ? ROUNDS_MAX : Math.floor(stretch / Math.abs(step)) + 1;
 }
 
 /** How to compute a term at the head of the loop; null where its parts are in no local. */

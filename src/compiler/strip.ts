@@ -74,7 +74,7 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
   const fast = e.open(OP.loop, EMPTY_BLOCK);
   // What does not move keeps what the test has shown.
   const moving = shape.pointers.flatMap((pointer, n) =>
-    pointer.step > 0 ? [hintOf(pointer, locals[n]!)] : [],
+    pointer.step !== 0 ? [hintOf(pointer, locals[n]!)] : [],
   );
   e.varying.fuelled(fuel, moving);
   const again = e.open(OP.block, EMPTY_BLOCK);
@@ -117,9 +117,15 @@ function emitPointer(e: Emitter, shape: LoopShape, pointer: Pointer, n: number, 
     e.branch(OP.br_if, slow);
   }
   for (const { op, operand } of recipe) emitRecipe(e, op, operand);
+  const all = Math.abs(step) * (shape.rounds - 1);
+  // Of one that goes down its lowest place is tested: where it would be below 0 it is huge.
+  if (step < 0) {
+    e.i32(all);
+    e.op(OP.i32_sub);
+  }
   e.op(OP.i64_extend_i32_u);
   e.tee(near);
-  emitI64Const(e.w, low + reach + step * (shape.rounds - 1));
+  emitI64Const(e.w, low + reach + all);
   e.op(OP.i64_add);
   e.get(e.role('limit', memory));
   e.op(OP.i64_gt_u);
@@ -127,8 +133,9 @@ function emitPointer(e: Emitter, shape: LoopShape, pointer: Pointer, n: number, 
   e.get(e.role('base', memory));
   e.get(near);
   e.op(OP.i64_add);
-  if (low > 0) {
-    emitI64Const(e.w, low);
+  const first = step < 0 ? low + all : low;
+  if (first > 0) {
+    emitI64Const(e.w, first);
     e.op(OP.i64_add);
   }
   if (storesAt >= 0 && e.plan.options.track) emitMark(e, storesAt);
@@ -147,12 +154,12 @@ function emitRound(e: Emitter, shape: LoopShape, locals: readonly number[], fuel
   shape.pointers.forEach(({ step, stepLocal }, n) => {
     if (step === 0) return;
     e.get(locals[n]!);
-    if (stepLocal < 0) emitI64Const(e.w, step);
+    if (stepLocal < 0) emitI64Const(e.w, Math.abs(step));
     else {
       e.get(stepLocal);
       e.op(OP.i64_extend_i32_u);
     }
-    e.op(OP.i64_add);
+    e.op(step < 0 ? OP.i64_sub : OP.i64_add);
     e.set(locals[n]!);
   });
   e.get(fuel);

@@ -26,7 +26,12 @@ export function decodeHints(bytes: Uint8Array, start: number, end: number): Func
     const code = c.u32();
     return { local, role: code % 2 === 1 ? 'limit' : 'base', memory: Math.floor(code / 2) };
   };
-  const pointer = (): PointerHint => ({ local: c.u32(), memory: c.u32(), step: c.u32(), reach: c.u32() });
+  const pointer = (): PointerHint => {
+    const local = c.u32();
+    const code = c.u32();
+    const step = c.u32();
+    return { local, memory: Math.floor(code / 2), step: code % 2 === 1 ? -step : step, reach: c.u32() };
+  };
   const loop = (next: () => number): LoopHint => {
     const at = next();
     const varying = list(ascending());

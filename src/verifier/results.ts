@@ -32,6 +32,8 @@ export function resultOf(values: Values, op: number, x: number, y: number): numb
       return values.either(x, y);
     case 0x7c: // i64.add
       return values.add(x, y);
+    case 0x7d: // i64.sub
+      return values.retreat(x, y);
     case 0x88: // i64.shr_u
       return values.page(x, y, PAGE_SHIFT);
     default:

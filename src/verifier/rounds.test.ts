@@ -81,7 +81,7 @@ test('a check before the loop covers all its rounds, and not a byte more', () =>
   no(/covers 8 bytes, the access reaches 9/, [...enter(), ...body([...get(P!), ...load(1), ...step()])]);
   no(/covers 7 bytes, the access reaches 8/, [...enter(), ...body()], withHints(counted([at(4, 7)])));
   const low = [...enter(), ...global(HDR), ...get(E!), ADD, ...set(P!)];
-  no(/control area/, [...low, ...body()]);
+  no(/may lead below the memory/, [...low, ...body()]);
   ok([...enter(8, i32(1)), ...body()]);
   no(/covers 7 bytes/, [...enter(7, i32(1)), ...body()]);
   // A constant in the pointer counts; where nothing was asked nothing is covered.
@@ -169,9 +169,41 @@ test('a pointer moves by its step at most, and forwards', () => {
   moved(/does not hold the pointer/, [...get(B!), ...set(P!)]);
   moved(/does not hold the pointer/, [...get(Y!), ...set(P!)]);
   moved(/does not hold the pointer/, [...get(P!), ...i64(4), 0x7e, ...set(P!)]); // mul
+  moved(/does not hold the pointer/, [...get(P!), ...i64(12), 0x88, ...set(P!)]); // its page
   moved(/does not hold the pointer/, [...get(X!), ...IF, ...step(), END]);
   ok([...enter(), ...body([...get(X!), ...IF, ...get(P!), ...load(0), END, ...step()])]);
   moved(/does not hold a pointer into memory 1/, step(), counted([at(4, 8, P!, 1)]));
+});
+
+test('a pointer goes down no further than it began ahead of a value that was checked', () => {
+  const SUB64 = 0x7d;
+  const down = withHints(counted([at(-4)]));
+  // 16 rounds go down 60 bytes; where they begin, 8 more are reached.
+  const enterDown = (ahead: number, covered: number, rounds = i32(16)): number[] => [
+    ...[...reload, ...check(covered), ...pointer(), ...i64(ahead), ADD, ...set(P!), ...rounds, ...set(Q!)],
+  ];
+  const by = (n: number): number[] => [...get(P!), ...i64(n), SUB64, ...set(P!)];
+  ok([...enterDown(60, 68), ...body(by(4))], down);
+  ok([...enterDown(64, 72), ...body(by(3))], down);
+  ok([...enterDown(60, 68), ...body([])], down);
+  ok([...enterDown(0, 8, i32(1)), ...body(by(4))], down);
+  no(/begins 59 bytes behind a value, 16 rounds/, [...enterDown(59, 68), ...body(by(4))], down);
+  no(/begins 60 bytes behind a value, 17 rounds/, [...enterDown(60, 68, i32(17)), ...body(by(4))], down);
+  no(/begins 0 bytes behind/, [...enter(), ...body(by(4))], down);
+  no(/covers 67 bytes/, [...enterDown(60, 67), ...body(by(4))], down);
+  const moved = (reason: RegExp, inner: number[], hints = down): void =>
+    no(reason, [...enterDown(60, 200), ...body(inner)], hints);
+  moved(/moves by up to -5, not -4/, by(5));
+  moved(/moves by up to 4, not -4/, step());
+  moved(/moves by up to -4, not 4/, by(4), HINT);
+  moved(/moves by up to -4, not 0/, by(4), withHints(counted([at(0)])));
+  moved(/does not hold the pointer/, [...by(2), ...by(2)]);
+  moved(/does not hold the pointer/, [...step(8), ...by(4)]);
+  moved(/does not hold the pointer/, [...pointer(), ...set(P!), ...by(4)]);
+  moved(/does not hold the pointer/, [...get(P!), ...i64(-4), SUB64, ...set(P!)]);
+  moved(/does not hold the pointer/, [...i64(4), ...get(P!), SUB64, ...set(P!)]);
+  moved(/does not hold the pointer/, [...get(P!), ...get(E!), SUB64, ...set(P!)]);
+  moved(/not a base and a value/, [...by(4), ...get(P!), ...load()]);
 });
 
 test('a pointer moves by a value that is bounded by its step', () => {

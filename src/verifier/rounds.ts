@@ -4,7 +4,7 @@
  */
 import type { LoopHint } from '../abi/hints.ts';
 import type { Locals } from './locals.ts';
-import { DECREMENT, NONE, STEPPED, VALUE, type Values } from './values.ts';
+import { DECREMENT, NONE, RETREATED, STEPPED, VALUE, type Values } from './values.ts';
 
 /** The most rounds a loop may be entered with: products with them stay far below 2^53. */
 const ROUNDS_MAX = 2 ** 20;
@@ -43,9 +43,10 @@ export function entryRefusal(values: Values, locals: Locals, { fuel, pointers }:
     const id = locals.peek(local);
     if (values.kind[id] !== VALUE || values.base[id] !== memory + 1)
       return `local ${local} does not hold a pointer into memory ${memory}`;
-    const moved = values.constant[id]!;
-    if (moved < 0) return `local ${local} holds a pointer into the control area`;
-    const needed = moved + step * (rounds - 1) + reach;
+    const ahead = values.constant[id]!;
+    if (ahead + Math.min(step, 0) * (rounds - 1) < 0)
+      return `local ${local} begins ${ahead} bytes behind a value, ${rounds} rounds may lead below the memory`;
+    const needed = ahead + Math.max(step, 0) * (rounds - 1) + reach;
     const known = values.known(values.root[id]!, memory);
     if (known < 0) return `no check covers the pointer in local ${local}`;
     if (known < needed) return `a check covers ${known} bytes, ${rounds} rounds of the loop need ${needed}`;
@@ -81,11 +82,13 @@ export function roundRefusal(values: Values, locals: Locals, rounds: Rounds, con
   for (const [i, { local, step }] of pointers.entries()) {
     const id = locals.peek(local);
     const kind = values.kind[id];
+    const isDown = kind === RETREATED;
     // What has this root has the pointer's base: no rule takes the one from the other.
-    if ((kind !== VALUE && kind !== STEPPED) || values.root[id] !== rounds.roots[i])
+    if ((kind !== VALUE && kind !== STEPPED && !isDown) || values.root[id] !== rounds.roots[i])
       return `local ${local} does not hold the pointer of this round`;
-    if (values.constant[id]! > step)
-      return `local ${local} moves by up to ${values.constant[id]}, not ${step}`;
+    const moved = isDown ? -values.constant[id]! : values.constant[id]!;
+    if (moved < Math.min(step, 0) || moved > Math.max(step, 0))
+      return `local ${local} moves by up to ${moved}, not ${step}`;
   }
   return '';
 }

@@ -46,6 +46,8 @@ export const ROUNDS = 6;
 export const DECREMENT = 7;
 /** base + root + something from 0 to `constant`. */
 export const STEPPED = 8;
+/** base + root - `constant`. */
+export const RETREATED = 10;
 /** An i32 that is zero only if the i32 `root` is at most `constant`. */
 export const ABOVE = 9;
 
@@ -196,6 +198,13 @@ export class Values {
     const most = constant + this.most(isLeft ? rootY : rootX);
     if (base === 0 || constant < 0 || most > CONSTANT_MAX) return NONE;
     return this.#make(STEPPED, isLeft ? rootX : rootY, base, most);
+  }
+
+  /** i64.sub of a constant */
+  retreat(x: number, y: number): number {
+    const by = this.literalOf(y);
+    if (this.kind[x] !== VALUE || this.constant[x] !== 0 || by < 0) return NONE;
+    return this.#make(RETREATED, this.root[x]!, this.base[x]!, by);
   }
 
   /** i64.gt_u */

@@ -43,6 +43,7 @@ const FIRST_OWN = 9;
 const I32_GT_U = 0x4b;
 const AND = 0x71;
 const SUB = 0x6b;
+const SUB64 = 0x7d;
 
 /** Bytes of 8, 4, 2 and 1, and loads and stores of i64 that touch them. */
 const LOADS: Readonly<Record<number, number>> = { 8: 0x29, 4: 0x35, 2: 0x33, 1: 0x31 };
@@ -138,11 +139,12 @@ class Maker {
     const memory = below(2);
     const near = this.#local(I64);
     const pointer = this.#local(I64);
-    const ahead = chance(0.3) ? pick([1, 8, 4096]) : 0;
     const rounds = pick([1, 2, 3, 8, 17]);
-    const step = pick([0, 1, 4, 8, 24]);
+    const step = pick([0, 1, 4, 8, 24, -1, -4, -8]);
+    const down = Math.max(-step, 0) * (rounds - 1);
+    const ahead = down + (chance(0.3) ? pick([1, 8, 4096]) : 0);
     const reach = pick([8, 9, 16, 64]);
-    const needed = ahead + step * (rounds - 1) + reach;
+    const needed = ahead + Math.max(step, 0) * (rounds - 1) + reach;
     const exceeds = [...get(near), ...i64(this.#n(needed)), ADD, ...get(LIMITS[memory]!), GT_U];
     const known = chance(0.75)
       ? [...get(pick(X)), EXTEND_U, ...set(near), ...exceeds, ...IF, UNREACHABLE, END]
@@ -201,7 +203,7 @@ class Maker {
         loop: this.loops.length,
         varying: [],
         fuel,
-        pointers: [{ ...hint, step: this.#n(step), reach: this.#n(reach) }],
+        pointers: [{ ...hint, step: step < 0 ? -this.#n(-step) : this.#n(step), reach: this.#n(reach) }],
       }) - 1;
     const inner: number[] = [];
     if (chance(0.8)) inner.push(...this.#access(get(local), reach));
@@ -209,10 +211,12 @@ class Maker {
     if (chance(0.2)) inner.push(...call(this.#import));
     if (chance(0.3)) inner.push(...get(pick(X)), ...IF, ...this.#access(get(local), reach), END);
     const count = chance(0.7) ? [...i32(this.#n(1)), SUB] : [...i32(-this.#n(1)), 0x6a];
-    const moved = chance(0.3) && step > 0 ? [...this.#word(step), EXTEND_U] : i64(this.#n(step));
+    const moved = chance(0.3) && step > 0 ? [...this.#word(step), EXTEND_U] : i64(this.#n(Math.abs(step)));
     const back = [
-      ...[...get(local), ...moved, ADD, ...set(local)],
-      ...(step < reach && chance(0.3) && moved[0] === 0x42 ? this.#access(get(local), reach, step) : []),
+      ...[...get(local), ...moved, step < 0 ? SUB64 : ADD, ...set(local)],
+      ...(step >= 0 && step < reach && chance(0.3) && moved[0] === 0x42
+        ? this.#access(get(local), reach, step)
+        : []),
       ...[...get(fuel), ...count, ...tee(fuel), ...brIf(0)],
     ];
     const code = [...i32(this.#n(rounds)), ...set(fuel), ...LOOP, ...inner, ...back, END];
