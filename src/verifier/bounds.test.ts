@@ -44,6 +44,7 @@ import {
 } from './attacks.testing.ts';
 import { mostOf } from './bounds.ts';
 import { gives, most, PLAIN, PREFIXED, takes, touches } from './opcodes.ts';
+import { BASES, NONE, STEPPED, HDR as SYSTEM_HDR, Values } from './values.ts';
 
 const AND = 0x71;
 const MUL = 0x6c;
@@ -322,4 +323,14 @@ test('no result is above the bound in the table of instructions', () => {
       assert.deepEqual([most(entry), op >= 0x45 && op <= 0x66, takes(entry) > 0], [1, true, true]);
   }
   for (const table of Object.values(PREFIXED)) for (const entry of table) assert.equal(most(entry), Infinity);
+});
+
+test('what is added to a pointer moves it forwards, or is not followed', () => {
+  const values = new Values([65536], 65536);
+  const small = (): number => values.extend(values.fresh(7));
+  const sum = values.add(BASES, small());
+  assert.equal(values.kind[values.add(sum, small())], STEPPED);
+  assert.equal(values.add(sum, values.fresh()), NONE);
+  // Begun at hdr it may still be before its base.
+  assert.equal(values.add(values.add(SYSTEM_HDR, small()), small()), NONE);
 });

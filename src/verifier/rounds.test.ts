@@ -169,6 +169,7 @@ test('a pointer moves by its step at most, and forwards', () => {
   moved(/does not hold the pointer/, [...get(B!), ...set(P!)]);
   moved(/does not hold the pointer/, [...get(Y!), ...set(P!)]);
   moved(/does not hold the pointer/, [...get(P!), ...i64(4), 0x7e, ...set(P!)]); // mul
+  moved(/does not hold the pointer/, [...get(P!), ...i64(12), 0x88, ...set(P!)]); // the number of its page
   moved(/does not hold the pointer/, [...get(P!), ...i64(12), 0x88, ...set(P!)]); // its page
   moved(/does not hold the pointer/, [...get(X!), ...IF, ...step(), END]);
   ok([...enter(), ...body([...get(X!), ...IF, ...get(P!), ...load(0), END, ...step()])]);
