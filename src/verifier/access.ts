@@ -43,7 +43,7 @@ export function accessRefusal(
   const first = values.constant[address]! + offset;
   const reach = first + size;
   const state = STATE_OFFSET - evidence.controlBytes;
-  if (memory === 0 && root === ZERO && first >= state && reach <= 0) return ''; // B
+  if (root === ZERO && first >= state && reach <= 0) return ''; // B: only what was begun at hdr is before a base
   if (known < 0) return 'no check covers the value in the address'; // C
   if (first < 0) return 'the access reaches into the control area';
   return reach <= known ? '' : `the check covers ${known} bytes, the access reaches ${reach}`;

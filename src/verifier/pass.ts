@@ -14,36 +14,7 @@ import { BLOCK, Control, IF } from './control.ts';
 import type { Cursor } from './cursor.ts';
 import type { FuncShape } from './decode.ts';
 import { Locals } from './locals.ts';
-import {
-  BOUNDED,
-  BYTE,
-  BYTES_4,
-  BYTES_8,
-  BYTES_16,
-  blockType,
-  FIXED_BYTES,
-  FUNCTION,
-  follows,
-  GLOBAL,
-  gives,
-  HEAP_TYPE,
-  heapType,
-  MEMARG_LANE,
-  memargOffset,
-  most,
-  NO_RESULT,
-  PLAIN,
-  PREFIXED,
-  SEGMENT,
-  SEGMENT_TABLE,
-  TABLE,
-  TABLE_READ,
-  TABLE_TABLE,
-  takes,
-  touches,
-  VALUE_TYPE_LIST,
-  valueType,
-} from './opcodes.ts';
+import * as table from './opcodes.ts';
 import { resultOf } from './results.ts';
 import { hintsRefusal } from './rounds.ts';
 import { callRefusal, isCallable, isFree } from './rules.ts';
@@ -130,7 +101,7 @@ export class FunctionPass {
     const at = c.pos;
     this.#control.at = at;
     const op = c.u8();
-    const entry = PLAIN[op]!;
+    const entry = table.PLAIN[op]!;
     if (op === LOCAL_GET) this.#control.push(this.#locals.get(this.#localIndex(), at));
     else if (entry !== 0) this.#fixed(op, entry);
     else if (op >= 0x20 && op <= 0x42) this.#valued(op);
@@ -144,7 +115,7 @@ export class FunctionPass {
     for (let runs = c.count(); runs > 0; runs--) {
       locals += c.u32();
       if (locals > LOCALS_MAX) this.#control.refuse(`more than ${LOCALS_MAX} locals`);
-      valueType(c);
+      table.valueType(c);
     }
     this.#locals.count = locals;
   }
@@ -164,77 +135,78 @@ export class FunctionPass {
   #fixed(op: number, entry: number): void {
     const control = this.#control;
     const values = this.#values;
-    const count = takes(entry);
-    const size = touches(entry);
+    const count = table.takes(entry);
+    const size = table.touches(entry);
     if (size !== 0) this.#access(op, entry, count, size);
-    else if (follows(entry) !== 0) {
-      this.#immediate(follows(entry));
+    else if (table.follows(entry) !== 0) {
+      this.#immediate(table.follows(entry));
       control.popMany(count);
-      control.pushUnknown(gives(entry));
+      control.pushUnknown(table.gives(entry));
     } else if (count === 2) {
       const y = control.top;
       const x = control.popMany(2);
       const id = resultOf(values, op, x, y);
-      control.push(id === NONE && entry >= BOUNDED ? values.fresh(most(entry)) : id);
-    } else if (count === 1 && gives(entry) === 1) {
+      control.push(id === NONE && entry >= table.BOUNDED ? values.fresh(table.most(entry)) : id);
+    } else if (count === 1 && table.gives(entry) === 1) {
       const x = control.pop();
-      if (entry >= BOUNDED) control.push(values.fresh(most(entry)));
+      if (entry >= table.BOUNDED) control.push(values.fresh(table.most(entry)));
       else control.push(op === EXTEND_U ? values.extend(x) : NONE);
     } else {
       control.popMany(count);
-      control.pushUnknown(gives(entry));
+      control.pushUnknown(table.gives(entry));
     }
   }
 
   #access(op: number, entry: number, count: number, size: number): void {
     const c = this.#c;
     const control = this.#control;
-    const offset = memargOffset(c);
-    if (follows(entry) === MEMARG_LANE) c.u8();
+    const offset = table.memargOffset(c);
+    if (table.follows(entry) === table.MEMARG_LANE) c.u8();
     const top = control.top;
     const address = control.popMany(count);
     control.demand(accessRefusal(this.#values, this.#evidence, op, address, top, offset, size));
-    if (gives(entry) !== 0) control.push(entry < BOUNDED ? NONE : this.#values.fresh(most(entry)));
+    if (table.gives(entry) !== 0)
+      control.push(entry < table.BOUNDED ? NONE : this.#values.fresh(table.most(entry)));
   }
 
   /** Reads what follows an instruction, and refuses globals, functions and tables that are not for it (M8). */
   #immediate(kind: number): void {
     const c = this.#c;
     switch (kind) {
-      case BYTE:
-      case BYTES_4:
-      case BYTES_8:
-      case BYTES_16:
-        c.skip(FIXED_BYTES[kind]!);
+      case table.BYTE:
+      case table.BYTES_4:
+      case table.BYTES_8:
+      case table.BYTES_16:
+        c.skip(table.FIXED_BYTES[kind]!);
         return;
-      case SEGMENT:
+      case table.SEGMENT:
         c.u32();
         return;
-      case GLOBAL:
+      case table.GLOBAL:
         if (c.u32() >= this.#evidence.systemGlobals.start)
           this.#control.refuse('a global of the system is written');
         return;
-      case FUNCTION: {
+      case table.FUNCTION: {
         const index = c.u32();
         if (!isCallable(this.#evidence, index)) this.#control.refuse(`a reference to function ${index}`);
         return;
       }
-      case TABLE_READ:
+      case table.TABLE_READ:
         return this.#table(c.u32(), true);
-      case TABLE_TABLE:
+      case table.TABLE_TABLE:
         this.#table(c.u32(), false);
         return this.#table(c.u32(), false);
-      case SEGMENT_TABLE:
+      case table.SEGMENT_TABLE:
         c.u32();
         return this.#table(c.u32(), false);
-      case TABLE:
+      case table.TABLE:
         return this.#table(c.u32(), false);
-      case HEAP_TYPE:
-        return heapType(c);
+      case table.HEAP_TYPE:
+        return table.heapType(c);
       default:
-        assert(kind === VALUE_TYPE_LIST, 'every kind has a case');
+        assert(kind === table.VALUE_TYPE_LIST, 'every kind has a case');
         if (c.u32() !== 1) c.fail('a select of more than one value');
-        valueType(c);
+        table.valueType(c);
     }
   }
 
@@ -244,7 +216,7 @@ export class FunctionPass {
 
   #prefixed(prefix: number): void {
     const code = this.#c.u32();
-    const entry = PREFIXED[prefix]?.[code];
+    const entry = table.PREFIXED[prefix]?.[code];
     if (!entry) this.#unknown(`0x${prefix.toString(16)} ${code}`);
     this.#fixed(prefix, entry);
   }
@@ -355,8 +327,8 @@ export class FunctionPass {
 
   #blockShape(): FuncShape {
     const at = this.#c.pos;
-    const code = blockType(this.#c);
-    if (code < 0) return code === NO_RESULT ? NOTHING : ONE_OF_ANY;
+    const code = table.blockType(this.#c);
+    if (code < 0) return code === table.NO_RESULT ? NOTHING : ONE_OF_ANY;
     return this.#type(code, at);
   }
 

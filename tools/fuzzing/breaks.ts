@@ -160,7 +160,6 @@ const ACCESS: Breaks = [
   ['the state zone begins too early', 'first >= state', 'first >= state - 1'],
   ['the state zone ends too late', 'reach <= 0', 'reach <= 1'],
   ['the state zone is at any value', 'root === ZERO && first >=', 'first >='],
-  ['every memory has a state zone', 'memory === 0 && root', 'root'],
   ['a mark may be one page too far', 'reach < known', 'reach < known + 4096'],
   ['a mark may be before the memory', 'pages >= 0 &&', ''],
   ['a mark may be anything', 'values.literalOf(top) !== 1', 'false'],
