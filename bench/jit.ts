@@ -2,15 +2,19 @@
  * Code made at run time: how long it takes from a module's bytes to functions in the table, and what calls of them cost,
  * beside what a Node user does: `new WebAssembly.Module`, `new WebAssembly.Instance`, `table.set`. The same program does it
  * here and on plain V8. `compile.us` is the median in microseconds of one module, each other than all before;
+ * `restart.us` is what a restart costs for each module that a domain has made: all are compiled and verified again.
  * `calls.own` and `calls.made` are millions of calls a second through the table, of a function of the program and of one
  * that was made.
  */
 import wabt from 'wabt';
 import { WAT_FEATURES } from '../guests/build.ts';
+import { PAGE_BYTES } from '../src/base/limits.ts';
 import { tuneEngine } from '../src/drivers/engine.ts';
+import { Kernel } from '../src/kernel/index.ts';
+import { Space } from '../src/space/index.ts';
 import type { Group } from './groups.ts';
 import { figure, median, short, table } from './stats.ts';
-import { install, newKernel, reached } from './system.ts';
+import { install, kernelOptions, newKernel, reached } from './system.ts';
 
 const MODULES = 700;
 const WARM = 100;
@@ -102,6 +106,27 @@ async function inSpace(text: string): Promise<Times> {
   };
 }
 
+/** Microseconds for each module, from a loaded space to a domain that can go on. */
+async function restart(text: string): Promise<number> {
+  const kernel = newKernel();
+  const module = await install(text);
+  const id = kernel.createDomain({ name: 'bench', module, compiler: true, resident: true });
+  kernel.invoke(id, 'make');
+  const cut = kernel.cut();
+  if (cut === null) throw new Error('what was made is in the space');
+  const pages = Array.from(cut.pages, (page, i) => ({
+    page,
+    bytes: cut.data.slice(i * PAGE_BYTES, (i + 1) * PAGE_BYTES),
+  }));
+  const times = Array.from({ length: RUNS }, () => {
+    const space = Space.load(pages);
+    const before = performance.now();
+    Kernel.recover(space, kernelOptions(), () => module).instance(id);
+    return performance.now() - before;
+  });
+  return (median(times) * 1000) / MODULES;
+}
+
 async function onPlainV8(text: string): Promise<Times> {
   const module = new WebAssembly.Module(await binary(text));
   return (name) => {
@@ -134,6 +159,7 @@ export const jit: Group = async (_args, print) => {
   const [space, plain] = [await inSpace(text), await onPlainV8(text)];
   const micros = (times: number[]) => figure(times.slice(WARM).map((ms) => ms * 1000));
   const [here, there] = [micros(space('make')), micros(plain('make'))];
+  const again = await restart(text);
   const rates = (times: Times, name: string): number =>
     median(Array.from({ length: RUNS }, () => CALLS / 1000 / times(name)[0]!));
   const calls = {
@@ -151,6 +177,7 @@ export const jit: Group = async (_args, print) => {
         short(there.value),
         short(here.value / there.value),
       ],
+      ['restart, us a module', short(again), '', ''],
       ...(['own', 'made'] as const).map((name) => {
         const [mine, v8] = [calls[name], calls[name === 'own' ? 'plainOwn' : 'plainMade']];
         return [`calls through the table, ${name}, M/s`, short(mine), short(v8), short(v8 / mine)];
@@ -158,5 +185,5 @@ export const jit: Group = async (_args, print) => {
     ]),
   );
   print(`compile: median of ${MODULES - WARM} modules, each another; calls: median of ${RUNS}`);
-  return { compile: { us: here.value, here, plain: there }, calls };
+  return { compile: { us: here.value, here, plain: there }, restart: { us: again }, calls };
 };

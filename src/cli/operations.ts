@@ -307,6 +307,7 @@ export class Operations {
       omitted: inspected.omitted,
       omittedAt: inspected.omittedAt,
       ...(inspected.atLeast ? { atLeast: true } : {}),
+      ...(inspected.made === undefined ? {} : { made: inspected.made }),
       stack: inspected.frames.map(
         (frame): FrameReport => ({
           ...callFrame(frame),

@@ -59,6 +59,11 @@ export function inspectionPage(domain: Inspection): string {
     ['memory', `${showSize(domain.memoryBytes)} of ${showSize(domain.memoryLimitBytes)}`],
     ['checkpoint', String(domain.checkpoint)],
   ];
+  if (domain.made !== undefined) {
+    const { modules, released, codeBytes } = domain.made;
+    const gone = released === 0 ? '' : `, ${released} released`;
+    facts.push(['made', `${modules} modules of code, ${showSize(codeBytes)}${gone}`]);
+  }
   if (domain.reason !== null) facts.splice(1, 0, ['reason', clean(domain.reason.split('\n')[0]!)]);
   const lines = [paint('bold', clean(domain.name), process.stdout)];
   for (const [name, value] of facts) lines.push(`  ${name.padEnd(11)}${value}`);

@@ -116,6 +116,8 @@ export interface Inspection extends DomainSummary {
   /** Checkpoint this was read from. */
   readonly checkpoint: number;
   readonly memories: readonly { readonly bytes: number }[];
+  /** Modules it has made at run time, where it may make any; `released` are those it has let go. */
+  readonly made?: { readonly modules: number; readonly released: number; readonly codeBytes: number };
   /** Innermost first. Of a program that has ended badly: where it did, without values. */
   readonly stack: readonly FrameReport[];
   /** Frames left out of the middle of `stack` because there are too many, and how many come before them. */

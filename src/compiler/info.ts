@@ -58,25 +58,43 @@ export function programInfo(
   return new Info(() => program, rewritten);
 }
 
+/** What was decoded and planned of the last few programs that are explained in passing. */
+class Held {
+  static readonly #most = 8;
+  static readonly #recent: Held[] = [];
+  readonly #bytes: Uint8Array;
+  readonly #options: CompileOptions;
+  #program: Program | null = null;
+
+  constructor(program: Program, options: CompileOptions) {
+    this.#bytes = program.bytes;
+    this.#options = options;
+    this.#hold(program);
+  }
+  #hold(program: Program): Program {
+    this.#program = program;
+    if (Held.#recent.push(this) > Held.#most) Held.#recent.shift()!.#program = null;
+    return program;
+  }
+  readonly get = (): Program => this.#program ?? this.#hold(new Program(this.#bytes, this.#options));
+}
+
 /**
  * The same of a program that has just been compiled, for one of very many: what it was decoded and planned to, which is
  * much more than its bytes, is worked out again where nobody has needed it for long.
  */
 export function passingInfo(
-  { program: compiled }: Compilation,
+  { program }: Compilation,
   rewritten: Uint8Array,
   options: CompileOptions,
 ): ProgramInfo {
-  const { bytes } = compiled;
-  let held = new WeakRef(compiled);
-  return new Info(() => {
-    let program = held.deref();
-    if (program === undefined) {
-      program = new Program(bytes, options);
-      held = new WeakRef(program);
-    }
-    return program;
-  }, rewritten);
+  return new Info(new Held(program, options).get, rewritten);
+}
+
+interface Types {
+  /** Type of each function, by index. */
+  readonly functions: readonly number[];
+  readonly all: readonly FunctionShape[];
 }
 
 interface Resumed {
@@ -103,19 +121,39 @@ class Info implements ProgramInfo {
     return this.#held();
   }
 
+  // What is asked often is kept, so that the program need not be held for it.
+  #imports: readonly ImportName[] | undefined;
+  #types: Types | undefined;
+  #importedFunctions: number | undefined;
+  #mutableTables: readonly number[] | undefined;
+  #stateSlots: readonly StateSlot[] | undefined;
+
   get imports(): readonly ImportName[] {
-    return this.#program.module.imports;
+    this.#imports ??= this.#program.module.imports;
+    return this.#imports;
   }
   get functionCount(): number {
-    return this.#program.plan.functionTypes.length;
+    return this.#typesOf().functions.length;
   }
   get importedFunctionCount(): number {
-    return this.#program.plan.importedFunctions;
+    this.#importedFunctions ??= this.#program.plan.importedFunctions;
+    return this.#importedFunctions;
+  }
+  #typesOf(): Types {
+    if (this.#types === undefined) {
+      const { functionTypes: functions, types: all } = this.#program.plan;
+      this.#types = { functions, all };
+    }
+    return this.#types;
   }
   get startFunction(): number {
     return this.#program.module.start ?? -1;
   }
   get mutableTables(): readonly number[] {
+    this.#mutableTables ??= this.#findMutableTables();
+    return this.#mutableTables;
+  }
+  #findMutableTables(): readonly number[] {
     const { plan, module } = this.#program;
     if (!plan.tablesChange) return [];
     // Those that a made module imports are the program's; those of exceptions never change.
@@ -126,6 +164,10 @@ class Info implements ProgramInfo {
     return this.#program.plan.madeZone;
   }
   get stateSlots(): readonly StateSlot[] {
+    this.#stateSlots ??= this.#findStateSlots();
+    return this.#stateSlots;
+  }
+  #findStateSlots(): readonly StateSlot[] {
     const { plan, module } = this.#program;
     const flags = (kind: 'data' | 'element', count: number, offset: number): StateSlot[] =>
       Array.from({ length: count }, (_, index) => ({ kind, index, type: I32, offset: offset + index * 16 }));
@@ -142,7 +184,8 @@ class Info implements ProgramInfo {
   }
 
   functionShape(functionIndex: number): FunctionShape {
-    return this.#program.plan.functionType(functionIndex);
+    const { functions, all } = this.#typesOf();
+    return all[functions[functionIndex]!]!;
   }
 
   exportedFunction(name: string): number {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { frameBytes, readTrailer, TRAILER_BYTES, writeTrailer } from '../abi/frame.ts';
+import { FRAME_VERSION, frameBytes, readTrailer, TRAILER_BYTES, writeTrailer } from '../abi/frame.ts';
 import { program, TestSystem } from './kernel.testing.ts';
 
 /** Recursion in which one local is dead at the call: this compiler leaves it out of the frame, another may not. */
@@ -100,6 +100,30 @@ test('frames without a local that is needed are refused', async () => {
   assert.ok(frames.length < image.frames.length, 'a live local was dropped');
   const other = new TestSystem();
   assert.throws(() => other.kernel.importDomain({ ...image, frames }, module, 'a'), {
+    name: 'MalformedError',
+  });
+});
+
+test('frames and images of version 1 are gone on from', async () => {
+  const { module, image } = await suspended();
+  const frames = Uint8Array.from(image.frames);
+  for (let end = frames.length; end > 0; ) {
+    const view = new DataView(frames.buffer);
+    assert.equal(readTrailer(view, end).version, FRAME_VERSION);
+    frames[end - TRAILER_BYTES + 8] = 1;
+    end -= frameBytes(readTrailer(view, end));
+  }
+  const { made, ...old } = image;
+  assert.deepEqual(made, []);
+  const other = new TestSystem();
+  other.modules.set(module.hash, module);
+  const id = other.kernel.importDomain({ ...old, version: 1, frames }, module, 'a');
+  other.personality.open = true;
+  other.kernel.wake(id);
+  other.runAll();
+  assert.equal(other.values('a').length, 1);
+  frames[frames.length - TRAILER_BYTES + 8] = FRAME_VERSION + 1;
+  assert.throws(() => other.kernel.importDomain({ ...old, version: 1, frames }, module, 'b'), {
     name: 'MalformedError',
   });
 });

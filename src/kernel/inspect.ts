@@ -37,6 +37,8 @@ export interface Inspection {
   memories: number[];
   /** Bytes of saved frames. */
   stackBytes: number;
+  /** What it has made at run time, where it may: modules, those of them it has let go, and bytes of their code. */
+  made?: { modules: number; released: number; codeBytes: number };
 }
 
 /** @param most frames described at most from each end of the stack; those between are counted */
@@ -56,6 +58,10 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
   }
   const { space, stackBase } = domain;
   for (let i = 0; i < domain.memoryCount; i++) result.memories.push(domain.pagesOf(i));
+  if (domain.maker !== null) {
+    const { used: modules, released, codeBytes } = domain.maker;
+    result.made = { modules, released, codeBytes };
+  }
   let end = domain.stackPointer;
   const found = new Ends<NonNullable<ReturnType<typeof readFrame>>>(most);
   result.stackBytes = end - stackBase;

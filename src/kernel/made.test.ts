@@ -290,3 +290,37 @@ test('a domain that made code is carried to another space, and must be granted t
     assert.throws(() => to.kernel.importDomain(hostile, made, 'b', true), { name: /MalformedError|Unsupp/ });
   }
 });
+
+test('wherever the native stack ends, a module is made, or refused, or the program traps', async () => {
+  const module = await wat('(module (func (export "run") (result i32) (i32.const 1)))');
+  const parts = {
+    // Goes down as deep as it is told, makes a module there, and gives what compile did.
+    more: `(func $down (param $n i32) (result i32)
+      (if (i32.eqz (local.get $n)) (then (return (call $make (i32.const 0)))))
+      (i32.add (i32.const 0) (call $down (i32.sub (local.get $n) (i32.const 1)))))
+      (func (export "deep") (param i32) (result i32) (call $down (local.get 0)))`,
+  };
+  const made = await making([module], '', parts);
+  const system = new TestSystem();
+  const id = system.add('a', made, { compiler: true, resident: true });
+  const seen = new Set<string>();
+  const at = (depth: number): string => {
+    const outcome = system.kernel.invoke(id, 'deep', [depth]);
+    const answer = outcome.kind === 'returned' ? Number(BigInt.asIntN(32, outcome.results[0]!.low)) : -1000;
+    const kind = outcome.kind === 'returned' ? (answer >= 0 ? 'made' : `refused ${answer}`) : outcome.kind;
+    seen.add(kind);
+    return kind;
+  };
+  let [low, high] = [0, 1_000_000];
+  while (high - low > 64) {
+    const middle = (low + high) >> 1;
+    if (at(middle) === 'made') low = middle;
+    else high = middle;
+  }
+  for (let depth = low - 500; depth < high + 3000; depth += 97) at(depth);
+  assert.ok(
+    [...seen].every((kind) => ['made', 'trap', `refused ${-ERRNO.NOMEM}`].includes(kind)),
+    [...seen].join(),
+  );
+  assert.ok(seen.has('made') && seen.has('trap'));
+});
