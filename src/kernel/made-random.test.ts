@@ -101,7 +101,8 @@ function shown(outcome: ReturnType<Kernel['invoke']>): unknown {
 }
 
 test('random modules do what they do where V8 makes them', async () => {
-  const first = seedFrom(process.env.PERDURE_SEED, Date.now());
+  // The same ones each time, unless others are asked for: src/compiler/random.test.ts looks for new ones.
+  const first = seedFrom(process.env.PERDURE_SEED, 777_000);
   let returned = 0;
   for (let round = 0; round < ROUNDS; round++) {
     const seed = (first + round) >>> 0;
