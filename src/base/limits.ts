@@ -58,7 +58,7 @@ export const OPERANDS_MAX = 1_000_000;
 export const TICK_MS = 10;
 /**
  * Where going on after a safepoint cost much because it was at a new place, the next ones come later: so many times the
- * cost, but no more than so many ticks.
+ * cost; and where the machine gave a slice little of the processor. But no more than so many ticks.
  */
 export const GRACE_RATIO = 10;
 export const GRACE_TICKS_MAX = 10;

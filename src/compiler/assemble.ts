@@ -91,7 +91,7 @@ export function systemImports(plan: Plan): Import[] {
 
 /** The functions, from the prelude on: their types, bodies, and what is said of them (abi/hints.ts). */
 interface Functions {
-  readonly types: number[];
+  readonly types: readonly number[];
   readonly codes: Code[];
   readonly hints: Uint8Array;
 }
@@ -100,7 +100,7 @@ export function assemble(program: Program, { types, codes, hints }: Functions, e
   const { plan, module } = program;
   const out = emptyModule();
   out.imports = [...systemImports(plan), ...module.imports.filter((item) => item.kind !== 'memory')];
-  out.functions = types;
+  out.functions = [...types];
   out.codes = codes;
   const functionCount = BigInt(plan.functionTypes.length);
   const systemTable = { min: functionCount, max: functionCount, is64: false, element: FUNCREF };

@@ -26,7 +26,7 @@ import {
   emitWrapper,
 } from './parts.ts';
 import type { CompileOptions } from './plan.ts';
-import { fixedFunctions, outputTypes, Program } from './program.ts';
+import { fixedFunctions, Program } from './program.ts';
 import { type CompiledShare, placeShare, rangeOf } from './share.ts';
 
 export interface Compiled {
@@ -107,7 +107,7 @@ export class Compilation {
       this.#add(e.finish());
     }
     if (plan.options.suspend) addHelpers(program, (emitted) => this.#add(emitted));
-    const types = outputTypes(plan);
+    const types = program.outputTypes;
     assert(types.length === this.#codes.length, 'each function has its type');
     const evidence = evidenceOf(program);
     const parts = { types, codes: this.#codes, hints: this.#hints.bytes() };

@@ -265,8 +265,8 @@ class Info implements ProgramInfo {
   }
 
   resumeModule(sites: readonly FrameSite[], number: number): Uint8Array<ArrayBuffer> {
-    const { bytes } = compileResume(this.#program, sites, number);
-    this.#resumed.set(number, { sites, starts: decodeModule(bytes).codes.map((code) => code.start) });
+    const { bytes, starts } = compileResume(this.#program, sites, number);
+    this.#resumed.set(number, { sites, starts });
     return bytes;
   }
 

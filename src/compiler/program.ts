@@ -34,6 +34,7 @@ export class Program {
   readonly #liveness = new Liveness();
   readonly #compiler: FunctionCompiler;
   readonly #prepared = new Prepared();
+  #outputTypes: readonly number[] | undefined;
   readonly #locals = new Uint8Array(LOCALS_MAX);
 
   constructor(bytes: Uint8Array, options: CompileOptions) {
@@ -56,6 +57,12 @@ export class Program {
   /** What is known of the accesses of the function compiled last. */
   get addresses(): Addresses {
     return this.#compiler.addresses;
+  }
+
+  /** Types of the rewritten module's own functions, by index in the output's types, from the prelude on. */
+  get outputTypes(): readonly number[] {
+    this.#outputTypes ??= outputTypes(this.plan);
+    return this.#outputTypes;
   }
 
   /** What is known of a defined function, by its place among `module.codes`. Good until the next call. */
@@ -139,8 +146,7 @@ export function fixedFunctions(plan: Plan): TemplateFunction[] {
   ];
 }
 
-/** Types of the rewritten module's own functions, by index in the output's types, from the prelude on. */
-export function outputTypes(plan: Plan): number[] {
+function outputTypes(plan: Plan): number[] {
   const plain = { params: [], results: [] };
   const helpers = [plain, plain, plain, ...helperTypes(plan)];
   return [

@@ -15,6 +15,7 @@ import { assert } from '../base/assert.ts';
 import { type Custom, emptyModule, encodeModule, type Import } from '../wasm/module.ts';
 import { encodeNames } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
+import { Reader } from '../wasm/reader.ts';
 import type { ImportDesc } from '../wasm/sections/import.ts';
 import { systemImports } from './assemble.ts';
 import type { EmittedFunction, MapEntry } from './emitter.ts';
@@ -24,7 +25,11 @@ import { encodeHints } from './hints.ts';
 import { Links } from './links.ts';
 import { entryShape } from './parts.ts';
 import { hiddenTypes, SYSTEM_GLOBAL } from './plan.ts';
-import { outputTypes, type Program } from './program.ts';
+import type { Program } from './program.ts';
+
+/** Magic and version; the section with the bodies. */
+const HEADER_BYTES = 8;
+const CODE_SECTION = 10;
 
 /** A function of a resume module. */
 interface Part {
@@ -40,6 +45,8 @@ export interface ResumeModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Functions imported, the system's included; `parts` follow. */
   readonly imported: number;
+  /** Where in `bytes` the code of each part begins. */
+  readonly starts: readonly number[];
   readonly parts: readonly Part[];
 }
 
@@ -99,7 +106,23 @@ export function compileResume(
     imported === SYSTEM_IMPORTS.length + links.functions.length,
     'entries call nothing that was not called before',
   );
-  return { bytes: assembleResume(program, parts, links, number), imported, parts };
+  const bytes = assembleResume(program, parts, links, number);
+  return { bytes, imported, starts: startsOf(bytes, parts), parts };
+}
+
+function startsOf(bytes: Uint8Array, parts: readonly Part[]): number[] {
+  const r = new Reader(bytes, HEADER_BYTES);
+  for (let id = r.u8(); ; id = r.u8()) {
+    const size = r.u32();
+    if (id === CODE_SECTION) break;
+    r.pos += size;
+  }
+  r.u32(); // how many there are
+  return parts.map(({ emitted: { code } }) => {
+    const size = r.u32();
+    r.pos += size;
+    return r.pos - (code.end - code.start);
+  });
 }
 
 /** The entry of a function that has not begun: calls it with the parameters that its frame holds. */
@@ -113,14 +136,13 @@ function emitEntry({ emitter: e, plan }: Program, { functionIndex, offset }: Fra
 }
 
 function assembleResume(
-  { plan }: Program,
+  { plan, outputTypes: types }: Program,
   parts: readonly Part[],
   links: Links,
   number: number,
 ): Uint8Array<ArrayBuffer> {
   const out = emptyModule();
   const imported = SYSTEM_IMPORTS.length + links.functions.length;
-  const types = outputTypes(plan);
   const globals = [
     ...plan.globals,
     ...hiddenTypes(plan),

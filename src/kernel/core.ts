@@ -68,8 +68,23 @@ export class Core {
 
   /** Making what the program goes on with took so long; it will not again, so it may now run for longer. */
   giveGrace(micros: number): void {
-    const ticks = Math.ceil((micros * GRACE_RATIO) / (TICK_MS * 1000));
-    Atomics.store(this.space.i32, GRACE_ADDRESS >> 2, Math.min(ticks, GRACE_TICKS_MAX));
+    this.#letPass(Math.ceil((micros * GRACE_RATIO) / (TICK_MS * 1000)));
+  }
+
+  /**
+   * A slice took so long and got so much of the processor. Where it was the lesser part, because the machine has more to do,
+   * the next one may last longer: what stopping costs does not become less with what a slice gets done.
+   */
+  noteSlice(micros: number, processorMicros: number): void {
+    const starved = processorMicros > 0 && micros > TICK_MS * 500 && micros > 2 * processorMicros;
+    if (starved) this.#letPass(Math.floor(micros / processorMicros) - 1);
+  }
+
+  /** So many ticks, if no more already, ask for no safepoint. */
+  #letPass(ticks: number): void {
+    const { i32 } = this.space;
+    const now = Atomics.load(i32, GRACE_ADDRESS >> 2);
+    Atomics.store(i32, GRACE_ADDRESS >> 2, Math.max(now, Math.min(ticks, GRACE_TICKS_MAX)));
   }
 
   /** The domain whose system call this is. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { GRACE_ADDRESS } from '../abi/layout.ts';
+import { GRACE_TICKS_MAX } from '../base/limits.ts';
 import { program, TestSystem } from './kernel.testing.ts';
 import type { Trace } from './trace.ts';
 import { toNumber } from './values.ts';
@@ -87,4 +89,23 @@ test('resident domains are called again and again, and survive their traps', asy
   assert.deepEqual(call('step', 10), [11]);
   assert.deepEqual(system.values('a'), [119, 121]);
   assert.deepEqual(call('add', -1, 3), [2]);
+});
+
+test('where the machine gives a slice little of the processor the next one may last longer, but not for long', async () => {
+  const graceAfter = async (ms: number, cpuMs: number): Promise<number> => {
+    const system = new TestSystem();
+    const { pause } = system.personality.calls;
+    system.personality.calls.pause = (caller, ...args) => {
+      system.powers.ns += BigInt(ms * 1e6);
+      return pause!(caller, ...args);
+    };
+    system.powers.cpuStep = cpuMs * 1000;
+    system.kernel.start(system.add('a', await program(COUNTER)), '_start');
+    system.kernel.run({ maxSlices: 1 });
+    return system.space.view.getInt32(GRACE_ADDRESS, true);
+  };
+  assert.equal(await graceAfter(10, 10), 0);
+  assert.equal(await graceAfter(40, 10), 3);
+  assert.equal(await graceAfter(4, 1), 0, 'it was stopped for another reason');
+  assert.equal(await graceAfter(1000, 1), GRACE_TICKS_MAX);
 });

@@ -61,6 +61,7 @@ export class Runner {
     const [space, core] = [this.#space, this.#core];
     const { powers } = core;
     const before = powers.threadCpuMicros();
+    const began = powers.monotonicNs();
     core.sliceStartMicros = before;
     let end: SliceEnd;
     try {
@@ -76,7 +77,9 @@ export class Runner {
       if (!(error instanceof ProgramTrapError)) throw error;
       end = { kind: 'ended', end: END.trap, code: 0, reason: error.message, trace: error.trace };
     }
-    const used = R.cpuUsed.get(space, domain.at) + Math.max(0, powers.threadCpuMicros() - before);
+    const took = Math.max(0, powers.threadCpuMicros() - before);
+    if (end.kind === 'paused') core.noteSlice(Number(powers.monotonicNs() - began) / 1000, took);
+    const used = R.cpuUsed.get(space, domain.at) + took;
     R.cpuUsed.set(space, domain.at, Math.round(used));
     const limit = R.cpuLimit.get(space, domain.at);
     if (limit > 0 && used >= limit && (end.kind === 'paused' || end.kind === 'blocked')) {
