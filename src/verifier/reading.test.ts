@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { assemble } from '../../tools/fuzzing/assembly.ts';
 import type { Evidence } from '../abi/evidence.ts';
 import { MalformedError, RefusedError } from '../base/errors.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
 import { Cursor } from './cursor.ts';
+import { decode } from './decode.ts';
 import { FunctionPass, type Surroundings } from './pass.ts';
 
 // The verifier must see the very instructions that V8 runs: where it took one byte more or less for an immediate, all
@@ -213,4 +215,59 @@ test(`instructions end where V8 says that they end (PERDURE_SEED=${seed})`, () =
   }
   // Most of what the verifier knows: random alignments and lanes are not always ones that V8 takes.
   assert.ok(checked.size > 400, `${checked.size} instructions were compared`);
+});
+
+// --- modules
+
+const KINDS = ['function', 'table', 'memory', 'global', 'tag'];
+/** Sections of imports, tables, globals and exports. */
+const NAMING = [2, 4, 6, 7];
+
+test(`imports and exports are those that V8 sees (PERDURE_SEED=${seed})`, () => {
+  const prng = new Prng(seed);
+  const bytes = assemble({
+    memories: [{ is64: false, min: 1, max: -1 }],
+    imports: [{ params: [], results: [] }],
+    quick: [{ params: [], results: [], code: [] }],
+    ...{ globals: 2, refs: true },
+  });
+  const places: number[] = [];
+  const c = new Cursor(bytes);
+  for (c.pos = 8; c.pos < bytes.length; ) {
+    const id = c.u8();
+    const size = c.u32();
+    if (NAMING.includes(id)) for (let i = 0; i < size; i++) places.push(c.pos + i);
+    c.skip(size);
+  }
+  let compared = 0;
+  for (let n = 0; n < 3000; n++) {
+    const changed = bytes.slice();
+    for (let k = prng.below(3); k >= 0; k--) {
+      const at = prng.pick(places);
+      changed[at] = prng.pick([changed[at]! + 1, changed[at]! - 1, changed[at]! ^ 0x80, prng.below(256)]);
+    }
+    let seen: ReturnType<typeof decode>;
+    try {
+      seen = decode(changed);
+    } catch (error) {
+      assert.ok(error instanceof MalformedError, String(error));
+      continue;
+    }
+    if (!WebAssembly.validate(changed)) continue;
+    const module = new WebAssembly.Module(changed);
+    compared++;
+    assert.deepEqual(
+      seen.imports.map(({ module: from, name, kind }) => ({ module: from, name, kind: KINDS[kind] })),
+      WebAssembly.Module.imports(module).map(({ module: from, name, kind }) => ({
+        module: from,
+        name,
+        kind,
+      })),
+    );
+    assert.deepEqual(
+      seen.exports.map(({ name, kind }) => ({ name, kind: KINDS[kind] })),
+      WebAssembly.Module.exports(module).map(({ name, kind }) => ({ name, kind })),
+    );
+  }
+  assert.ok(compared > 100, `${compared} modules were compared`);
 });

@@ -314,6 +314,14 @@ test('refs is a table of functions with 32-bit addresses, and the module’s own
     changed(4, (p) => p.with(at(p) + 1, 4)),
     /wrong type/,
   );
+  const table = (name: number): number[] => [3, 0x65, 0x6e, 0x76, 1, name, 1, 0x70, 0, 9]; // from "env"
+  const imports = (p: number[]): number[] => [p[0]! + 2, ...p.slice(1), ...table(0x61), ...table(0x62)];
+  const foreign = sections(BYTES).flatMap(({ id, payload }) => {
+    if (id === 4) return [];
+    return [{ id, payload: id === 2 ? imports(payload) : payload }];
+  });
+  assert.ok(WebAssembly.validate(join(foreign)));
+  refused(join(foreign), /table of the system is imported/);
 });
 
 test('only functions that all code may call become references', () => {

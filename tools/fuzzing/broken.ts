@@ -79,6 +79,7 @@ function finding(folder: string): string | null {
     const seconds = Math.round((Date.now() - started) / 1000);
     const found = /FOUND by (\S+ --seed \d+)/.exec(run.stdout)?.[1];
     if (found !== undefined) return `${found} (${seconds} s)`;
+    if (/^RefusedError/m.test(run.stderr)) return `${kind}: what is right is refused (${seconds} s)`;
     if (run.status !== 0)
       throw new Error(`the fuzzer failed: ${run.stdout.slice(-500)} ${run.stderr.slice(0, 2000)}`);
   }
