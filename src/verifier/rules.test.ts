@@ -354,6 +354,40 @@ test('exports of the system are complete and true, and others show the program o
     refused(renamed(name, `g:${'x'.repeat(name.length - 2)}`), /export/);
   }
   refused(renamed('k:limit0', 'k:limit2'), /export "k:limit2"/);
+  // Another index, another kind, or nothing at all.
+  const entries = (p: number[]): number[][] => {
+    const c = new Cursor(Uint8Array.from(p));
+    return Array.from({ length: c.u32() }, () => {
+      const at = c.pos;
+      c.name();
+      c.u8();
+      c.u32();
+      return p.slice(at, c.pos);
+    });
+  };
+  const named = (name: string, change: (entry: number[]) => number[][]): Uint8Array<ArrayBuffer> =>
+    changed(7, (p) => {
+      const text = String.fromCharCode;
+      const list = entries(p).flatMap((one) => (text(...one.slice(1, -2)) === name ? change(one) : [one]));
+      return [list.length, ...list.flat()];
+    });
+  for (const name of [
+    'k:hdr',
+    'k:limit0',
+    'k:limit1',
+    'k:base1',
+    'k:function',
+    'k:refs',
+    'k:init',
+    'k:save',
+  ]) {
+    const off = (one: number[]): number[][] => [one.with(-1, one.at(-1)! - 1)];
+    refused(named(name, off), /is something else/);
+    refused(
+      named(name, () => []),
+      /is missing/,
+    );
+  }
   const exported = (extra: number[]) => changed(7, (p) => [p[0]! + 1, ...p.slice(1), ...extra]);
   const x = [3, 0x67, 0x3a, 0x78]; // "g:x"
   verify(exported([...x, 0, AT.wrappers]));

@@ -26,8 +26,9 @@ import { Watcher } from './watch.ts';
 const BLOCK = 256;
 /** One of so many blocks is of a program written by hand, which has what the random ones have not. */
 const BY_HAND = 8;
-/** One of four is of counting loops: those with this remainder. */
+/** One of four is of counting loops: those with this remainder. They are small, and many: so many seeds share one. */
 const COUNTING = 3;
+const COUNTING_SEEDS = 16;
 /** One of so many accepted mutants, or random modules, runs among canaries too; one of so many refused is run all the same. */
 const CANARIES = 400;
 const CANARIES_RANDOM = 10;
@@ -69,6 +70,7 @@ export class Hunt implements Kind {
   readonly #byHand: readonly Program[];
   #arena: Arena | null = null;
   #block = -1;
+  #isCounting = false;
   #prey: Prey | null = null;
 
   private constructor(name: 'mutants' | 'random', court: Court, byHand: readonly Program[]) {
@@ -88,14 +90,18 @@ export class Hunt implements Kind {
       const { bytes, words } = prey;
       return this.#try(prey, { bytes, what: 'as it was made', body: -1, words }, seed);
     }
-    const block = Math.floor(seed / BLOCK);
-    if (block !== this.#block) {
-      this.#prey = await this.#preyOf(block);
+    const isCounting = Math.floor(seed / BLOCK) % 4 === COUNTING;
+    const block = Math.floor(seed / (isCounting ? COUNTING_SEEDS : BLOCK));
+    if (block !== this.#block || isCounting !== this.#isCounting) {
+      this.#prey = isCounting
+        ? preyOf(`counting ${block}`, countingModule(block))
+        : await this.#preyOf(block);
       this.#block = block;
+      this.#isCounting = isCounting;
     }
     const prey = this.#prey!;
     const prng = new Prng(seed);
-    if (block % 4 === COUNTING && prng.chance(0.5)) {
+    if (isCounting && prng.chance(0.5)) {
       const bytes = countingModule(block, prng);
       return this.#try(prey, { bytes, what: 'a number off', body: -1, words: prey.words }, seed);
     }
@@ -107,7 +113,6 @@ export class Hunt implements Kind {
       const { name, bytes } = this.#byHand[(block / BY_HAND) % this.#byHand.length]!;
       return preyOf(name, bytes);
     }
-    if (block % 4 === COUNTING) return preyOf(`counting ${block}`, countingModule(block));
     if (block % 2 === 1) return preyOf(`random ${block}`, generate(new Prng(block), true));
     const { text } = edgeProgram(new Prng(block), 1);
     return preyOf(`edges ${block}`, compile(await wat(text)).bytes);
