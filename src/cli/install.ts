@@ -12,7 +12,7 @@ import type { InstalledProgram, InstallerMessage, InstallerTask } from './messag
  */
 export const INSTALLER_LIMITS = {
   stackSizeMb: 64,
-  maxYoungGenerationSizeMb: 16,
+  maxYoungGenerationSizeMb: 6,
   maxOldGenerationSizeMb: 8192,
 };
 

@@ -49,9 +49,13 @@ export class Program {
   /** All functions, or many, are to be compiled: makes room for the longest, and for the ends of frames. */
   expectAll(): void {
     let longest = 0;
-    for (const { start, end } of this.module.codes) longest = Math.max(longest, end - start);
+    let code = 0;
+    for (const { start, end } of this.module.codes) {
+      longest = Math.max(longest, end - start);
+      code += end - start;
+    }
     this.body.expect(longest);
-    this.emitter.frameEnds.reserve(this.bytes.length); // costs nothing where it is not written to
+    this.emitter.frameEnds.reserve(code); // costs nothing where it is not written to
   }
 
   /** What is known of the accesses of the function compiled last. */

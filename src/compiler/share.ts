@@ -37,6 +37,7 @@ export function rangeOf(
   part: number,
   of: number,
 ): readonly [from: number, to: number] {
+  if (of === 1) return [0, codes.length];
   let total = 0;
   for (const { start, end } of codes) total += end - start;
   const before = (share: number): number => {
