@@ -117,7 +117,7 @@ export class Addresses {
           this.#push(NOTHING, a[i]!, i, i, 1, a[i]! < 0 ? Infinity : a[i]!);
           break;
         case BINARY:
-          this.#binary(op, i);
+          this.#binary(body, i, op);
           break;
         case ACCESS:
           this.#access(body, i, op, plan);
@@ -291,7 +291,7 @@ export class Addresses {
     this.#push(UNKNOWN, 0, i, i, 0, most);
   }
 
-  #binary(op: number, i: number): void {
+  #binary(body: FlatBody, i: number, op: number): void {
     const { terms } = this;
     const y = this.#sp - 1;
     const x = this.#sp - 2;
@@ -314,7 +314,10 @@ export class Addresses {
       constant = cx << (cy & 31);
     }
     this.#sp -= 2;
-    const most = mostOf(op, this.#stackMost[x]!, this.#stackMost[y]!, literal ? cy : -1);
+    // A constant that was computed is none to the verifier, which finds out no numbers.
+    const made = this.#stackFrom[y]!;
+    const isWritten = made >= 0 && made === this.#stackTo[y]! && body.op[made] === OP.i32_const;
+    const most = mostOf(op, this.#stackMost[x]!, this.#stackMost[y]!, isWritten ? cy : -1);
     this.#push(term, constant, from, i, pure, most);
   }
 

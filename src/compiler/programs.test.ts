@@ -383,3 +383,20 @@ test('what select leaves is saved anew, though what it was made from was saved b
   );
   assert.ok(always.unwinds > 3);
 });
+
+test('a shift by a computed constant is bounded for nobody', async () => {
+  await same(
+    `(module
+      (import "m" "id" (func $id (param i32) (result i32)))
+      (memory (export "mem") 1)
+      (func (export "f") (param i32) (result f32) (local $by i32)
+        (local.set $by (i32.sub (i32.const 100) (i32.const 7)))
+        (f32.store offset=4090 (i32.shr_u (call $id (local.get 0)) (local.get $by)) (f32.const 7))
+        (f32.load offset=4090 (i32.shr_u (local.get 0) (local.get $by)))))`,
+    [
+      ['f', -1],
+      ['f', 5],
+    ],
+    id,
+  );
+});
