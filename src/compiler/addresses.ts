@@ -292,9 +292,7 @@ export class Addresses {
   }
 
   #binary(body: FlatBody, i: number, op: number): void {
-    const { terms } = this;
-    const y = this.#sp - 1;
-    const x = this.#sp - 2;
+    const [x, y] = [this.#sp - 2, this.#sp - 1];
     const cx = this.#stackConstant[x]!;
     const cy = this.#stackConstant[y]!;
     const follows = this.#stackTo[x]! + 1 === this.#stackFrom[y]!;
@@ -304,13 +302,13 @@ export class Addresses {
     let term = UNKNOWN;
     let constant = 0;
     if (op === OP.i32_add) {
-      term = terms.sum(this.#termAt(x), this.#termAt(y));
+      term = this.terms.sum(this.#termAt(x), this.#termAt(y));
       constant = (cx + cy) | 0;
     } else if (op === OP.i32_sub && literal) {
       term = this.#termAt(x);
       constant = (cx - cy) | 0;
     } else if (op === OP.i32_shl && literal) {
-      term = terms.shift(this.#termAt(x), cy & 31);
+      term = this.terms.shift(this.#termAt(x), cy & 31);
       constant = cx << (cy & 31);
     }
     this.#sp -= 2;
