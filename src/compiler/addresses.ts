@@ -18,17 +18,13 @@ import { ACCESS, BINARY, CONSTANT, FIXED, GET, KIND, SET, TEE } from './addressk
 import { POPS, PUSHES, thrownBy } from './arity.ts';
 import { type FlatBody, isCall, QUIET } from './body.ts';
 import { mostOf } from './bounds.ts';
+import { HINTED_DEPTH_MAX, knowNothing } from './deep.ts';
+import { GlobalTerms } from './globalterms.ts';
 import { type LoopShape, LoopWatch } from './loops.ts';
 import type { Plan } from './plan.ts';
 import { Runs } from './runs.ts';
 import type { FunctionInput } from './state.ts';
 import { NOTHING, Terms } from './terms.ts';
-
-/**
- * Loops nested deeper have no hints, and nothing is known in their function: each hint names the locals that all loops
- * inside set, so their number grows with the square of the depth.
- */
-export const HINTED_DEPTH_MAX = 64;
 
 /** The term of an operand of which nothing is known: it gets a symbol when somebody asks. */
 const UNKNOWN = -1;
@@ -84,6 +80,7 @@ export class Addresses {
   #openLog: Int32Array = new Int32Array(64);
   #openEntry: Int32Array = new Int32Array(64);
   #depth = 0;
+  readonly #globals = new GlobalTerms();
   readonly #watch = new LoopWatch();
   /** The last entry that was neither straight nor free of safepoints. */
   #barrier = -1;
@@ -94,8 +91,9 @@ export class Addresses {
     this.loops.clear();
     if (body.memories === 0) return;
     this.runs.begin(body.count);
+    this.#globals.begin(plan);
     this.#begin(input);
-    if (body.loopDepth > HINTED_DEPTH_MAX) return this.#knowNothing(body);
+    if (body.loopDepth > HINTED_DEPTH_MAX) return knowNothing(this, body);
     this.#watch.begin(body);
     const { op: ops, a, count } = body;
     for (let i = 0; i < count; i++) {
@@ -132,20 +130,6 @@ export class Addresses {
       }
     }
     if (plan.options.isolate) this.#watch.finish(this); // what is V8's to check costs nothing in a loop
-  }
-
-  /** Knows nothing of any access. */
-  #knowNothing(body: FlatBody): void {
-    for (let i = 0; i < body.count; i++) {
-      if (OP_ACCESS[body.op[i]!] === ACCESS_NONE) continue;
-      this.term[i] = this.terms.symbol();
-      this.constant[i] = 0;
-      this.most[i] = Infinity;
-      this.from[i] = -1;
-      this.offset[i] = -1;
-      this.pure[i] = 0;
-      this.#use(this.term[i]!);
-    }
   }
 
   #growEntries(size: number): void {
@@ -339,7 +323,7 @@ export class Addresses {
     this.to[i] = to;
     this.pure[i] = this.#stackPure[at]!;
     if (alone) this.begins[from] = i;
-    this.#use(term);
+    this.use(term);
     const end = body.offset[i]! + OP_ACCESS_BYTES[op]!;
     this.runs.access(i, op, body.a[i]!, term, this.constant[i]!, end);
     this.#watch.access(i);
@@ -349,7 +333,7 @@ export class Addresses {
     if (body.site[i]! > 0) this.#barrier = i;
   }
 
-  #use(term: number): void {
+  use(term: number): void {
     if (term >= this.uses.length) this.uses = larger(this.uses, new Int32Array(term * 2));
     this.uses[term]!++;
   }
@@ -370,6 +354,12 @@ export class Addresses {
       case OP.end:
         this.#end(body, i, plan);
         return;
+      case OP.global_get:
+        return this.#getGlobal(body.a[i]!, i);
+      case OP.global_set:
+        this.#sp--;
+        this.#globals.set(body.a[i]!, this.#termAt(this.#sp), this.#stackConstant[this.#sp]!);
+        return;
       case OP.br:
       case OP.br_if:
         this.#barrier = i;
@@ -385,6 +375,12 @@ export class Addresses {
     this.#arity(body, i, op, plan);
   }
 
+  #getGlobal(global: number, i: number): void {
+    const held = this.#globals.get(global, () => this.terms.symbol());
+    if (held === null) return this.#pushUnknown(i);
+    this.#push(held.term, held.constant, i, i, 1, Infinity);
+  }
+
   /** Instructions whose operands depend on types. */
   #arity(body: FlatBody, i: number, op: number, plan: Plan): void {
     if (isCall(op)) {
@@ -392,6 +388,7 @@ export class Addresses {
       const type = direct ? plan.functionType(body.a[i]!) : plan.types[body.a[i]!]!;
       if ((body.flags[i]! & QUIET) === 0) this.#barrier = i;
       else this.#watch.call();
+      this.#globals.forget();
       this.#sp -= type.params.length + (direct ? 0 : 1);
       for (let n = type.results.length; n > 0; n--) this.#pushUnknown(i);
       return;
@@ -410,6 +407,7 @@ export class Addresses {
     if (depth === this.#openEntry.length) this.#growOpen();
     this.#openEntry[depth] = i;
     this.#openHeight[depth] = height;
+    this.#globals.open(op === OP.loop);
     if (op === OP.loop) {
       this.#sp = height;
       for (let n = params.length; n > 0; n--) this.#pushUnknown(i);
@@ -427,6 +425,7 @@ export class Addresses {
 
   #else(body: FlatBody, i: number, plan: Plan): void {
     this.#barrier = i;
+    this.#globals.otherPart();
     const at = this.#depth - 1;
     // They hold what they held at the if, but the verifier has forgotten it.
     this.#renewSince(this.#openLog[at]!);
@@ -440,6 +439,7 @@ export class Addresses {
     if (this.#depth === 0) return; // the body's
     const at = --this.#depth;
     const entry = this.#openEntry[at]!;
+    this.#globals.close(body, entry, i);
     // A loop that may come to be written twice ends where its two versions meet.
     const meets = body.op[entry] === OP.loop ? this.#watch.close() : body.joins(entry);
     if (meets) this.#renewSince(this.#openLog[at]!);

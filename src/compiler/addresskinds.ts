@@ -29,6 +29,7 @@ function kinds(): Uint8Array {
   set(SET, OP.local_set);
   set(TEE, OP.local_tee);
   set(CONSTANT, OP.i32_const);
+  set(OTHER, OP.global_get, OP.global_set);
   set(BINARY, OP.i32_add, OP.i32_sub, OP.i32_shl, OP.i32_mul, OP.i32_and, OP.i32_shr_u, OP.i32_rem_u);
   return list;
 }

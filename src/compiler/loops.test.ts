@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { wat } from '../wasm/wat.testing.ts';
-import { HINTED_DEPTH_MAX } from './addresses.ts';
 import { FULL } from './compile.ts';
+import { HINTED_DEPTH_MAX } from './deep.ts';
 import type { LoopShape, Pointer } from './loops.ts';
 import { Program } from './program.ts';
 import { same } from './same.testing.ts';

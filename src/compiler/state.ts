@@ -6,8 +6,9 @@
 import { OP } from '../wasm/opcodes.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
 import { EMPTY_BLOCK, type FuncType, I32, type ValueType } from '../wasm/types.ts';
-import { Addresses, HINTED_DEPTH_MAX } from './addresses.ts';
+import { Addresses } from './addresses.ts';
 import { BODY_LABEL, type FlatBody } from './body.ts';
+import { HINTED_DEPTH_MAX } from './deep.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import type { FrameShape } from './frames.ts';
 import { Handlers } from './handlers.ts';
