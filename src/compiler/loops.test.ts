@@ -100,12 +100,13 @@ test('a loop may call functions that end soon, with fewer rounds between two tes
     await wat(`(module (memory 2) (func $upper (param i32) (result i32) (i32.and (local.get 0) (i32.const 95)))
       (func (param $p i32) (param $n i32) (loop $l
         (i32.store8 (local.get $p) (call $upper (i32.load8_u offset=1 (local.get $p))))
+        (i32.store8 offset=2 (local.get $p) (i32.load8_u offset=3 (local.get $p)))
         ${next('$p', '(i32.const 1)')} ${repeat})))`),
     FULL,
   );
   program.quick(1);
   const [shape] = [...program.addresses.loops.values()];
-  assert.equal(shape!.accesses.size, 2);
+  assert.equal(shape!.accesses.size, 4);
   assert.equal(shape!.rounds, 128);
 });
 
@@ -121,6 +122,7 @@ test('calls in a loop written twice do what they do on plain V8, and may throw o
            (try_table (catch $e $caught)
              (loop $l
                (i32.store offset=4 (local.get $p) (call $rot (i32.load (local.get $p))))
+               (i32.store offset=8 (local.get $p) (i32.load offset=2 (local.get $p)))
                ${next('$p', '(i32.const 4)')} ${repeat}))
            (local.get $p))))`,
     [

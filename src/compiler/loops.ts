@@ -24,6 +24,8 @@ const POINTERS_MAX = 8;
 const ROUNDS_MAX = 1024;
 /** The same where each round calls, in all, functions that end soon (quiet.ts) so often: they may take a microsecond each. */
 const CALLING_ROUNDS_MAX = 128;
+/** With fewer accesses for each call, what must survive the call, pointers and count, costs more than it saves. */
+const CALL_ACCESSES_MIN = 4;
 /** With fewer rounds the test costs more than it saves. */
 const ROUNDS_MIN = 4;
 /** How far a pointer that is only read through may move between two tests. */
@@ -241,7 +243,7 @@ function shapeOf(watched: Watched, addresses: Addresses, terms: Terms, body: Fla
     for (const { access, delta } of made.deltas) accesses.set(access, { pointer: pointers.length, delta });
     pointers.push(made.pointer);
   }
-  if (pointers.length === 0 || accesses.size < watched.calls) return null;
+  if (pointers.length === 0 || accesses.size < watched.calls * CALL_ACCESSES_MIN) return null;
   return { entry: watched.entry, rounds, pointers, accesses };
 }
 
