@@ -19,7 +19,7 @@ import { compile } from '../src/compiler/index.ts';
 import { verify } from '../src/verifier/verify.ts';
 import { decodeModule } from '../src/wasm/module.ts';
 import type { Group } from './groups.ts';
-import { type Figure, figure, short, table } from './stats.ts';
+import { aim, type Figure, figure, short, table } from './stats.ts';
 
 const RUNS = 7;
 /** Smaller modules are lost in what V8 itself takes, in bytes. */
@@ -83,7 +83,14 @@ function peakBytes(path: string): number {
   return peak('both') - peak('none');
 }
 
-async function measure(path: string): Promise<{ figures: Record<string, unknown>; cells: string[] }> {
+interface Measured {
+  readonly figures: Record<string, unknown>;
+  readonly cells: string[];
+  /** Aims, met or missed, of programs large enough. */
+  readonly aims: string[];
+}
+
+async function measure(path: string): Promise<Measured> {
   const program = readFileSync(path);
   const code = codeBytes(program);
   const made = compile(program).bytes;
@@ -108,7 +115,17 @@ async function measure(path: string): Promise<{ figures: Record<string, unknown>
     `${short(growth.module)}x`,
   ];
   const figures = { codeBytes: code, moduleBytes: program.length, compile: compiled, verify: verified };
-  return { figures: { ...figures, both, validate: v8, binaryen, installMs, peak, growth }, cells };
+  const name = basename(path, '.wasm');
+  const aims = [
+    aim(`${name}, compile and verify on one core, MB/s`, both, 15, true),
+    aim(`${name}, peak memory by the module's size`, peak, 10),
+    aim(`${name}, code by the program's`, growth.code, 2.5),
+  ];
+  return {
+    figures: { ...figures, both, validate: v8, binaryen, installMs, peak, growth },
+    cells,
+    aims: code < BINARYEN_MIN || program.length < PEAK_MIN ? [] : aims,
+  };
 }
 
 async function binaryenRate(program: Uint8Array, code: number): Promise<number> {
@@ -129,11 +146,13 @@ export const compileRates: Group = async (args, print) => {
     ['install ms', 'peak', 'code grows', 'module grows'],
   ].flat();
   const cells: string[][] = [rows];
+  const aims: string[] = [];
   try {
     for (const path of args.length > 0 ? args : await programs(folder)) {
       const measured = await measure(path);
       result[basename(path, '.wasm')] = measured.figures;
       cells.push(measured.cells);
+      aims.push(...measured.aims);
     }
   } finally {
     rmSync(folder, { recursive: true });
@@ -142,6 +161,7 @@ export const compileRates: Group = async (args, print) => {
   print(
     `MB of the program's code a second of processor time, median of ${RUNS} runs, or 3 of long ones; see bench/compile.ts`,
   );
+  aims.forEach(print);
   return { runs: RUNS, ...result };
 };
 

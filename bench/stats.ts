@@ -29,6 +29,13 @@ export function short(n: number): string {
   return n.toFixed(Math.abs(n) >= 100 ? 0 : Math.abs(n) >= 10 ? 1 : Math.abs(n) >= 1 ? 2 : 3);
 }
 
+/** One line on a figure beside what it is to be at most, or with `least` at least. */
+export function aim(what: string, value: number, bound: number, least = false): string {
+  const missed = least ? 1 - value / bound : value / bound - 1;
+  const verdict = missed <= 0 ? 'met' : `missed by ${short(missed * 100)} %`;
+  return `${what}: ${short(value)}, aim at ${least ? 'least' : 'most'} ${bound}, ${verdict}`;
+}
+
 /** Rows as a table: the first column to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];

@@ -10,12 +10,18 @@ import { spawn } from 'node:child_process';
 import { basename, join } from 'node:path';
 import { canBuild, guest, kernelNames } from '../guests/build.ts';
 import type { Group } from './groups.ts';
-import { type Figure, figure, geomean, median, short, table } from './stats.ts';
+import { aim, type Figure, figure, geomean, median, short, table } from './stats.ts';
 import type { ChildResult, ChildTask } from './taxes-child.ts';
 import { VARIANTS, type VariantName } from './variants.ts';
 
 const RUNS = 9;
 const WARM = 3;
+/** What geometric mean and worst of all programs are to be at most. */
+const AIMS: Partial<Record<Taxed, { geomean: number; worst?: number }>> = {
+  isolation: { geomean: 1.15, worst: 1.35 },
+  suspend: { geomean: 1.08 },
+  both: { geomean: 1.2 },
+};
 /** Fresh processes of each variant in which a first run is measured. */
 const FIRST_RUNS = 5;
 const SPEECH = 'Programs that never stop existing go on from the instruction where they were. '.repeat(20);
@@ -166,5 +172,17 @@ export const taxes: Group = async (args, print) => {
   print('');
   print(table([['first run', 'plain ms', ...TAXED], ...firsts, ...summaries(programs, (p) => p.firsts)]));
   print(`the first run of a fresh process, with V8's tiers as they come, median of ${FIRST_RUNS}`);
+  if (programs.length > 1) aims(programs).forEach(print);
   return totals(programs);
 };
+
+function aims(programs: readonly ProgramFigures[]): string[] {
+  return TAXED.flatMap((variant) => {
+    const values = programs.flatMap((p) => p.ratios[variant]?.value ?? []);
+    const { geomean: mean, worst } = AIMS[variant] ?? {};
+    return [
+      ...(mean === undefined ? [] : [aim(`${variant}, geometric mean`, geomean(values), mean)]),
+      ...(worst === undefined ? [] : [aim(`${variant}, worst`, Math.max(...values), worst)]),
+    ];
+  });
+}
