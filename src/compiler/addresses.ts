@@ -12,7 +12,7 @@
  */
 import { larger } from '../base/arrays.ts';
 import { OP } from '../wasm/opcodes.ts';
-import { ACCESS_NONE, ACCESS_NOTIFY, ACCESS_WAIT, OP_ACCESS, OP_ACCESS_BYTES } from '../wasm/optable.ts';
+import { ACCESS_NOTIFY, ACCESS_WAIT, OP_ACCESS, OP_ACCESS_BYTES } from '../wasm/optable.ts';
 import { blockFuncType, I32 } from '../wasm/types.ts';
 import { ACCESS, BINARY, CONSTANT, FIXED, GET, KIND, SET, TEE } from './addresskinds.ts';
 import { POPS, PUSHES, thrownBy } from './arity.ts';
