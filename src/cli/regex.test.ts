@@ -94,4 +94,5 @@ test('without the grant it is refused with what to do, and in a process of its o
   assert.equal(alone.code, 126);
   assert.match(alone.stderr, /process of its own cannot make code.*--isolation space/s);
   assert.match((await tool.run('run', '--grant', 'moon', regex)).stderr, /nothing called "moon".*compiler/s);
+  assert.match((await tool.run('run', '--grant', 'compler', regex)).stderr, /did you mean "compiler"/);
 });

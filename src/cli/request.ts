@@ -8,6 +8,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES, MODULE_MAX_BYTES } from '../base/limits.ts';
 import { parseAddress } from '../drivers/address.ts';
 import type { Parsed } from './args.ts';
+import { suggest } from './suggest.ts';
 import type { DirGrant, GrantName, Isolation, RunRequest } from './types.ts';
 import { parseSize, parseTime, showSize } from './units.ts';
 
@@ -48,7 +49,9 @@ export function runRequest(parsed: Parsed): RunRequest {
 export function grantsOf(parsed: Parsed): GrantName[] {
   return (parsed.lists.get('grant') ?? []).map((name) => {
     if (name === 'compiler') return name;
-    throw new EnvironmentError('usage', `--grant: there is nothing called "${name}"`, 'compiler');
+    const meant = suggest(name, ['compiler']);
+    const hint = meant === undefined ? 'it can be "compiler"' : `did you mean "${meant}"?`;
+    throw new EnvironmentError('usage', `--grant: there is nothing called "${name}"`, hint);
   });
 }
 

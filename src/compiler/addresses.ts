@@ -407,7 +407,7 @@ export class Addresses {
     if (depth === this.#openEntry.length) this.#growOpen();
     this.#openEntry[depth] = i;
     this.#openHeight[depth] = height;
-    this.#globals.open(op === OP.loop);
+    this.#globals.open(op);
     if (op === OP.loop) {
       this.#sp = height;
       for (let n = params.length; n > 0; n--) this.#pushUnknown(i);

@@ -12,6 +12,9 @@ import { CAUGHT, type FlatBody, leaves, TARGETED } from './body.ts';
 import type { Plan } from './plan.ts';
 import { NOTHING } from './terms.ts';
 
+/** Most globals that are followed at once: each if copies what is known, and programs may nest them by the thousand. */
+const FOLLOWED_MAX = 8;
+
 /** What a global holds. */
 interface Held {
   readonly term: number;
@@ -22,7 +25,7 @@ type Known = Map<number, Held>;
 export class GlobalTerms {
   #plan!: Plan;
   #known: Known = new Map();
-  /** By open construct: what was known where it opened; null for nothing. */
+  /** By open construct: what was known where an if opened; null for nothing, and for others. */
   readonly #before: (Known | null)[] = [];
 
   /** A function begins. */
@@ -42,9 +45,9 @@ export class GlobalTerms {
   }
 
   /** A construct opens. */
-  open(isLoop: boolean): void {
-    if (isLoop) this.forget();
-    this.#before.push(this.#known.size > 0 ? new Map(this.#known) : null);
+  open(op: number): void {
+    if (op === OP.loop) this.forget();
+    this.#before.push(op === OP.if && this.#known.size > 0 ? new Map(this.#known) : null);
   }
 
   /** The second part of an if begins. */
@@ -62,7 +65,7 @@ export class GlobalTerms {
   /** The global holds this from here on. */
   set(global: number, term: number, constant: number): void {
     if (term === NOTHING) this.#known.delete(global);
-    else if (this.#isFollowed(global)) this.#known.set(global, { term, constant });
+    else if (this.#isFollowed(global)) this.#hold(global, { term, constant });
   }
 
   /** What a global holds, by the name that `make` gives where it is not known; null for one that is not followed. */
@@ -71,8 +74,12 @@ export class GlobalTerms {
     const known = this.#known.get(global);
     if (known !== undefined) return known;
     const held = { term: make(), constant: 0 };
-    this.#known.set(global, held);
+    this.#hold(global, held);
     return held;
+  }
+
+  #hold(global: number, held: Held): void {
+    if (this.#known.size < FOLLOWED_MAX || this.#known.has(global)) this.#known.set(global, held);
   }
 }
 

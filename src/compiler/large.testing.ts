@@ -48,6 +48,29 @@ const times = (count: number, step: (i: number) => void): void => {
 
 /** By name: a program `n` large. */
 export const LARGE: Readonly<Record<string, (n: number) => Uint8Array<ArrayBuffer>>> = {
+  'globals, read before ifs in one another': (n) =>
+    withBody(
+      0,
+      (w) => {
+        times(n, (i) => {
+          w.u8(OP.global_get);
+          w.u32(i);
+          w.u8(OP.i32_load);
+          w.u32(2);
+          w.u32(0);
+          w.u8(OP.drop);
+        });
+        times(n, (i) => {
+          i32(w, i);
+          open(w, OP.if);
+        });
+        times(n, () => w.u8(OP.end));
+      },
+      (module) => {
+        const init = constExpr([{ op: OP.i32_const, value: 0 }]);
+        module.globals = Array.from({ length: n }, () => ({ type: I32, mutable: true, init }));
+      },
+    ),
   'blocks in one another, with a branch out of each': (n) =>
     withBody(1, (w) => {
       times(n, () => open(w, OP.block));
