@@ -18,7 +18,7 @@ ${table(rows)}
 
 Exit codes: a program's own is passed through. 134 it trapped, 137 it used up its processor time, 143 it was
 stopped, 130 it was suspended by Ctrl-C. 125 perdure itself failed or was misused, 126 the program was refused,
-127 there is no such program.
+127 there is no such file to run.
 `;
 }
 
