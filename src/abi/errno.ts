@@ -1,5 +1,6 @@
 /**
- * Error numbers that programs see, as wasi_snapshot_preview1 defines them (16 bits, zero is success). They are plain
+ * Error numbers that programs see, as wasi_snapshot_preview1 defines them (16 bits, zero is success), and those of
+ * Perdure's own calls, from 128 on. They are plain
  * numbers passed by value: never thrown, never mixed with the exceptions of base/errors.ts. Ports and the file tree
  * give them back negative where a call's good results are not negative (bytes moved, an object's id).
  */
@@ -81,6 +82,21 @@ export const ERRNO = {
   TXTBSY: 74,
   XDEV: 75,
   NOTCAPABLE: 76,
+  // From here on Perdure's own (abi/objects.ts).
+  /** The capability was revoked, or what it was derived from. */
+  REVOKED: 128,
+  /** The object is no more, or whoever serves it: deleted, ended, carried away. */
+  GONE: 129,
+  /** What was called ended in a trap or an exception. */
+  FAULTED: 130,
+  /** What was called is suspended. */
+  STOPPED: 131,
+  /** The call would enter a domain again that does not allow it. */
+  REENTERED: 132,
+  /** Calls, or capabilities derived of one another, are nested too deep. */
+  DEPTH: 133,
+  /** Someone has frozen what would be written. */
+  FROZEN: 134,
 } as const;
 
 /** One of the numbers above. */

@@ -7,6 +7,7 @@ import { assert } from '../base/assert.ts';
 import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
+import { CallTable } from './calls.ts';
 import { type Domain, END } from './domain.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
@@ -24,6 +25,8 @@ export class Core {
   readonly space: Space;
   readonly powers: Powers;
   readonly personality: Personality;
+  /** What programs import from the kernel itself; each part of it adds its own. */
+  readonly calls = new CallTable();
   /** For domains that make code at run time; null where none may. */
   loader: ModuleLoader | null = null;
   /** The tag by which running code unwinds, and the one exception of it that system calls throw. */

@@ -7,6 +7,8 @@
  * catch in the middle of something.
  */
 import { COMPILER_MODULE } from '../abi/made.ts';
+import { KERNEL_MODULE } from '../abi/objects.ts';
+import type { FunctionShape } from '../abi/program.ts';
 import { OWN_MEMORY_IMPORT, SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CoreCaller } from './call.ts';
@@ -109,13 +111,16 @@ export class Imports {
     trapUnknown: boolean,
   ): WebAssembly.Func | undefined {
     const shape = module.info.functionShape(functionIndex);
-    let call =
-      from === COMPILER_MODULE
-        ? this.#making.resolve(name, shape)
-        : this.#core.personality.resolve(from, name, shape);
+    let call = this.#resolve(from, name, shape);
     if (call === undefined && trapUnknown) call = (caller) => caller.trap(`unknown import ${from}.${name}`);
     if (call === undefined) return undefined;
     return this.#bind(call, shape.params.length);
+  }
+
+  #resolve(from: string, name: string, shape: FunctionShape): SystemCall | undefined {
+    if (from === COMPILER_MODULE) return this.#making.resolve(name, shape);
+    if (from === KERNEL_MODULE) return this.#core.calls.resolve(name, shape);
+    return this.#core.personality.resolve(from, name, shape);
   }
 
   /** Fixed arities, since collecting the arguments in an array would cost each call more than the rest of this does. */

@@ -1,0 +1,67 @@
+/**
+ * Objects and capabilities as programs see them. Every operation is on an object; a program names one by a *handle*, a
+ * place in its own capability list, so that no number it makes up names anything that it was not given.
+ *
+ * A call of `KERNEL_MODULE` gives a result from 0 up, or -errno (abi/errno.ts): BADF no such handle, REVOKED, GONE,
+ * NOTCAPABLE the capability lacks a right, FAULT a pointer outside of memory, INVAL, DQUOT more than the caller may have.
+ * Each decodes its arguments first, and may refuse; then it acts, and cannot fail half way.
+ *
+ * Anyone may import these calls: they reach nothing but what the caller's list holds.
+ */
+import { assert } from '../base/assert.ts';
+
+/** The module from which programs import the kernel's calls. */
+export const KERNEL_MODULE = 'perdure_kernel';
+
+/** Kinds of object. Numbers are part of the checkpoint. */
+export const OBJECT = {
+  domain: 1,
+  program: 2,
+  /** A procedure of a domain. */
+  gate: 3,
+  segment: 4,
+  ring: 5,
+  /** What a domain serves objects with. */
+  table: 6,
+  /** An object that a domain serves: of a table, known to its server by a number. */
+  served: 7,
+  /** An object of the host, reached through a port: a folder, a stream, the clock. */
+  host: 8,
+  /** A file or folder of the space's tree. */
+  node: 9,
+  waitSet: 10,
+  /** A kind of capability whose meaning a domain supplies. */
+  kind: 11,
+  activation: 12,
+  /** A share of what domains may use. */
+  account: 13,
+} as const;
+export type ObjectKind = (typeof OBJECT)[keyof typeof OBJECT];
+
+/** What a capability allows. Rights only ever shrink. */
+export const RIGHT = {
+  read: 1,
+  write: 2,
+  /** Calling it: gates, invoke. */
+  invoke: 4,
+  /** Mapping it into one's addresses. */
+  map: 8,
+  /** Passing it to other domains. */
+  share: 16,
+  /** Making capabilities of it that are revoked apart. */
+  derive: 32,
+  /** Revoking what was copied or derived of it. */
+  revoke: 64,
+  /** What its owner does: stop, destroy, grow, seal, freeze. */
+  manage: 128,
+} as const;
+export const RIGHTS_ALL = 255;
+
+/** A handle: the place in the list, and how often that place had been given back before. Never negative as i32. */
+export const HANDLE_INDEX_BITS = 20;
+export const HANDLE_TAGS = 2048;
+export const handleOf = (index: number, tag: number): number => tag * 2 ** HANDLE_INDEX_BITS + index;
+export const handleIndex = (handle: number): number => handle & (2 ** HANDLE_INDEX_BITS - 1);
+export const handleTag = (handle: number): number => handle >>> HANDLE_INDEX_BITS;
+
+assert(2 ** HANDLE_INDEX_BITS * HANDLE_TAGS === 2 ** 31, 'a handle is an i32 that is not negative');

@@ -1,0 +1,46 @@
+/**
+ * The kernel's calls, by the names under which programs import them from `KERNEL_MODULE` (abi/objects.ts): one table of
+ * each part of the kernel, joined here. A part's functions are system calls like a personality's (caller.ts).
+ */
+import type { FunctionShape } from '../abi/program.ts';
+import { assert } from '../base/assert.ts';
+import type { SystemCall } from './caller.ts';
+
+const TYPES: Readonly<Record<string, number>> = { i: 0x7f, I: 0x7e, f: 0x7d, F: 0x7c };
+
+export interface KernelCall {
+  /** Types of parameters and results, a letter each: i for i32, I for i64, f for f32, F for f64; "iiI=i". */
+  readonly type: string;
+  readonly call: SystemCall;
+}
+export type KernelCalls = Readonly<Record<string, KernelCall>>;
+
+/** All calls of a core. */
+export class CallTable {
+  readonly #calls = new Map<string, KernelCall>();
+
+  add(calls: KernelCalls): void {
+    for (const [name, call] of Object.entries(calls)) {
+      assert(!this.#calls.has(name), `one part of the kernel supplies ${name}`);
+      assert(/^[iIfF]*=[iIfF]?$/.test(call.type), `the type of ${name} is written in letters`);
+      this.#calls.set(name, call);
+    }
+  }
+
+  /** The call of this name and type, or undefined where there is none. */
+  resolve(name: string, { params, results }: FunctionShape): SystemCall | undefined {
+    const found = this.#calls.get(name);
+    if (found === undefined) return undefined;
+    const [takes, gives] = found.type.split('=') as [string, string];
+    return same(takes, params) && same(gives, results) ? found.call : undefined;
+  }
+
+  /** The type of a call, for messages about one that was imported with another; undefined where there is none. */
+  typeOf(name: string): string | undefined {
+    return this.#calls.get(name)?.type;
+  }
+}
+
+function same(letters: string, types: readonly number[]): boolean {
+  return letters.length === types.length && types.every((type, i) => TYPES[letters[i] as string] === type);
+}
