@@ -4,7 +4,8 @@
  *
  * Global addresses are bytes from the start of the one memory. The fixed part of the space:
  *
- *   0x000000  superblock page(s): the kernel's root record; the safepoint word at FLAG_ADDRESS
+ *   0x000000  superblock page: the kernel's root record; the safepoint word at FLAG_ADDRESS
+ *   0x001000  revocation page: the epoch at EPOCH_ADDRESS
  *   0x100000  page marks: one byte a page of the whole space; non-zero means changed since the last checkpoint
  *   0x500000  frame table: one u32 a frame: who owns it
  *   0x600000  first frame that can be allocated
@@ -25,6 +26,11 @@ import { FRAME_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES } from '../base/limits.ts';
 export const FLAG_ADDRESS = 64;
 /** u32 behind it: ticks that whoever raises the word at each of them is to let pass. Set by the core, counted down by that. */
 export const GRACE_ADDRESS = FLAG_ADDRESS + 4;
+/**
+ * The epoch, u64: goes up whenever a capability is revoked, or anything else happens by which what was looked up before may
+ * not be true any more (an object is gone, a mapping has changed). Written by the kernel; read by gates and windows.
+ */
+export const EPOCH_ADDRESS = 0x1000;
 /** Page marks: byte n tells whether page n of the space changed since the last checkpoint. */
 export const MARKS_ADDRESS = 0x100000;
 export const MARKS_BYTES = SPACE_MAX_FRAMES << (16 - PAGE_SHIFT);
@@ -75,6 +81,7 @@ export function ownMarks(memory: number): number {
 }
 
 assert(FLAG_ADDRESS % 4 === 0 && FLAG_ADDRESS < 4096, 'the safepoint word is aligned, in the first page');
+assert(EPOCH_ADDRESS >= 4096 && EPOCH_ADDRESS + 8 <= MARKS_ADDRESS, 'the epoch lies behind the superblock');
 assert(MARKS_ADDRESS + MARKS_BYTES <= FRAME_TABLE_ADDRESS, 'marks end before the frame table');
 assert(
   FRAME_TABLE_ADDRESS + FRAME_TABLE_BYTES <= FIRST_FREE_ADDRESS,
