@@ -80,7 +80,7 @@ async function child(kind: Kind): Promise<Run> {
 
 export const endToEnd: Group = async (_args, print) => {
   if (!existsSync(PROGRAM))
-    throw new EnvironmentError('E_BENCH', 'SQLite is not built', 'npm run guests says what is missing');
+    throw new EnvironmentError('tools', 'SQLite is not built', 'npm run guests says what is missing');
   const least: Record<Kind, Run | undefined> = { plain: undefined, space: undefined };
   for (let run = 0; run < RUNS; run++) {
     for (const kind of ['plain', 'space'] as const) {

@@ -55,7 +55,7 @@ function startOf(exports: Record<string, unknown>, prefix: string): () => void {
   (exports[prefix + MODULE_START] as (() => void) | undefined)?.();
   const start = exports[`${prefix}_start`];
   if (typeof start !== 'function')
-    throw new EnvironmentError('E_BENCH', 'the program has no _start', 'benches run WASI commands');
+    throw new EnvironmentError('tools', 'the program has no _start', 'benches run WASI commands');
   return start as () => void;
 }
 
@@ -96,7 +96,7 @@ function rewritten(name: VariantName, bytes: Uint8Array, options: NonNullable<Op
   const module = new WebAssembly.Module(compiled.bytes);
   const memory = evidence.memories[0];
   if (!memory || evidence.memories.length > 1)
-    throw new EnvironmentError('E_BENCH', 'benches run programs with one memory');
+    throw new EnvironmentError('tools', 'benches run programs with one memory');
   return {
     name,
     bytes: compiled.bytes.length,

@@ -109,8 +109,7 @@ export function canBuild(name: string): string | undefined {
 
 async function buildC(source: GuestSource): Promise<string> {
   const missing = missingClang();
-  if (missing)
-    throw new EnvironmentError('E_CLANG', missing, 'guests in C need it; the others build without');
+  if (missing) throw new EnvironmentError('tools', missing, 'guests in C need it; the others build without');
   const stack = STACK_BYTES[source.name] ?? 1 << 20;
   const flags = [
     ...LINK_FLAGS,
@@ -156,7 +155,7 @@ async function buildAs(source: GuestSource): Promise<string> {
       listFiles: () => [],
     });
     if (result.error || !bytes)
-      throw new EnvironmentError('E_GUEST', `asc failed on ${source.name}:\n${result.stderr.toString()}`);
+      throw new EnvironmentError('tools', `asc failed on ${source.name}:\n${result.stderr.toString()}`);
     return bytes;
   });
 }
@@ -164,7 +163,7 @@ async function buildAs(source: GuestSource): Promise<string> {
 async function buildRust(source: GuestSource): Promise<string> {
   const missing = missingRust();
   if (missing)
-    throw new EnvironmentError('E_RUSTC', missing, 'guests in Rust need it; the others build without');
+    throw new EnvironmentError('tools', missing, 'guests in Rust need it; the others build without');
   const { version, target } = findRust()!;
   return cached(source.name, keyOf([version, target, ...RUST_FLAGS], [source.file]), async (path) => {
     await rustc([source.file, '-o', path]);
@@ -183,7 +182,7 @@ async function buildWat(source: GuestSource): Promise<string> {
       module.destroy();
       return bytes;
     } catch (error) {
-      throw new EnvironmentError('E_GUEST', `wabt failed on ${source.name}:\n${(error as Error).message}`);
+      throw new EnvironmentError('tools', `wabt failed on ${source.name}:\n${(error as Error).message}`);
     }
   });
 }
@@ -213,8 +212,7 @@ export const WAT_FEATURES = {
 /** The path of a built guest, built now if it must be. Throws EnvironmentError when it cannot be built here. */
 export async function guest(name: string): Promise<string> {
   const source = guestSources().find((g) => g.name === name);
-  if (!source)
-    throw new EnvironmentError('E_GUEST', `there is no guest ${name}`, 'npm run guests lists them');
+  if (!source) throw new EnvironmentError('tools', `there is no guest ${name}`, 'npm run guests lists them');
   switch (source.kind) {
     case 'c':
       return buildC(source);

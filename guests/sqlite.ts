@@ -75,7 +75,7 @@ async function run(command: string, args: readonly string[], cwd: string): Promi
   } catch (error) {
     const text = (error as { stderr?: string }).stderr || String(error);
     throw new EnvironmentError(
-      'E_SQLITE',
+      'tools',
       `${command} ${args.at(-1)} failed: ${text.trim().split('\n').slice(-5).join(' | ')}`,
       'the source package of sqlite3 is fetched from a Debian mirror',
     );
@@ -123,7 +123,7 @@ async function makeAmalgamation(): Promise<void> {
     await run('apt-get', [...apt, 'update'], source);
     await run('apt-get', [...apt, 'source', '--download-only', 'sqlite3'], source);
     const description = readdirSync(source).find((f) => f.endsWith('.dsc'));
-    if (!description) throw new EnvironmentError('E_SQLITE', 'the source package of sqlite3 did not arrive');
+    if (!description) throw new EnvironmentError('tools', 'the source package of sqlite3 did not arrive');
     await run('dpkg-source', ['--no-check', '-x', description, 'tree'], source);
     const make = ['-f', '../source/tree/main.mk', 'TOP=../source/tree', 'BCC=clang', 'TCC=clang', 'NAWK=awk'];
     await run('make', [...make, 'sqlite3.c', 'shell.c', 'sqlite3.h'], join(work, 'make'));
@@ -140,8 +140,7 @@ async function makeAmalgamation(): Promise<void> {
 /** The path of sqlite3.wasm, made now if it must be. */
 export async function buildSqlite(): Promise<string> {
   const lacking = missing();
-  if (lacking)
-    throw new EnvironmentError('E_SQLITE', lacking, 'SQLite is built from the Debian source package');
+  if (lacking) throw new EnvironmentError('tools', lacking, 'SQLite is built from the Debian source package');
   if (!existsSync(join(amalgamation, 'shell.c'))) await makeAmalgamation();
   const files = ['sqlite3.c', 'shell.c'].map((f) => join(amalgamation, f));
   const sources = [...files, join(shims, 'shim.c')];

@@ -86,7 +86,7 @@ export async function rustc(args: readonly string[]): Promise<void> {
     await promisify(execFile)(path, [...RUST_FLAGS, '--target', target, ...args], { env: withoutNpm() });
   } catch (error) {
     const text = (error as { stderr?: string }).stderr ?? String(error);
-    throw new EnvironmentError('E_GUEST', `rustc failed:\n${text}`);
+    throw new EnvironmentError('tools', `rustc failed:\n${text}`);
   }
 }
 
@@ -148,6 +148,6 @@ export async function clang(args: readonly string[], cwd: string = here): Promis
     await promisify(execFile)('clang', [...C_FLAGS, ...args], { cwd, maxBuffer: 1 << 26, env: withoutNpm() });
   } catch (error) {
     const text = (error as { stderr?: string }).stderr ?? String(error);
-    throw new EnvironmentError('E_GUEST', `clang failed:\n${text}`, 'is this clang 14 or later?');
+    throw new EnvironmentError('tools', `clang failed:\n${text}`, 'is this clang 14 or later?');
   }
 }

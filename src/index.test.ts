@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
 import { canBuild, guest } from '../guests/build.ts';
-import { EnvironmentError, MalformedError, Space, TrapError } from './index.ts';
+import { EnvironmentError, MalformedError, Space, TrapError, UnsupportedError } from './index.ts';
 
 let queens: Uint8Array;
 let primes: Uint8Array;
@@ -163,6 +163,13 @@ test('errors say what kind they are', async (t) => {
   await using space = await Space.open(join(folder, 'space'));
   await assert.rejects(space.spawn(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 99)), MalformedError);
   await assert.rejects(space.import(new Uint8Array(100)), MalformedError);
+  // A module with a type of the GC proposal: it is said what is not taken, and where.
+  const gc = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 3, 1, 0x5f, 0);
+  await assert.rejects(space.install(gc), (error: unknown) => {
+    assert(error instanceof UnsupportedError, String(error));
+    assert.deepEqual([error.code, error.name, error.offset], ['unsupported', 'UnsupportedError', 11]);
+    return true;
+  });
   const domain = await space.spawn(queens, { name: 'q', arguments: ['q', '16'] });
   await assert.rejects(space.spawn(queens, { name: 'q' }), { code: 'name-taken' });
   await assert.rejects(space.spawn(queens, { name: 'a b' }), { code: 'usage' });

@@ -11,8 +11,10 @@
  * Kill this process at any moment; `Space.open` on the same folder goes on with every program from where it was. Every
  * promise here resolves when what it tells is durable, so what you have been told stays true.
  *
- * Errors: `EnvironmentError` (with a code for scripts and a hint for people) for what cannot be done, `MalformedError`
- * (with a byte offset) for programs and archives that are refused. One process opens a space at a time.
+ * Errors are classes with a `code`: `EnvironmentError` for what cannot be done (its codes are `ENVIRONMENT_CODES`, its
+ * `hint` is for people), `MalformedError`, `UnsupportedError` and `RefusedError` (with a byte offset) for programs and
+ * archives that are refused, `TrapError` for programs that were ended. An `AssertionError` is a bug of Perdure. What
+ * programs see of their own mistakes is numbers, `ERRNO`. One process opens a space at a time.
  */
 import { resolve } from 'node:path';
 import { EnvironmentError } from './base/errors.ts';
@@ -30,6 +32,9 @@ import type {
 } from './cli/types.ts';
 import { compactMap } from './debug/index.ts';
 
+export { ERRNO, type Errno, errnoName } from './abi/errno.ts';
+export { AssertionError } from './base/assert.ts';
+export { ENVIRONMENT_CODES, type EnvironmentCode } from './base/codes.ts';
 export { EnvironmentError, MalformedError, RefusedError, UnsupportedError } from './base/errors.ts';
 export type {
   CallFrame,
@@ -270,6 +275,7 @@ export class Space implements AsyncDisposable {
  */
 export class TrapError extends Error {
   override name = 'TrapError';
+  readonly code = 'trap';
   readonly report: ExitReport;
   constructor(report: ExitReport) {
     super(`${report.name}: ${report.reason}`);

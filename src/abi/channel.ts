@@ -11,13 +11,13 @@
  * more than the limits they are given. MalformedError tells what was wrong.
  */
 import { assert } from '../base/assert.ts';
-import { MalformedError } from '../base/errors.ts';
 import {
   CHANNEL_MESSAGE_BYTES,
   CHANNEL_TABLES_BYTES,
   CHANNEL_TEXT_BYTES,
   PAGE_BYTES,
 } from '../base/limits.ts';
+import { MalformedError } from '../base/malformed.ts';
 
 /** Kinds of message. */
 export const MESSAGE = {

@@ -6,7 +6,7 @@
  * reason, never misread. All numbers are non-negative integers. What is said of each function is in a section of its
  * own (hints.ts).
  */
-import { MalformedError } from '../base/errors.ts';
+import { MalformedError } from '../base/malformed.ts';
 
 export const EVIDENCE_SECTION = 'perdure.evidence';
 export const EVIDENCE_VERSION = 4;

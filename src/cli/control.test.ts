@@ -48,7 +48,7 @@ test('requests are answered in order, errors keep their code and hint', async (t
   const folder = folderFor(t);
   const server = await serveControl(folder, () => ({
     async request({ op }) {
-      if (op === 'fail') throw new EnvironmentError('no-domain', 'there is none', 'see perdure ps');
+      if (op === 'fail') throw new EnvironmentError('no-such-domain', 'there is none', 'see perdure ps');
       return { heard: op };
     },
   }));
@@ -60,7 +60,7 @@ test('requests are answered in order, errors keep their code and hint', async (t
   assert.deepEqual(answers[0], { status: 'fulfilled', value: { heard: 'a' } });
   assert.deepEqual(answers[2], { status: 'fulfilled', value: { heard: 'b' } });
   assert(answers[1]?.status === 'rejected' && answers[1].reason instanceof EnvironmentError);
-  assert.deepEqual([answers[1].reason.code, answers[1].reason.hint], ['no-domain', 'see perdure ps']);
+  assert.deepEqual([answers[1].reason.code, answers[1].reason.hint], ['no-such-domain', 'see perdure ps']);
   connection.close();
 });
 

@@ -282,7 +282,7 @@ export function addParts(domain: Domain, instance: Instance, maker: Maker): void
       instance.addPart(domain, number, module, linksOf(module, instance.main));
     } catch (error) {
       const { message } = explained(error);
-      throw new EnvironmentError('damaged', `cannot go on: module ${number} that it made: ${message}`);
+      throw new EnvironmentError('store-damaged', `cannot go on: module ${number} that it made: ${message}`);
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import { COMPILER_MODULE } from '../abi/made.ts';
 import { assert } from '../base/assert.ts';
+import type { EnvironmentCode } from '../base/codes.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { DEFAULT_MEMORY_LIMIT_BYTES, DOMAIN_NAME_MAX_BYTES } from '../base/limits.ts';
 import { RecordTable, ROOT, type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
@@ -103,7 +104,7 @@ export const wantsCompiler = ({ info }: LoadedModule): boolean =>
 export function checkGrants(core: Core, options: DomainOptions): void {
   const { name, module, compiler = false, trapUnknownImports = false } = options;
   if (!wantsCompiler(module)) return;
-  const refuse = (code: string, what: string, hint: string): never => {
+  const refuse = (code: EnvironmentCode, what: string, hint: string): never => {
     throw new EnvironmentError(code, `${name}: ${what}`, hint);
   };
   if (!compiler) {

@@ -5,8 +5,8 @@
  * The pass tells where it is (`at`, `function`) before each instruction; refusals are thrown with that.
  */
 import type { LoopHint } from '../abi/hints.ts';
-import { RefusedError } from '../base/errors.ts';
 import { NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
+import { RefusedError } from '../base/malformed.ts';
 import type { Locals } from './locals.ts';
 import { beginRounds, entryRefusal, type Rounds, roundRefusal } from './rounds.ts';
 import { NONE, type Values } from './values.ts';

@@ -5,7 +5,7 @@
  * 64-bit integers are read as doubles: the verifier only compares them with limits far below 2^53, and everything
  * larger is refused where it matters. Never use this where an exact 64-bit value is needed.
  */
-import { MalformedError } from '../base/errors.ts';
+import { MalformedError } from '../base/malformed.ts';
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 

@@ -16,8 +16,8 @@ import {
   SYSTEM_MODULE,
   UNWIND_IMPORT,
 } from '../abi/system.ts';
-import { RefusedError } from '../base/errors.ts';
 import { FRAME_BYTES, MAX_MEMORIES, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../base/limits.ts';
+import { RefusedError } from '../base/malformed.ts';
 import { type Decoded, FUNC, GLOBAL, imported, MEMORY, signature, TABLE, TAG } from './decode.ts';
 
 const I32 = 0x7f;

@@ -19,7 +19,7 @@ import {
   type TemplateFunction,
   type TemplateMemory,
 } from '../abi/prelude.ts';
-import { RefusedError } from '../base/errors.ts';
+import { RefusedError } from '../base/malformed.ts';
 import { Cursor } from './cursor.ts';
 import { type Decoded, decode, FUNC, imported, signature } from './decode.ts';
 import { decodeHints } from './hints.ts';

@@ -54,8 +54,7 @@ export function binaryenProgram(prng: Prng): Uint8Array<ArrayBuffer> {
       ...(prng.chance(0.2) ? ['--fuzz-passes'] : []),
     ];
     const run = spawnSync(process.execPath, [WASM_OPT, ...flags], { encoding: 'utf8' });
-    if (run.status !== 0)
-      throw new EnvironmentError('wasm-opt', `wasm-opt failed: ${run.stderr.slice(0, 500)}`);
+    if (run.status !== 0) throw new EnvironmentError('tools', `wasm-opt failed: ${run.stderr.slice(0, 500)}`);
     return new Uint8Array(readFileSync(output));
   } finally {
     rmSync(folder, { recursive: true, force: true });
