@@ -51,6 +51,7 @@ export type {
   ValueReport,
 } from './cli/types.ts';
 
+/** How a space is opened. */
 export interface SpaceOptions {
   /** Make the space where the folder is missing or empty. Default true. */
   readonly create?: boolean;
@@ -66,6 +67,7 @@ export interface SpaceOptions {
   readonly problem?: (text: string) => void;
 }
 
+/** What a program is started with. What is not given here it does not have. */
 export interface SpawnOptions {
   /** Default 'program'; a number is added where it is taken. */
   readonly name?: string;
@@ -193,6 +195,7 @@ export class Space implements AsyncDisposable {
     throw new EnvironmentError('no-such-domain', `there is no program called ${name}`);
   }
 
+  /** All programs of the space, those included that have ended. */
   list(): Promise<DomainSummary[]> {
     return this.#host.list();
   }
@@ -228,6 +231,7 @@ export class Space implements AsyncDisposable {
     this.#fail(new EnvironmentError('closed', `the space in ${this.folder} was closed`));
   }
 
+  /** The same as `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -319,6 +323,7 @@ export class Domain {
     });
   }
 
+  /** What it writes from now on stays in the space until somebody takes it. */
   unfollow(): void {
     this.#attachment?.detach();
     this.#attachment = undefined;
@@ -354,6 +359,7 @@ export class Domain {
     return this.#host.suspend(this.name);
   }
 
+  /** Lets it go on after `suspend`, or where the space was opened without resuming it. */
   resume(): Promise<void> {
     return this.#host.resume([this.name]);
   }

@@ -14,6 +14,7 @@ export type DomainState =
   /** It ended; see `exitCode` and `reason`. */
   | 'exited';
 
+/** What is known of a program at a glance. Times in milliseconds of processor time, sizes in bytes. */
 export interface DomainSummary {
   readonly id: number;
   readonly name: string;
@@ -106,12 +107,14 @@ export interface FrameReport extends CallFrame {
   readonly operands: readonly ValueReport[];
 }
 
+/** A value of a frame as text. */
 export interface ValueReport {
   readonly name: string;
   readonly type: string;
   readonly value: string;
 }
 
+/** All that can be seen of a program that is held still. */
 export interface Inspection extends DomainSummary {
   /** Checkpoint this was read from. */
   readonly checkpoint: number;
@@ -180,7 +183,10 @@ export interface ImportOptions {
   readonly isolation: Isolation;
 }
 
+/** How a program is removed. */
 export interface RemoveOptions {
+  /** Also when it has not ended. */
   readonly force: boolean;
+  /** Its folder stays in the space. */
   readonly keepFiles: boolean;
 }
