@@ -3,8 +3,19 @@
  * place in its own capability list, so that no number it makes up names anything that it was not given.
  *
  * A call of `KERNEL_MODULE` gives a result from 0 up, or -errno (abi/errno.ts): BADF no such handle, REVOKED, GONE,
- * NOTCAPABLE the capability lacks a right, FAULT a pointer outside of memory, INVAL, DQUOT more than the caller may have.
- * Each decodes its arguments first, and may refuse; then it acts, and cannot fail half way.
+ * NOTCAPABLE the capability lacks a right, FAULT a pointer outside of memory, INVAL an object of another kind or an argument
+ * that makes no sense, DQUOT more than the caller may have. Each decodes its arguments first, and may refuse; then it acts,
+ * and cannot fail half way.
+ *
+ *     cap_copy(handle, rights) -> handle           the same capability once more, with those of the rights that it has
+ *     cap_derive(handle, rights, badge: i64) -> handle
+ *                                                  one that is revoked apart; badge 0: that of the old one. Needs `derive`;
+ *                                                  NOTCAPABLE too where the old one has a badge, DEPTH when nested too deep
+ *     cap_close(handle) -> 0                       gives the place back
+ *     cap_revoke(handle) -> 0                      ends all other copies, and whatever was derived. Needs `revoke`
+ *     cap_describe(handle, pointer) -> 0           writes DESCRIPTION_BYTES
+ *     cap_count() -> n                             places in use
+ *     granted(pointer, length) -> handle           the one granted under this name (UTF-8); NOENT
  *
  * Anyone may import these calls: they reach nothing but what the caller's list holds.
  */
@@ -57,7 +68,13 @@ export const RIGHT = {
 } as const;
 export const RIGHTS_ALL = 255;
 
-/** A handle: the place in the list, and how often that place had been given back before. Never negative as i32. */
+/** What cap_describe writes: u32 kind, u32 rights, u64 badge, the id (16 bytes, in the order of its text). */
+export const DESCRIPTION_BYTES = 32;
+
+/**
+ * A handle: the place in the list, and how often that place had been given back before. Never negative as i32, and never 0:
+ * a call that can do without an object takes 0 for none.
+ */
 export const HANDLE_INDEX_BITS = 20;
 export const HANDLE_TAGS = 2048;
 export const handleOf = (index: number, tag: number): number => tag * 2 ** HANDLE_INDEX_BITS + index;

@@ -106,6 +106,15 @@ export const PROCESS_OVERHEAD_BYTES = 1 << 30;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 
+/** Places in the capability list of a domain and records made for it, when nobody says otherwise; and at most. */
+export const DEFAULT_CAPABILITIES = 1 << 16;
+export const CAPABILITIES_MAX = 2 ** 20 - 1;
+/** Most capabilities derived of one another. */
+export const CAPABILITY_DEPTH_MAX = 64;
+/** Names under which a domain has been granted something: how many, and bytes of one. */
+export const GRANTS_MAX = 1024;
+export const GRANT_NAME_MAX_BYTES = 64;
+
 /** Longest name in a directory of the file tree, in bytes. */
 export const NAME_MAX_BYTES = 255;
 /** Longest path, and longest target of a symbolic link, in bytes. */

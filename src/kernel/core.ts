@@ -8,6 +8,12 @@ import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '..
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Personality } from './caller.ts';
 import { CallTable } from './calls.ts';
+import { Authority } from './capability/authority.ts';
+import { capabilityCalls } from './capability/calls.ts';
+import { Capabilities } from './capability/capabilities.ts';
+import { Charges } from './capability/charges.ts';
+import { CLists } from './capability/clists.ts';
+import { Objects } from './capability/objects.ts';
 import { type Domain, END } from './domain.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
@@ -27,6 +33,12 @@ export class Core {
   readonly personality: Personality;
   /** What programs import from the kernel itself; each part of it adds its own. */
   readonly calls = new CallTable();
+  readonly objects: Objects;
+  readonly capabilities: Capabilities;
+  readonly clists: CLists;
+  readonly authority: Authority;
+  /** The domain of this number, where there is one. Whoever has the domains sets it. */
+  peek: (id: number) => Domain | undefined = () => undefined;
   /** For domains that make code at run time; null where none may. */
   loader: ModuleLoader | null = null;
   /** The tag by which running code unwinds, and the one exception of it that system calls throw. */
@@ -51,6 +63,12 @@ export class Core {
     this.space = space;
     this.powers = powers;
     this.personality = personality;
+    const charges = new Charges(this);
+    this.objects = new Objects(space);
+    this.capabilities = new Capabilities(space, this.objects, charges);
+    this.clists = new CLists(space, this.objects, this.capabilities, charges);
+    this.authority = new Authority(this);
+    this.calls.add(capabilityCalls(this));
     this.#clockBase = Superblock.fields.clock.get(space, SUPERBLOCK_ADDRESS) - powers.monotonicNs();
   }
 

@@ -103,6 +103,11 @@ export const DomainRecord = defineRecord('domain', {
     "Its time less the time of the space (two's complement): it keeps its own when carried over.",
   ),
   scratch: bytes(8 * SCRATCH_WORDS, 'core', 'Scratch words of the system call in progress.'),
+  clist: num('core', 'Heap block: its capability list (capability/clists.ts), 0 while it is empty.'),
+  grants: num('kernel', 'Heap block: names of entries of that list (capability/grants.ts), 0 for none.'),
+  capability: num('kernel', 'The capability record to the domain itself, 0 while nobody has asked for one.'),
+  capabilityLimit: num('kernel', 'Most entries of its list and records made for it; 0 for the usual number.'),
+  capabilitiesUsed: num('core', 'How many it has.'),
 });
 const R = DomainRecord.fields;
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];

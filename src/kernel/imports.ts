@@ -58,7 +58,7 @@ export class Imports {
   }
 
   /**
-   * The personality's functions for the imports of a program whose code runs elsewhere, by index; undefined for those
+   * The functions for the imports of a program whose code runs elsewhere, by index; undefined for those
    * that nobody supplies, where that is allowed.
    * @throws EnvironmentError naming all imports nobody supplies
    */
@@ -67,9 +67,7 @@ export class Imports {
     if (calls === undefined) {
       let index = 0;
       calls = module.info.imports.map(({ module: from, name, kind }) =>
-        kind === 'func'
-          ? this.#core.personality.resolve(from, name, module.info.functionShape(index++))
-          : undefined,
+        kind === 'func' ? this.#resolve(from, name, module.info.functionShape(index++)) : undefined,
       );
       this.#calls.set(module, calls);
     }

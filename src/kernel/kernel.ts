@@ -17,6 +17,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { clearFrames, pushEntry, readResults, type SliceEnd } from './activation.ts';
 import type { Personality } from './caller.ts';
+import type { Authority } from './capability/authority.ts';
 import { Core, type Powers } from './core.ts';
 import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
 import { type Domain, DomainRecord, END, FLAG, STATE } from './domain.ts';
@@ -79,6 +80,8 @@ export type Outcome =
 export class Kernel {
   readonly space: Space;
   readonly core: Core;
+  /** Capabilities, from outside. */
+  readonly authority: Authority;
   readonly #imports: Imports;
   readonly #roster: Roster;
   readonly #runner: Runner;
@@ -92,6 +95,7 @@ export class Kernel {
     this.space = space;
     this.#stress = options.stress === true;
     this.core = new Core(space, options.powers, options.personality);
+    this.authority = this.core.authority;
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
@@ -135,6 +139,7 @@ export class Kernel {
       checkGrants(this.core, options);
       if (module.alone === undefined) this.#imports.for(module, options.trapUnknownImports === true);
       domain = this.#roster.add(options);
+      for (const grant of options.grants ?? []) this.authority.grant(domain.id, grant);
       if (module.alone !== undefined) this.#enforcer.check(domain);
       placeDomain(
         domain,
@@ -315,10 +320,8 @@ export class Kernel {
    */
   compact(): number {
     const domains = this.ids().map((id) => this.#roster.get(id));
-    return domains.reduce(
-      (moved, domain) => moved + (domain.state === STATE.exited ? 0 : compactDomain(domain)),
-      0,
-    );
+    const living = domains.filter((domain) => domain.state !== STATE.exited);
+    return living.reduce((moved, domain) => moved + compactDomain(domain), 0);
   }
 
   /** Id of the domain with this name, or -1. */

@@ -9,6 +9,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import { DEFAULT_MEMORY_LIMIT_BYTES, DOMAIN_NAME_MAX_BYTES } from '../base/limits.ts';
 import { RecordTable, ROOT, type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import type { Ending } from './caller.ts';
+import type { Grant } from './capability/authority.ts';
 import type { Core } from './core.ts';
 import {
   Domain,
@@ -48,6 +49,10 @@ export interface DomainOptions {
   trapUnknownImports?: boolean;
   /** It was granted the compiler (abi/made.ts). */
   compiler?: boolean;
+  /** What it is to have from its beginning. */
+  grants?: readonly Grant[];
+  /** Most capabilities: places in its list, and records made for it. DEFAULT_CAPABILITIES where it is not given. */
+  capabilityLimit?: number;
   /** The personality's state for it; the kernel releases it with the domain, and when it cannot be made. */
   personalityState?: number;
 }
@@ -137,12 +142,13 @@ export class Roster {
     this.#core = core;
     this.#space = core.space;
     this.#onEnd = onEnd;
-    this.#table = RecordTable.open(core.space, ROOT.domains, DomainRecord.bytes);
+    core.peek = (id) => this.peek(id);
+    this.#table = RecordTable.openWidened(core.space, ROOT.domains, DomainRecord.bytes);
   }
 
   /** The programs that domains of a space need to go on. */
   static moduleHashes(space: Space): string[] {
-    const table = RecordTable.open(space, ROOT.domains, DomainRecord.bytes);
+    const table = RecordTable.openWidened(space, ROOT.domains, DomainRecord.bytes);
     const needed = [...table.rows()].map((row) => table.address(row)).filter((at) => needsModule(space, at));
     return [...new Set(needed.map((at) => hashOf(space, at)))];
   }
@@ -192,6 +198,7 @@ export class Roster {
     R.hash.set(space, at, hashBytes(options.module));
     R.memoryLimit.set(space, at, options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES);
     R.cpuLimit.set(space, at, Math.ceil((options.cpuLimitMs ?? 0) * 1000));
+    R.capabilityLimit.set(space, at, options.capabilityLimit ?? 0);
     R.created.set(space, at, this.#core.now());
     R.deadline.set(space, at, NO_DEADLINE);
     R.personality.set(space, at, options.personalityState ?? 0);
@@ -221,6 +228,8 @@ export class Roster {
       makers.set(MakerRecord.fields.domain.get(space, at), at);
     }
     for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source, makers);
+    // What they have may be paid for by any domain: all are there before one goes.
+    for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
     return [...this.#domains.values()];
   }
 
@@ -241,7 +250,6 @@ export class Roster {
     this.#adopt(domain);
     const maker = makers.get(domain.id);
     if (maker !== undefined) domain.maker = new Maker(space, maker, domain.module, this.#core.loader);
-    if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
     assert(domain.state !== STATE.running, 'no code runs at a cut');
   }
 
@@ -284,6 +292,7 @@ export class Roster {
   drop(domain: Domain): void {
     if (domain.state !== STATE.exited) this.#giveBack(domain, END.none, 0);
     domain.setTexts('', '');
+    this.#core.authority.forget(domain);
     domain.alive = false;
     this.#domains.delete(domain.id);
     this.#byName.delete(domain.name);
@@ -302,6 +311,7 @@ export class Roster {
     domain.maker?.drop(this.#makers());
     domain.maker = null;
     domain.leaveProcess();
+    this.#core.authority.release(domain);
     const state = R.personality.get(space, at);
     R.personality.set(space, at, 0);
     if (state !== 0) {

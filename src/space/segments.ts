@@ -12,7 +12,7 @@ import { SpaceFullError } from './errors.ts';
 import { OWNER } from './frames.ts';
 import { defineRecord, num, u32, u64 } from './records.ts';
 import type { Space } from './space.ts';
-import { ROOT, SUPERBLOCK_ADDRESS, Superblock } from './superblock.ts';
+import { ROOT } from './superblock.ts';
 import { RecordTable } from './table.ts';
 
 const SegmentRecord = defineRecord('segment', {
@@ -52,10 +52,9 @@ export class Segments {
     const table = this.#rows();
     const row = table.insert();
     const at = table.address(row);
-    const next = Superblock.fields.nextSegment.get(space, SUPERBLOCK_ADDRESS);
-    Superblock.fields.nextSegment.set(space, SUPERBLOCK_ADDRESS, next + 1);
-    R.idHigh.set(space, at, new DataView(space.id.buffer).getBigUint64(0));
-    R.idLow.set(space, at, BigInt(next));
+    const { high, low } = space.nextId();
+    R.idHigh.set(space, at, high);
+    R.idLow.set(space, at, low);
     R.row.set(space, at, row);
     return at;
   }

@@ -13,6 +13,7 @@
  */
 
 import {
+  EPOCH_ADDRESS,
   FIRST_FREE_ADDRESS,
   FLAG_ADDRESS,
   FRAME_TABLE_ADDRESS,
@@ -53,6 +54,8 @@ export interface PageImage {
 }
 
 const S = Superblock.fields;
+/** No epoch is 0, so that a record full of zeros was not looked at in any. */
+const FIRST_EPOCH = 1;
 
 export class Space {
   /** For instances to import, and for another thread to raise the safepoint word in. */
@@ -91,7 +94,8 @@ export class Space {
     S.version.set(space, SUPERBLOCK_ADDRESS, SPACE_VERSION);
     S.id.set(space, SUPERBLOCK_ADDRESS, options.id ?? new Uint8Array(16));
     S.nextDomain.set(space, SUPERBLOCK_ADDRESS, 1);
-    S.nextSegment.set(space, SUPERBLOCK_ADDRESS, 1);
+    S.nextId.set(space, SUPERBLOCK_ADDRESS, 1);
+    space.setNumber(EPOCH_ADDRESS, FIRST_EPOCH);
     space.frames.rebuild();
     return space;
   }
@@ -135,6 +139,7 @@ export class Space {
       throw new MalformedError(`checkpoint: space version ${version}, this is ${SPACE_VERSION}`, 8);
     }
     if (version !== SPACE_VERSION) S.version.set(space, SUPERBLOCK_ADDRESS, SPACE_VERSION);
+    if (space.getNumber(EPOCH_ADDRESS) === 0) space.setNumber(EPOCH_ADDRESS, FIRST_EPOCH);
     Atomics.store(space.i32, FLAG_ADDRESS >> 2, 0);
     space.frames.rebuild(tableFrames);
     space.segments.rebuild();
@@ -150,6 +155,13 @@ export class Space {
   /** The 128-bit id, a copy. */
   get id(): Uint8Array<ArrayBuffer> {
     return S.id.get(this, SUPERBLOCK_ADDRESS);
+  }
+
+  /** A new id of a segment or an object, in two halves: the first half of the id of the space, and a number that counts up. */
+  nextId(): { high: bigint; low: bigint } {
+    const low = S.nextId.get(this, SUPERBLOCK_ADDRESS);
+    S.nextId.set(this, SUPERBLOCK_ADDRESS, low + 1);
+    return { high: new DataView(this.id.buffer).getBigUint64(0), low: BigInt(low) };
   }
 
   /** The address kept in a root slot (`ROOT`), 0 when none. */

@@ -11,10 +11,11 @@ export const SUPERBLOCK_ADDRESS = 0;
 export const MAGIC_LOW = 0x64726570;
 export const MAGIC_HIGH = 0x00657275;
 /**
- * Version of everything the kernel keeps in the space. 2 has frames of version 2 and modules made at run time; what a space
- * of version 1 holds means the same in one of version 2.
+ * Version of everything the kernel keeps in the space. 2 has frames of version 2 and modules made at run time; 3 has
+ * objects, capabilities and an epoch. What a space of an older version holds means the same in one of version 3: its
+ * domains have no capabilities, and their records become longer when they are opened (`RecordTable.openWidened`).
  */
-export const SPACE_VERSION = 2;
+export const SPACE_VERSION = 3;
 export const SPACE_OLDEST_VERSION = 1;
 
 export const ROOT_SLOTS = 32;
@@ -28,6 +29,8 @@ export const ROOT = {
   wasi: 5,
   /** Domains that make code at run time. */
   makers: 6,
+  objects: 7,
+  capabilities: 8,
   /** For tests and embedders. */
   user: 31,
 } as const;
@@ -41,7 +44,7 @@ export const Superblock = defineRecord('superblock', {
   reserved: u32('kernel', 'Zero.'),
   id: bytes(16, 'kernel', 'The 128-bit id of the space, drawn when it was made.'),
   nextDomain: num('kernel', 'Number of the next domain. Never used twice.'),
-  nextSegment: num('kernel', 'Low half of the id of the next segment. Never used twice.'),
+  nextId: num('kernel', 'Low half of the next id of a segment or an object. Never used twice.'),
   sequence: num('kernel', 'Number of the last checkpoint cut; the cut that holds this page has this number.'),
   clock: u64('kernel', 'Monotonic time of the space at the last cut, ns. Goes on over restarts.'),
   flag: u32('any', 'The safepoint word; its value in a checkpoint means nothing.'),

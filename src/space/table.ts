@@ -57,6 +57,26 @@ export class RecordTable {
     return new RecordTable(space, header);
   }
 
+  /**
+   * The same, where rows may be shorter since an older version made them: they get longer by zeros at their end. Rows keep
+   * their numbers and get other addresses, so it is for tables whose rows nothing in the space names by address.
+   */
+  static openWidened(space: Space, rootSlot: number, bytes: number): RecordTable {
+    const old = space.root(rootSlot);
+    const rowBytes = PREFIX_BYTES + Math.ceil(bytes / 8) * 8;
+    if (old === 0 || H.rowBytes.get(space, old) >= rowBytes) return RecordTable.open(space, rootSlot, bytes);
+    const from = new RecordTable(space, old);
+    space.setRoot(rootSlot, 0);
+    const to = RecordTable.open(space, rootSlot, bytes);
+    for (let i = 0; i < H.high.get(space, old); i++) {
+      to.insert();
+      space.copy(to.address(i) - PREFIX_BYTES, from.address(i) - PREFIX_BYTES, from.#rowBytes);
+    }
+    for (const field of [H.live, H.high, H.free]) field.set(space, to.#header, field.get(space, old));
+    for (const chunk of [...from.#chunks, H.directory.get(space, old), old]) space.heap.free(chunk);
+    return to;
+  }
+
   get liveCount(): number {
     return H.live.get(this.#space, this.#header);
   }

@@ -1,0 +1,94 @@
+/**
+ * What whoever made the space may do with capabilities, from outside of any domain: `kernel.authority`. Call it between
+ * runs, or from inside a kernel call.
+ */
+import { ERRNO, errnoName } from '../../abi/errno.ts';
+import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
+import { EnvironmentError } from '../../base/errors.ts';
+import { GRANT_NAME_MAX_BYTES, GRANTS_MAX } from '../../base/limits.ts';
+import type { Core } from '../core.ts';
+import { type Domain, DomainRecord } from '../domain.ts';
+import type { Held } from './capabilities.ts';
+import { clearGrants, findGrant, setGrant } from './grants.ts';
+
+const D = DomainRecord.fields;
+const encoder = new TextEncoder();
+
+/** What a domain is to have from its beginning. */
+export interface Grant extends Held {
+  /** 1 to GRANT_NAME_MAX_BYTES bytes of UTF-8. */
+  readonly name: string;
+  /** RIGHT bits; all but `revoke` where they are not given. */
+  readonly rights?: number;
+}
+
+export class Authority {
+  readonly #core: Core;
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** The first capability to a domain, which the kernel holds. */
+  domain(id: number): Held {
+    const { space, objects, capabilities } = this.#core;
+    const { at } = this.#get(id);
+    let capability = D.capability.get(space, at);
+    if (capability === 0) {
+      const object = objects.create(OBJECT.domain, id);
+      capability = capabilities.root(object, RIGHTS_ALL);
+      capabilities.retain(capability);
+      D.capability.set(space, at, capability);
+    }
+    return { capability, turn: capabilities.turn(capability) };
+  }
+
+  /**
+   * Gives a domain a capability under a name, in place of the one that it had under that name. Returns the handle.
+   * @throws EnvironmentError: a name that cannot be, or more than the domain may have
+   */
+  grant(id: number, { name, capability, turn, rights = RIGHTS_ALL & ~RIGHT.revoke }: Grant): number {
+    const { space, clists } = this.#core;
+    const domain = this.#get(id);
+    const bytes = encoder.encode(name);
+    const old = findGrant(space, domain, bytes);
+    const handle = clists.insert(domain, capability, turn, rights);
+    const bad = handle < 0 ? handle : setGrant(space, domain, bytes, handle);
+    if (bad !== 0 && handle >= 0) clists.close(domain, handle);
+    if (bad !== 0) this.#refuse(domain, name, -bad);
+    if (old >= 0) clists.close(domain, old);
+    return handle;
+  }
+
+  /** The domain has ended: what it had is given back. */
+  release(domain: Domain): void {
+    this.#core.clists.clear(domain);
+    clearGrants(this.#core.space, domain);
+  }
+  /** The domain is no more: so it is for whoever has a capability to it. */
+  forget(domain: Domain): void {
+    const { space, objects, capabilities } = this.#core;
+    const capability = D.capability.get(space, domain.at);
+    if (capability === 0) return;
+    D.capability.set(space, domain.at, 0);
+    objects.destroy(capabilities.object(capability));
+    capabilities.release(capability);
+  }
+
+  #get(id: number): Domain {
+    const domain = this.#core.peek(id);
+    if (domain === undefined) throw new EnvironmentError('no-such-domain', `there is no domain ${id}`);
+    return domain;
+  }
+
+  #refuse(domain: Domain, name: string, errno: number): never {
+    if (errno === ERRNO.INVAL) {
+      const hint = `1 to ${GRANT_NAME_MAX_BYTES} bytes of UTF-8`;
+      throw new EnvironmentError('bad-name', `nothing can be granted under the name "${name}"`, hint);
+    }
+    throw new EnvironmentError(
+      'too-many-grants',
+      `${domain.name}: it may not have "${name}" beside what it has (${errnoName(errno)})`,
+      `at most ${GRANTS_MAX} names, and as many capabilities as it is allowed`,
+    );
+  }
+}

@@ -1,0 +1,48 @@
+/** The calls by which a program works with what it has (abi/objects.ts). */
+import { ERRNO } from '../../abi/errno.ts';
+import { DESCRIPTION_BYTES } from '../../abi/objects.ts';
+import { GRANT_NAME_MAX_BYTES } from '../../base/limits.ts';
+import type { KernelCalls } from '../calls.ts';
+import type { Core } from '../core.ts';
+import { findGrant } from './grants.ts';
+
+export function capabilityCalls(core: Core): KernelCalls {
+  const { clists, objects } = core;
+  return {
+    cap_copy: {
+      type: 'ii=i',
+      call: (_, handle: number, rights: number) => clists.copy(core.caller(), handle, rights),
+    },
+    cap_derive: {
+      type: 'iiI=i',
+      call: (_, handle: number, rights: number, badge: bigint) =>
+        clists.derive(core.caller(), handle, rights, BigInt.asUintN(64, badge)),
+    },
+    cap_close: { type: 'i=i', call: (_, handle: number) => clists.close(core.caller(), handle) },
+    cap_revoke: { type: 'i=i', call: (_, handle: number) => clists.revoke(core.caller(), handle) },
+    cap_describe: {
+      type: 'ii=i',
+      call: (caller, handle: number, pointer: number) => {
+        const found = clists.find(core.caller(), handle);
+        if (typeof found === 'number') return found;
+        const out = new DataView(new ArrayBuffer(DESCRIPTION_BYTES));
+        const { high, low } = objects.id(found.object);
+        out.setUint32(0, found.kind, true);
+        out.setUint32(4, found.rights, true);
+        out.setBigUint64(8, found.badge, true);
+        out.setBigUint64(16, high);
+        out.setBigUint64(24, low);
+        return caller.writeBytes(pointer, new Uint8Array(out.buffer)) ? 0 : -ERRNO.FAULT;
+      },
+    },
+    cap_count: { type: '=i', call: () => clists.count(core.caller()) },
+    granted: {
+      type: 'ii=i',
+      call: (caller, pointer: number, length: number) => {
+        if (length >>> 0 > GRANT_NAME_MAX_BYTES) return -ERRNO.NOENT;
+        const name = caller.readBytes(pointer, length);
+        return name === null ? -ERRNO.FAULT : findGrant(core.space, core.caller(), name);
+      },
+    },
+  };
+}

@@ -1,0 +1,289 @@
+/**
+ * Capability lists: what a domain has. A list is a heap block that grows, of places that a handle names (abi/objects.ts). A
+ * place that was given back is used again under another tag, so that old handles to it are bad ones.
+ *
+ * What was revoked or is gone is let go when its handle is next used; the place stays taken and goes on to say why, until
+ * it is closed.
+ */
+import { ERRNO } from '../../abi/errno.ts';
+import {
+  HANDLE_TAGS,
+  handleIndex,
+  handleOf,
+  handleTag,
+  type ObjectKind,
+  RIGHT,
+  RIGHTS_ALL,
+} from '../../abi/objects.ts';
+import { assert } from '../../base/assert.ts';
+import { defineRecord, num, type Space, u16, u32 } from '../../space/index.ts';
+import { type Domain, DomainRecord } from '../domain.ts';
+import type { Capabilities, Held } from './capabilities.ts';
+import type { Charges } from './charges.ts';
+import type { ObjectId, Objects } from './objects.ts';
+
+const List = defineRecord('capability list', {
+  room: u32('core', 'Places in the block.'),
+  used: u32('core', 'Places taken.'),
+  high: u32('core', 'Places that were ever taken; place 0 never is.'),
+  free: u32('core', 'First of the places given back, 0 for none.'),
+});
+const Slot = defineRecord('capability slot', {
+  capability: num('core', 'Address of the record; 0 where it was found dead.'),
+  turn: num('core', 'Its turn when it came here.'),
+  rights: u16('core', 'RIGHT bits.'),
+  tag: u16('core', 'How often the place was given back, modulo HANDLE_TAGS.'),
+  state: u32('core', '0: given back, and `next` counts; 1: taken; more: taken, and dead of this errno.'),
+  next: u32('core', 'Next of the places given back, 0 for none.'),
+});
+const [D, L, S] = [DomainRecord.fields, List.fields, Slot.fields];
+const FIRST_ROOM = 5;
+const TAKEN = 1;
+
+/** What a handle stands for. `find` gives the same object each time. */
+export interface Found extends Held {
+  readonly handle: number;
+  /** Address of the object (objects.ts). */
+  readonly object: number;
+  readonly kind: ObjectKind;
+  readonly badge: bigint;
+  readonly rights: number;
+}
+
+export class CLists {
+  readonly #space: Space;
+  readonly #objects: Objects;
+  readonly #capabilities: Capabilities;
+  readonly #charges: Charges;
+  readonly #found = {
+    handle: 0,
+    object: 0,
+    kind: 1 as ObjectKind,
+    badge: 0n,
+    rights: 0,
+    capability: 0,
+    turn: 0,
+  };
+
+  constructor(space: Space, objects: Objects, capabilities: Capabilities, charges: Charges) {
+    this.#space = space;
+    this.#objects = objects;
+    this.#capabilities = capabilities;
+    this.#charges = charges;
+  }
+
+  /** Places taken. */
+  count(domain: Domain): number {
+    const list = this.#list(domain);
+    return list === 0 ? 0 : L.used.get(this.#space, list);
+  }
+
+  /**
+   * Puts a capability into the list. Returns its handle, or -DQUOT.
+   * @throws SpaceFullError with nothing changed
+   */
+  insert(domain: Domain, capability: number, turn: number, rights: number): number {
+    const bad = this.reserve(domain);
+    if (bad !== 0) return bad;
+    const space = this.#space;
+    const list = this.#list(domain);
+    let index = L.free.get(space, list);
+    if (index === 0) {
+      index = L.high.get(space, list);
+      L.high.set(space, list, index + 1);
+    } else {
+      L.free.set(space, list, S.next.get(space, this.#slot(list, index)));
+    }
+    const at = this.#slot(list, index);
+    S.capability.set(space, at, capability);
+    S.turn.set(space, at, turn);
+    S.rights.set(space, at, rights & this.#capabilities.rights(capability));
+    S.state.set(space, at, TAKEN);
+    S.next.set(space, at, 0);
+    L.used.set(space, list, L.used.get(space, list) + 1);
+    this.#capabilities.retain(capability);
+    this.#charges.charge(domain.id, 1);
+    return handleOf(index, S.tag.get(space, at));
+  }
+
+  /**
+   * Makes sure that the next `insert` finds room: 0 or -DQUOT. `records`: of those that are to be made for it beside.
+   * @throws SpaceFullError with nothing changed
+   */
+  reserve(domain: Domain, records = 0): number {
+    if (!this.#charges.mayCharge(domain.id, 1 + records)) return -ERRNO.DQUOT;
+    const space = this.#space;
+    const list = this.#list(domain);
+    if (list === 0) {
+      const block = space.heap.alloc(List.bytes + FIRST_ROOM * Slot.bytes);
+      L.room.set(space, block, FIRST_ROOM);
+      L.high.set(space, block, 1);
+      D.clist.set(space, domain.at, block);
+    } else if (L.free.get(space, list) === 0 && L.high.get(space, list) === L.room.get(space, list)) {
+      const room = 2 * L.room.get(space, list);
+      const block = space.heap.resize(list, List.bytes + room * Slot.bytes);
+      L.room.set(space, block, Math.floor((space.heap.blockBytes(block) - List.bytes) / Slot.bytes));
+      D.clist.set(space, domain.at, block);
+    }
+    return 0;
+  }
+
+  /**
+   * Makes an object with its first capability, for the domain to own. Returns the handle, or -DQUOT with nothing made; who
+   * has something to give back in that case asks `reserve(domain, 1)` before.
+   * @throws SpaceFullError with nothing made
+   */
+  make(domain: Domain, kind: ObjectKind, a = 0, b = 0, rights = RIGHTS_ALL, id?: ObjectId): number {
+    const bad = this.reserve(domain, 1);
+    if (bad !== 0) return bad;
+    const object = this.#objects.create(kind, a, b, id);
+    let capability: number;
+    try {
+      capability = this.#capabilities.root(object, rights, domain.id);
+    } catch (error) {
+      this.#objects.forget(object);
+      throw error;
+    }
+    return this.insert(domain, capability, 0, rights);
+  }
+
+  /**
+   * What a handle stands for, or -errno: BADF, REVOKED, GONE, INVAL where it is of another kind, NOTCAPABLE where any of
+   * `rights` is missing. The result is good until the next call.
+   */
+  find(domain: Domain, handle: number, rights = 0, kind: ObjectKind | 0 = 0): Found | number {
+    const space = this.#space;
+    const at = this.#at(domain, handle);
+    if (at === 0) return -ERRNO.BADF;
+    const state = S.state.get(space, at);
+    if (state !== TAKEN) return -state;
+    const capability = S.capability.get(space, at);
+    const turn = S.turn.get(space, at);
+    const bad = this.#capabilities.check(capability, turn);
+    if (bad !== 0) {
+      this.#letGo(at, -bad);
+      return bad;
+    }
+    const found = this.#found;
+    found.object = this.#capabilities.object(capability);
+    found.kind = this.#objects.kind(found.object);
+    if (kind !== 0 && found.kind !== kind) return -ERRNO.INVAL;
+    found.rights = S.rights.get(space, at);
+    if ((found.rights & rights) !== rights) return -ERRNO.NOTCAPABLE;
+    found.handle = handle;
+    found.badge = this.#capabilities.badge(capability);
+    found.capability = capability;
+    found.turn = turn;
+    return found;
+  }
+
+  /** The same capability once more in the same list, with those of `rights` that it has. A handle, or -errno. */
+  copy(domain: Domain, handle: number, rights: number): number {
+    const found = this.find(domain, handle);
+    if (typeof found === 'number') return found;
+    const { capability, turn } = found;
+    return this.insert(domain, capability, turn, found.rights & rights);
+  }
+
+  /** A copy in another domain's list, never with the right to revoke. A handle there, or -errno; NOTCAPABLE without `share`. */
+  pass(from: Domain, handle: number, to: Domain, rights: number): number {
+    const found = this.find(from, handle, RIGHT.share);
+    if (typeof found === 'number') return found;
+    const { capability, turn } = found;
+    return this.insert(to, capability, turn, found.rights & rights & ~RIGHT.revoke);
+  }
+
+  /** From one list to another, with all its rights: the handle is closed. A handle there, or -errno. */
+  move(from: Domain, handle: number, to: Domain): number {
+    const found = this.find(from, handle, RIGHT.share);
+    if (typeof found === 'number') return found;
+    const { capability, turn, rights } = found;
+    const there = this.insert(to, capability, turn, rights);
+    if (there >= 0) this.close(from, handle);
+    return there;
+  }
+
+  /** A capability derived of the one at this handle (capabilities.ts). A handle, or -errno. */
+  derive(domain: Domain, handle: number, rights: number, badge: bigint): number {
+    const found = this.find(domain, handle, RIGHT.derive);
+    if (typeof found === 'number') return found;
+    const bad = this.reserve(domain, 1);
+    if (bad !== 0) return bad;
+    const { capability, turn } = found;
+    const derived = this.#capabilities.derive(capability, turn, found.rights & rights, badge, domain.id);
+    return derived < 0 ? derived : this.insert(domain, derived, 0, RIGHTS_ALL);
+  }
+
+  /** Ends all other copies of the capability at this handle, and what was derived of it. 0 or -errno. */
+  revoke(domain: Domain, handle: number): number {
+    const found = this.find(domain, handle, RIGHT.revoke);
+    if (typeof found === 'number') return found;
+    const turn = this.#capabilities.revoke(found.capability);
+    S.turn.set(this.#space, this.#at(domain, handle), turn);
+    return 0;
+  }
+
+  /** Gives the place back. 0 or -BADF. */
+  close(domain: Domain, handle: number): number {
+    const space = this.#space;
+    const at = this.#at(domain, handle);
+    if (at === 0) return -ERRNO.BADF;
+    const list = this.#list(domain);
+    const [capability, tag] = [S.capability.get(space, at), S.tag.get(space, at)];
+    space.zero(at, Slot.bytes);
+    S.tag.set(space, at, (tag + 1) % HANDLE_TAGS);
+    S.next.set(space, at, L.free.get(space, list));
+    L.free.set(space, list, handleIndex(handle));
+    L.used.set(space, list, L.used.get(space, list) - 1);
+    this.#charges.refund(domain.id, 1);
+    if (capability !== 0) this.#capabilities.release(capability);
+    return 0;
+  }
+
+  /** Gives the whole list back. */
+  clear(domain: Domain): void {
+    const handles = [...this.handles(domain)];
+    for (const handle of handles) this.close(domain, handle);
+    const list = this.#list(domain);
+    if (list === 0) return;
+    D.clist.set(this.#space, domain.at, 0);
+    this.#space.heap.free(list);
+  }
+
+  /** All handles that have not been closed, dead ones too. */
+  *handles(domain: Domain): Generator<number> {
+    const space = this.#space;
+    for (let index = 1; ; index++) {
+      const list = this.#list(domain);
+      if (list === 0 || index >= L.high.get(space, list)) return;
+      const at = this.#slot(list, index);
+      if (S.state.get(space, at) !== 0) yield handleOf(index, S.tag.get(space, at));
+    }
+  }
+
+  /** The place of a handle that has not been closed; 0 for none. */
+  #at(domain: Domain, handle: number): number {
+    const list = this.#list(domain);
+    const index = handleIndex(handle);
+    if (list === 0 || handle < 0 || index === 0 || index >= L.high.get(this.#space, list)) return 0;
+    const at = this.#slot(list, index);
+    const taken = S.state.get(this.#space, at) !== 0;
+    return taken && S.tag.get(this.#space, at) === handleTag(handle) ? at : 0;
+  }
+
+  #letGo(at: number, errno: number): void {
+    const capability = S.capability.get(this.#space, at);
+    S.capability.set(this.#space, at, 0);
+    S.state.set(this.#space, at, errno);
+    this.#capabilities.release(capability);
+  }
+
+  #list(domain: Domain): number {
+    return D.clist.get(this.#space, domain.at);
+  }
+  #slot(list: number, index: number): number {
+    return list + List.bytes + index * Slot.bytes;
+  }
+}
+
+assert(ERRNO.REVOKED > TAKEN && ERRNO.GONE > TAKEN, 'a dead place is told from one that is taken');
