@@ -103,6 +103,8 @@ export const CHANNEL_TEXT_BYTES = 1 << 16;
 export const PROCESS_DEATHS_MAX = 3;
 /** Memory that a program's own process may use beside its program's, in bytes: Node, V8, compiled code, stacks. */
 export const PROCESS_OVERHEAD_BYTES = 1 << 30;
+/** Semaphores of which one call takes any; for more there are wait sets. */
+export const WAIT_ANY_MAX = 256;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 

@@ -3,7 +3,7 @@
  */
 import { FRAME_BYTES } from '../base/limits.ts';
 import type { Space } from '../space/index.ts';
-import { type Caller, SCRATCH_WORDS } from './caller.ts';
+import type { Caller } from './caller.ts';
 import type { Core } from './core.ts';
 import { DomainRecord, END, NO_DEADLINE } from './domain.ts';
 
@@ -100,14 +100,10 @@ export class CoreCaller implements Caller {
   }
 
   getScratch(word: number): bigint {
-    return this.space.view.getBigUint64(this.#scratch(word), true);
+    return this.#core.caller().getScratch(word);
   }
   setScratch(word: number, value: bigint): void {
-    this.space.setU64(this.#scratch(word), value);
-    R.scratchUsed.set(this.space, this.#core.caller().at, 1);
-  }
-  #scratch(word: number): number {
-    return R.scratch.address(this.#core.caller().at) + 8 * (word & (SCRATCH_WORDS - 1));
+    this.#core.caller().setScratch(word, value);
   }
 
   now(): bigint {

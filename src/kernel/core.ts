@@ -18,6 +18,7 @@ import { type Domain, END } from './domain.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
 import type { Touched } from './touched.ts';
+import type { Waits } from './wait/queues.ts';
 
 /** What the kernel takes from its host. */
 export interface Powers {
@@ -41,6 +42,8 @@ export class Core {
   peek: (id: number) => Domain | undefined = () => undefined;
   /** For domains that make code at run time; null where none may. */
   loader: ModuleLoader | null = null;
+  /** Who waits at semaphores and for notifications; null in the process of a program that is alone there. */
+  waits: Waits | null = null;
   /** The tag by which running code unwinds, and the one exception of it that system calls throw. */
   readonly unwindTag = new WebAssembly.Tag({ parameters: [] });
   readonly unwind = new WebAssembly.Exception(this.unwindTag, []);

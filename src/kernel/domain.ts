@@ -358,6 +358,17 @@ export class Domain {
     this.seat = null;
   }
 
+  /** Scratch words of the system call in progress: see `Caller`. */
+  getScratch(word: number): bigint {
+    return this.space.view.getBigUint64(this.#scratch(word), true);
+  }
+  setScratch(word: number, value: bigint): void {
+    this.space.setU64(this.#scratch(word), value);
+    R.scratchUsed.set(this.space, this.at, 1);
+  }
+  #scratch(word: number): number {
+    return R.scratch.address(this.at) + 8 * (word & (SCRATCH_WORDS - 1));
+  }
   clearScratch(): void {
     if (R.scratchUsed.get(this.space, this.at) === 0) return;
     this.space.zero(R.scratch.address(this.at), 8 * SCRATCH_WORDS);

@@ -14,13 +14,14 @@ import { EnvironmentError } from '../base/errors.ts';
 import { CoreCaller } from './call.ts';
 import type { Caller, ImportValue, SystemCall } from './caller.ts';
 import type { Core } from './core.ts';
-import { type Domain, END, FLAG, NO_DEADLINE } from './domain.ts';
+import { type Domain, END, FLAG } from './domain.ts';
 import { headroom } from './headroom.ts';
 import { Making } from './making.ts';
 import { growMemory, growStack } from './memory.ts';
 import { captureStack, deepStacks, plainStacks } from './native.ts';
 import type { LoadedModule } from './program.ts';
 import { type RawStack, STACK_EXHAUSTED, savedPlaces, unwoundPlaces } from './traps.ts';
+import { atomicNotify, atomicWait } from './wait/atomics.ts';
 
 export class Imports {
   readonly #core: Core;
@@ -209,12 +210,11 @@ export class Imports {
       }),
       wait: safely(
         (memory: number, address: bigint, expected: bigint, timeout: bigint, width: number): number =>
-          this.#wait(memory >>> 0, BigInt.asUintN(64, address), expected, timeout, width),
+          atomicWait(core, this.#caller, memory >>> 0, BigInt.asUintN(64, address), expected, timeout, width),
       ),
-      notify: safely((memory: number, address: bigint): number => {
-        this.#atomic(memory >>> 0, BigInt.asUintN(64, address), 4);
-        return 0; // one activation a domain: nobody else can wait on its memory
-      }),
+      notify: safely((memory: number, address: bigint, count: number): number =>
+        atomicNotify(core, memory >>> 0, BigInt.asUintN(64, address), count),
+      ),
       ref_index: safely((reference: unknown): number => core.caller().instance?.refIndex(reference) ?? -1),
       extern_id: safely((reference: unknown): number => {
         if (reference === null) return -1;
@@ -234,41 +234,6 @@ export class Imports {
     } catch {
       this.#core.trap(STACK_EXHAUSTED);
     }
-  }
-
-  /** Where an atomic access goes, or the trap wasm has for it. */
-  #atomic(memory: number, address: bigint, width: number): { view: DataView; at: number } {
-    const domain = this.#core.caller();
-    const bytes = memory < domain.memoryCount ? domain.bytesOf(memory) : 0;
-    if (address > BigInt(bytes - width)) this.#core.trap('out of bounds memory access');
-    if (Number(address) % width !== 0) this.#core.trap('unaligned atomic');
-    const own = domain.own?.[memory]?.memory;
-    if (own !== undefined) return { view: new DataView(own.buffer), at: Number(address) };
-    return { view: this.#core.space.view, at: domain.addressOf(memory) + Number(address) };
-  }
-
-  #wait(memory: number, address: bigint, expected: bigint, timeout: bigint, width: number): number {
-    const [core, caller] = [this.#core, this.#caller];
-    const { view, at } = this.#atomic(memory, address, width === 8 ? 8 : 4);
-    const domain = core.caller();
-    if (domain.module.evidence.memories[memory]?.shared !== true) core.trap('expected shared memory');
-    // Called again after a wait: scratch 0 is 1, scratch 1 the deadline.
-    const waiting = caller.getScratch(0) === 1n;
-    if (!waiting) {
-      const value = width === 8 ? view.getBigInt64(at, true) : BigInt(view.getInt32(at, true));
-      const wanted = width === 8 ? BigInt.asIntN(64, expected) : BigInt.asIntN(32, expected);
-      if (value !== wanted) return 1;
-      const deadline = timeout < 0n ? NO_DEADLINE : caller.now() + timeout;
-      caller.setScratch(0, 1n);
-      caller.setScratch(1, deadline);
-      return caller.block(timeout < 0n ? undefined : deadline);
-    }
-    const deadline = caller.getScratch(1);
-    if (deadline !== NO_DEADLINE && caller.now() >= deadline) {
-      domain.clearScratch();
-      return 2;
-    }
-    return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
   }
 }
 

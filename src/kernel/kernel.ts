@@ -38,6 +38,7 @@ import { Runner } from './runner.ts';
 import { Scheduler } from './scheduler.ts';
 import { decodeTrace, type Trace } from './trace.ts';
 import { type Argument, toRaw } from './values.ts';
+import { Waits } from './wait/queues.ts';
 
 export type { DomainOptions, DomainStatus, ModuleSource } from './roster.ts';
 export { ProgramTrapError } from './runner.ts';
@@ -100,6 +101,7 @@ export class Kernel {
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
     this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
+    this.core.waits = new Waits(this.core, (id) => this.wake(id));
     this.#enforcer = new Enforcer(this.core, this.#imports, options.enclosures, options.problem);
     this.#runner = new Runner(this.core, this.#imports, this.#stress, this.#enforcer);
   }
@@ -194,21 +196,20 @@ export class Kernel {
   run(options: { maxSlices?: number } = {}): RunResult {
     const { core } = this;
     const most = options.maxSlices ?? Number.POSITIVE_INFINITY;
+    const result = (done: number, idle: boolean): RunResult => {
+      return { slices: done, idle, nextDeadline: this.#scheduler.nextDeadline() };
+    };
     core.clearFlag();
-    let slices = 0;
-    for (; slices < most; slices++) {
+    for (let slices = 0; slices < most; slices++) {
       for (const domain of this.#scheduler.expired(this.now())) this.#makeReady(domain);
-      const domain = this.#scheduler.next();
-      if (domain === null) return { slices, idle: true, nextDeadline: this.#scheduler.nextDeadline() };
+      const domain = this.#scheduler.next() ?? (this.core.waits?.lookAgain() ? this.#scheduler.next() : null);
+      if (domain === null) return result(slices, true);
       core.yielded = false;
       this.#slice(domain);
       if (core.yielded || this.#stress) core.clearFlag();
-      else if (core.flagRaised) {
-        slices++;
-        break;
-      }
+      else if (core.flagRaised) return result(slices + 1, false);
     }
-    return { slices, idle: false, nextDeadline: this.#scheduler.nextDeadline() };
+    return result(most, false);
   }
 
   /** Calls an exported function of a resident domain and runs only that domain until the call is over or blocks. */
@@ -254,9 +255,8 @@ export class Kernel {
   /** What the domain waits for may have come. Safe for any id, at any time. */
   wake(id: number): void {
     const domain = this.#roster.peek(id);
-    if (domain === undefined) return;
-    if (domain.state === STATE.running) domain.wakePending = true;
-    else if (domain.state === STATE.blocked) this.#makeReady(domain);
+    if (domain?.state === STATE.running) domain.wakePending = true;
+    else if (domain?.state === STATE.blocked) this.#makeReady(domain);
   }
 
   /** Suspends a domain until `resume`. False where there is nothing to suspend. */

@@ -230,6 +230,7 @@ export class Roster {
     for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source, makers);
     // What they have may be paid for by any domain: all are there before one goes.
     for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
+    this.#core.waits?.recover();
     return [...this.#domains.values()];
   }
 
@@ -308,6 +309,7 @@ export class Roster {
     const space = this.#space;
     const { at } = domain;
     domain.instance = null;
+    this.#core.waits?.forget(domain);
     domain.maker?.drop(this.#makers());
     domain.maker = null;
     domain.leaveProcess();

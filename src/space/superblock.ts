@@ -12,8 +12,9 @@ export const MAGIC_LOW = 0x64726570;
 export const MAGIC_HIGH = 0x00657275;
 /**
  * Version of everything the kernel keeps in the space. 2 has frames of version 2 and modules made at run time; 3 has
- * objects, capabilities and an epoch. What a space of an older version holds means the same in one of version 3: its
- * domains have no capabilities, and their records become longer when they are opened (`RecordTable.openWidened`).
+ * objects, capabilities and an epoch, and those who wait. What a space of an older version holds means the same in one of
+ * version 3: its domains have no capabilities, and their records become longer when they are opened
+ * (`RecordTable.openWidened`).
  */
 export const SPACE_VERSION = 3;
 export const SPACE_OLDEST_VERSION = 1;
@@ -31,6 +32,8 @@ export const ROOT = {
   makers: 6,
   objects: 7,
   capabilities: 8,
+  /** Who waits at semaphores and for notifications. */
+  waiters: 16,
   /** For tests and embedders. */
   user: 31,
 } as const;

@@ -1,0 +1,182 @@
+/**
+ * Places that can be waited at: an offset in the memory of a domain, or in a segment. The same place has one `Place` however it was come by,
+ * so whoever waits and whoever wakes find each other. Nothing here is state: places are made from the records of those who
+ * wait, and go when nobody does.
+ */
+import { ERRNO } from '../../abi/errno.ts';
+import { SEMAPHORE, SEMAPHORE_BYTES } from '../../abi/semaphore.ts';
+import { assert } from '../../base/assert.ts';
+import { MAX_MEMORIES, WINDOW_BASE } from '../../base/limits.ts';
+import type { Space } from '../../space/index.ts';
+import type { Core } from '../core.ts';
+import type { Domain } from '../domain.ts';
+import type { Waiter } from './queues.ts';
+
+/** One of those who wait at a place: a waiter is at several places when it waits for any of them. */
+export interface Seat {
+  readonly waiter: Waiter;
+  /** Which of its places this is. */
+  readonly index: number;
+  readonly place: Place;
+  /** The address by which it was given. */
+  readonly near: number;
+  before: Seat | null;
+  behind: Seat | null;
+}
+
+/** What is waited for at a place: a semaphore, or a notification (memory.atomic.wait). The two never meet. */
+export const SORT = { semaphore: 0, atomic: 1 } as const;
+
+/** Where a place is, in two numbers that stand in records. */
+export interface Key {
+  /** Twice the memory: the domain's id and the memory's index; or twice the segment, and one. */
+  readonly owner: number;
+  /** Twice the offset in it, and the SORT. */
+  readonly spot: number;
+}
+
+export const memoryKey = (domain: number, memory: number, offset: number, sort: number): Key => ({
+  owner: 2 * (domain * MAX_MEMORIES + memory),
+  spot: 2 * offset + sort,
+});
+
+/** Segments mapped into domains. */
+export interface Mapped {
+  /**
+   * What lies at a near address from WINDOW_BASE up, for `bytes` bytes that the domain may read and write: the segment
+   * (by handle), the offset there. Or -errno.
+   */
+  locate(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number;
+  /** Global address of a byte of a mapped segment, now; -1 where it lies nowhere. */
+  address(segment: number, offset: number): number;
+}
+
+export class Place {
+  readonly key: Key;
+  first: Seat | null = null;
+  last: Seat | null = null;
+  constructor(key: Key) {
+    this.key = key;
+  }
+  get isMapped(): boolean {
+    return this.key.owner % 2 === 1;
+  }
+  get isSemaphore(): boolean {
+    return this.key.spot % 2 === SORT.semaphore;
+  }
+
+  push(waiter: Waiter, index: number, near: number): Seat {
+    const seat: Seat = { waiter, index, place: this, near, before: this.last, behind: null };
+    if (this.last === null) this.first = seat;
+    else this.last.behind = seat;
+    this.last = seat;
+    return seat;
+  }
+  remove(seat: Seat): void {
+    if (seat.before === null) this.first = seat.behind;
+    else seat.before.behind = seat.behind;
+    if (seat.behind === null) this.last = seat.before;
+    else seat.behind.before = seat.before;
+  }
+}
+
+export class Places {
+  readonly #space: Space;
+  readonly #core: Core;
+  /** Filled in by what maps segments. */
+  mapped: Mapped | null = null;
+  readonly #owners = new Map<number, Map<number, Place>>();
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#space = core.space;
+  }
+
+  /** The key of a semaphore that the domain points to, or -errno. */
+  semaphore(domain: Domain, pointer: number): Key | number {
+    const near = pointer < 0 ? pointer + 0x100000000 : pointer; // an i32, whose bits are the address
+    if (near % 4 !== 0) return -ERRNO.INVAL;
+    return this.at(domain, 0, near, SEMAPHORE_BYTES, SORT.semaphore);
+  }
+
+  /** The key of `bytes` bytes at a near address of a memory, or -errno. */
+  at(domain: Domain, memory: number, near: number, bytes: number, sort: number): Key | number {
+    if (near + bytes <= domain.bytesOf(memory)) return memoryKey(domain.id, memory, near, sort);
+    if (memory !== 0 || near < WINDOW_BASE || this.mapped === null) return -ERRNO.FAULT;
+    const found = this.mapped.locate(domain, near, bytes);
+    if (typeof found === 'number') return found;
+    return { owner: 2 * found.segment + 1, spot: 2 * found.offset + sort };
+  }
+
+  /** Whether a waiter's near address still means its place: 0, or the -errno it gets. */
+  lookAgain({ place: { key }, near, waiter }: Seat): number {
+    if (key.owner % 2 === 0) return 0;
+    const domain = this.#core.peek(waiter.domain);
+    const now = domain === undefined ? -ERRNO.FAULT : this.at(domain, 0, near, SEMAPHORE_BYTES, key.spot % 2);
+    if (typeof now === 'number') return now;
+    return now.owner === key.owner && now.spot === key.spot ? 0 : -ERRNO.FAULT;
+  }
+
+  find({ owner, spot }: Key): Place | undefined {
+    return this.#owners.get(owner)?.get(spot);
+  }
+
+  make(key: Key): Place {
+    let places = this.#owners.get(key.owner);
+    if (places === undefined) {
+      places = new Map();
+      this.#owners.set(key.owner, places);
+    }
+    let place = places.get(key.spot);
+    if (place === undefined) {
+      place = new Place(key);
+      places.set(key.spot, place);
+    }
+    return place;
+  }
+
+  /** Says in the semaphore whether anybody waits there, and forgets the place where nobody does. */
+  settle(place: Place): void {
+    const { owner, spot } = place.key;
+    const waiting = place.first !== null;
+    if (place.isSemaphore) {
+      const at = this.address(place.key);
+      if (at >= 0) this.#store(at + SEMAPHORE.waiters, waiting ? 1 : 0);
+    }
+    const places = this.#owners.get(owner);
+    if (waiting || places?.get(spot) !== place) return;
+    places.delete(spot);
+    if (places.size === 0) this.#owners.delete(owner);
+  }
+
+  /** Takes one off the count of a semaphore; false where there is none. Somebody else may be changing the word. */
+  take(key: Key): boolean {
+    const at = this.address(key);
+    if (at < 0) return false;
+    const { i32 } = this.#space;
+    const word = (at + SEMAPHORE.count) / 4;
+    for (;;) {
+      const count = Atomics.load(i32, word);
+      if (count === 0) return false;
+      if (Atomics.compareExchange(i32, word, count, count - 1) !== count) continue;
+      this.#space.mark(at, SEMAPHORE_BYTES);
+      return true;
+    }
+  }
+
+  /** Global address of the place now, -1 where it is no more. Good until anything is moved. */
+  address({ owner, spot }: Key): number {
+    const [whose, offset] = [Math.floor(owner / 2), Math.floor(spot / 2)];
+    if (owner % 2 === 1) return this.mapped?.address(whose, offset) ?? -1;
+    const domain = this.#core.peek(Math.floor(whose / MAX_MEMORIES));
+    if (domain === undefined || domain.region === 0) return -1;
+    assert(offset < domain.bytesOf(whose % MAX_MEMORIES), 'a memory never shrinks');
+    return domain.addressOf(whose % MAX_MEMORIES) + offset;
+  }
+
+  #store(at: number, value: number): void {
+    if (Atomics.load(this.#space.i32, at / 4) === value) return;
+    Atomics.store(this.#space.i32, at / 4, value);
+    this.#space.mark(at, 4);
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * Who waits where. Each waiter is a record in the space, so that after a restart everybody is at their place in the queue;
+ * the queues themselves are made from the records.
+ *
+ * Whoever gives hands over: what a waiter is to have is taken off the semaphore for it, and its answer put into the scratch words of its
+ * call, which is made again and finds it there. So a semaphore that was given is never both free and
+ * promised, nobody who comes later gets between, and a checkpoint at any moment holds all of it. A waiter that ends when
+ * it has been answered takes along what it was given, as if it had ended an instruction later.
+ *
+ * Why: RATIONALE.md#who-waits-is-handed-what-it-waits-for
+ */
+import { defineRecord, num, RecordTable, ROOT, type Space, u32 } from '../../space/index.ts';
+import type { Caller } from '../caller.ts';
+import { epochOf } from '../capability/epoch.ts';
+import type { Core } from '../core.ts';
+import { type Domain, NO_DEADLINE } from '../domain.ts';
+import { type Key, type Place, Places, type Seat } from './places.ts';
+import { semaphoreCalls } from './semaphores.ts';
+
+const WaiterRecord = defineRecord('waiter', {
+  domain: u32('kernel', 'The domain that waits.'),
+  places: u32('kernel', 'How many places it waits at.'),
+  ticket: num('kernel', 'Those with lower ones came before. Also in scratch word 0 of its call.'),
+  owner: num('kernel', 'The place: see `Key`.'),
+  spot: num('kernel', 'Likewise.'),
+  near: num('kernel', 'The address by which the domain knows it.'),
+  list: num('kernel', 'Where it waits at several: a heap block with these three of each; else 0.'),
+});
+const W = WaiterRecord.fields;
+const LIST_BYTES = 24;
+
+/** Scratch words of a call that waits. */
+const SCRATCH = { ticket: 0, deadline: 1, answered: 2, answer: 3 } as const;
+
+/** A place as a domain points to it. */
+export interface Pointed extends Key {
+  readonly near: number;
+}
+
+export interface Waiter {
+  readonly domain: number;
+  readonly ticket: number;
+  readonly row: number;
+  seats: readonly Seat[];
+}
+
+export class Waits {
+  readonly places: Places;
+  readonly #core: Core;
+  readonly #space: Space;
+  readonly #wake: (id: number) => void;
+  readonly #byTicket = new Map<number, Waiter>();
+  readonly #byDomain = new Map<number, Set<Waiter>>();
+  /** Those who wait at a place in a segment, and the epoch at which they all might. */
+  readonly #mapped = new Set<Waiter>();
+  #epoch = 0;
+  #opened: RecordTable | null = null;
+  #nextTicket = 1;
+
+  /** @param wake lets a domain go on that waits */
+  constructor(core: Core, wake: (id: number) => void) {
+    this.#core = core;
+    this.#space = core.space;
+    this.#wake = wake;
+    this.places = new Places(core);
+    core.calls.add(semaphoreCalls(core, this));
+  }
+
+  /** For tests and reports: how many wait. */
+  get count(): number {
+    return this.#byTicket.size;
+  }
+
+  /**
+   * Waits for a semaphore of these to have one, and takes it: gives its index. Where none comes in time: `late`.
+   * Does not return while it waits, but makes its call again.
+   * @param timeout ns; below 0 for ever, 0 to try only
+   */
+  take(caller: Caller, keys: readonly Pointed[], timeout: bigint, late: number): number {
+    return this.#wait(caller, keys, timeout, late, () =>
+      // Whoever waits there already comes before us.
+      keys.findIndex((key) => !this.places.find(key)?.first && this.places.take(key)),
+    );
+  }
+
+  /** Waits for a notification: gives 0; where none comes in time: `late`. `check`: what there is at once, or -1. */
+  await(caller: Caller, key: Pointed, timeout: bigint, late: number, check: () => number): number {
+    return this.#wait(caller, [key], timeout, late, check);
+  }
+
+  #wait(
+    caller: Caller,
+    keys: readonly Pointed[],
+    timeout: bigint,
+    late: number,
+    attempt: () => number,
+  ): number {
+    let waiter: Waiter | undefined;
+    const ticket = Number(caller.getScratch(SCRATCH.ticket));
+    if (ticket !== 0) {
+      waiter = this.#byTicket.get(ticket);
+      if (waiter?.domain !== caller.domainId) waiter = undefined; // it was carried here from another space
+      // Someone may have given and ended before telling so.
+      for (const seat of waiter?.seats ?? []) if (seat.place.isSemaphore) this.serve(seat.place);
+      if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
+    } else {
+      const now = attempt();
+      if (now >= 0) return now;
+      if (timeout === 0n) return late;
+      caller.setScratch(SCRATCH.deadline, timeout < 0n ? NO_DEADLINE : caller.now() + timeout);
+    }
+    const deadline = caller.getScratch(SCRATCH.deadline);
+    if (deadline !== NO_DEADLINE && caller.now() >= deadline) {
+      if (waiter !== undefined) this.#leave(waiter);
+      return late;
+    }
+    if (waiter === undefined) {
+      waiter = this.#enter(caller, keys);
+      for (const { place } of waiter.seats) if (place.isSemaphore) this.serve(place);
+      if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
+    }
+    return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
+  }
+
+  /** What a call that waited was given, undefined where nothing yet. To be asked before its arguments are looked at again. */
+  answered(caller: Caller): number | undefined {
+    return caller.getScratch(SCRATCH.answered) === 0n ? undefined : answerOf(caller);
+  }
+
+  /** Lets those who wait at a semaphore take what there is. How many have. */
+  serve(place: Place): number {
+    let served = 0;
+    while (place.first !== null) {
+      const seat = place.first;
+      if (this.#left(seat)) continue;
+      if (!this.places.take(place.key)) break;
+      this.#answer(seat.waiter, seat.index);
+      served++;
+    }
+    this.places.settle(place);
+    return served;
+  }
+
+  /** The same at the place of a key. */
+  wake(key: Key): number {
+    const place = this.places.find(key);
+    return place === undefined ? 0 : this.serve(place);
+  }
+
+  /** Lets up to `most` of those go on who wait for a notification. How many do. */
+  notify(key: Key, most: number): number {
+    const place = this.places.find(key);
+    let notified = 0;
+    while (place !== undefined && place.first !== null && notified < most) {
+      const seat = place.first;
+      if (this.#left(seat)) continue;
+      this.#answer(seat.waiter, 0);
+      notified++;
+    }
+    return notified;
+  }
+
+  /** The domain is no more: it waits nowhere, and nobody in its memory. */
+  forget(domain: Domain): void {
+    for (const waiter of [...(this.#byDomain.get(domain.id) ?? [])]) this.#leave(waiter);
+  }
+
+  /** Everybody goes back to their places, in the order in which they had come. */
+  recover(): void {
+    const space = this.#space;
+    if (space.root(ROOT.waiters) === 0) return;
+    const table = this.#table();
+    const rows = [...table.rows()].map((row) => ({ row, ticket: W.ticket.get(space, table.address(row)) }));
+    for (const { row, ticket } of rows.sort((a, b) => a.ticket - b.ticket)) {
+      const at = table.address(row);
+      this.#nextTicket = ticket + 1;
+      const waiter = this.#seat(row, W.domain.get(space, at), ticket, this.#keysOf(at));
+      this.#isOver(waiter);
+    }
+  }
+
+  /** True where who sat here does not wait any more: its call is over, or it may not use the place any longer. */
+  #left(seat: Seat): boolean {
+    if (this.#isOver(seat.waiter)) return true;
+    const errno = this.places.lookAgain(seat);
+    if (errno !== 0) this.#answer(seat.waiter, errno);
+    return errno !== 0;
+  }
+
+  /** True where the call is over in which it waited; its record is then gone too. */
+  #isOver(waiter: Waiter): boolean {
+    const domain = this.#core.peek(waiter.domain);
+    if (domain?.getScratch(SCRATCH.ticket) === BigInt(waiter.ticket)) return false;
+    this.#leave(waiter);
+    return true;
+  }
+
+  /**
+   * After revocations: tells those who wait in segments and may not any more. Before that they get nothing there either,
+   * so there is no hurry: called when nothing else is to be done. True where somebody goes on.
+   */
+  lookAgain(): boolean {
+    const epoch = epochOf(this.#space);
+    if (epoch === this.#epoch) return false;
+    this.#epoch = epoch;
+    let told = false;
+    for (const waiter of [...this.#mapped]) {
+      for (const seat of waiter.seats) {
+        if (!this.#left(seat)) continue;
+        told = true;
+        break;
+      }
+    }
+    return told;
+  }
+
+  #answer(waiter: Waiter, answer: number): void {
+    const domain = this.#core.peek(waiter.domain) as Domain;
+    this.#leave(waiter);
+    domain.setScratch(SCRATCH.answered, 1n);
+    domain.setScratch(SCRATCH.answer, BigInt(answer));
+    if (domain !== this.#core.current) this.#wake(domain.id);
+  }
+
+  #enter(caller: Caller, keys: readonly Pointed[]): Waiter {
+    const [space, table, first] = [this.#space, this.#table(), keys[0] as Pointed];
+    // A call that was made again may have been refused before it came here.
+    for (const other of [...(this.#byDomain.get(caller.domainId) ?? [])]) this.#isOver(other);
+    const list = keys.length > 1 ? space.heap.alloc(LIST_BYTES * keys.length) : 0;
+    let row: number;
+    try {
+      row = table.insert();
+    } catch (error) {
+      if (list !== 0) space.heap.free(list);
+      throw error;
+    }
+    const at = table.address(row);
+    const ticket = this.#nextTicket++;
+    W.domain.set(space, at, caller.domainId);
+    W.places.set(space, at, keys.length);
+    W.ticket.set(space, at, ticket);
+    W.owner.set(space, at, first.owner);
+    W.spot.set(space, at, first.spot);
+    W.near.set(space, at, first.near);
+    W.list.set(space, at, list);
+    for (const [i, { owner, spot, near }] of list === 0 ? [] : keys.entries()) {
+      space.setNumber(list + LIST_BYTES * i, owner);
+      space.setNumber(list + LIST_BYTES * i + 8, spot);
+      space.setNumber(list + LIST_BYTES * i + 16, near);
+    }
+    caller.setScratch(SCRATCH.ticket, BigInt(ticket));
+    const waiter = this.#seat(row, caller.domainId, ticket, keys);
+    for (const { place } of waiter.seats) this.places.settle(place);
+    return waiter;
+  }
+
+  #seat(row: number, domain: number, ticket: number, keys: readonly Pointed[]): Waiter {
+    const waiter: Waiter = { domain, ticket, row, seats: [] };
+    waiter.seats = keys.map((key, index) => this.places.make(key).push(waiter, index, key.near));
+    this.#byTicket.set(ticket, waiter);
+    if (waiter.seats.some(({ place }) => place.isMapped)) this.#mapped.add(waiter);
+    let those = this.#byDomain.get(domain);
+    if (those === undefined) {
+      those = new Set();
+      this.#byDomain.set(domain, those);
+    }
+    those.add(waiter);
+    return waiter;
+  }
+
+  #leave(waiter: Waiter): void {
+    for (const seat of waiter.seats) seat.place.remove(seat);
+    for (const { place } of waiter.seats) this.places.settle(place);
+    this.#byTicket.delete(waiter.ticket);
+    this.#mapped.delete(waiter);
+    const those = this.#byDomain.get(waiter.domain);
+    those?.delete(waiter);
+    if (those?.size === 0) this.#byDomain.delete(waiter.domain);
+    const [space, table] = [this.#space, this.#table()];
+    const list = W.list.get(space, table.address(waiter.row));
+    if (list !== 0) space.heap.free(list);
+    table.remove(waiter.row);
+  }
+
+  #keysOf(at: number): Pointed[] {
+    const space = this.#space;
+    const list = W.list.get(space, at);
+    const [owner, spot, near] = [W.owner.get(space, at), W.spot.get(space, at), W.near.get(space, at)];
+    if (list === 0) return [{ owner, spot, near }];
+    return Array.from({ length: W.places.get(space, at) }, (_, i) => ({
+      owner: space.getNumber(list + LIST_BYTES * i),
+      spot: space.getNumber(list + LIST_BYTES * i + 8),
+      near: space.getNumber(list + LIST_BYTES * i + 16),
+    }));
+  }
+
+  /** The table comes to be with the first who waits. */
+  #table(): RecordTable {
+    this.#opened ??= RecordTable.open(this.#space, ROOT.waiters, WaiterRecord.bytes);
+    return this.#opened;
+  }
+}
+
+const answerOf = (caller: Caller): number => Number(BigInt.asIntN(32, caller.getScratch(SCRATCH.answer)));
