@@ -108,9 +108,15 @@ export const WAIT_ANY_MAX = 256;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 
-/** Places in the capability list of a domain and records made for it, when nobody says otherwise; and at most. */
+/** Places in capability lists and capability records, when nobody says otherwise; and most places in one list. */
 export const DEFAULT_CAPABILITIES = 1 << 16;
 export const CAPABILITIES_MAX = 2 ** 20 - 1;
+/** What a domain may use when nobody says otherwise: requests that wait, entries of rings, domains that it makes. */
+export const DEFAULT_REQUESTS = 4096;
+export const DEFAULT_RING_ENTRIES = 1 << 16;
+export const DEFAULT_DOMAINS = 1024;
+/** How many times what an account may use can be divided. */
+export const ACCOUNT_DEPTH_MAX = 16;
 /** Most capabilities derived of one another. */
 export const CAPABILITY_DEPTH_MAX = 64;
 /** Names under which a domain has been granted something: how many, and bytes of one. */

@@ -6,12 +6,12 @@ import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { registerAccounts } from './account/calls.ts';
 import type { Personality } from './caller.ts';
 import { CallTable } from './calls.ts';
 import { Authority } from './capability/authority.ts';
 import { capabilityCalls } from './capability/calls.ts';
 import { Capabilities } from './capability/capabilities.ts';
-import { Charges } from './capability/charges.ts';
 import { CLists } from './capability/clists.ts';
 import { Objects } from './capability/objects.ts';
 import { type Domain, END } from './domain.ts';
@@ -66,12 +66,12 @@ export class Core {
     this.space = space;
     this.powers = powers;
     this.personality = personality;
-    const charges = new Charges(this);
     this.objects = new Objects(space);
-    this.capabilities = new Capabilities(space, this.objects, charges);
-    this.clists = new CLists(space, this.objects, this.capabilities, charges);
+    this.capabilities = new Capabilities(space, this.objects);
+    this.clists = new CLists(space, this.objects, this.capabilities);
     this.authority = new Authority(this);
     this.calls.add(capabilityCalls(this));
+    registerAccounts(this);
     this.#clockBase = Superblock.fields.clock.get(space, SUPERBLOCK_ADDRESS) - powers.monotonicNs();
   }
 

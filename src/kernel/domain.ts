@@ -4,10 +4,12 @@
  *
  * Use the accessors; never keep what they return over a call that may change it.
  */
+import { RESOURCE } from '../abi/account.ts';
 import { CONTROL } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES } from '../base/limits.ts';
 import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../space/index.ts';
+import { charge, left, refund } from './account/account.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
 import type { Instance } from './instance.ts';
@@ -85,8 +87,11 @@ export const DomainRecord = defineRecord('domain', {
   pages: num('core', 'WebAssembly pages of memory 0.'),
   stack: num('core', 'Address of the extent for saved frames; 0 while they lie in the control area.'),
   more: num('core', 'Heap block: address, frames, pages (u64 each) of each further memory.'),
-  memoryLimit: num('kernel', 'Most bytes of all its memories.'),
-  cpuLimit: num('kernel', 'Most processor time in microseconds, 0 for no limit.'),
+  memoryLimit: num('kernel', 'Before version 3: most bytes of all its memories. Its account has it since.'),
+  cpuLimit: num(
+    'kernel',
+    'Before version 3: most processor time, µs; 0 for no limit. Its account has it since.',
+  ),
   cpuUsed: num('core', 'Processor time used, microseconds.'),
   created: u64('kernel', 'Time of the space when it was made, ns.'),
   personality: num('owner', "Address of the personality's state, 0 for none."),
@@ -106,8 +111,9 @@ export const DomainRecord = defineRecord('domain', {
   clist: num('core', 'Heap block: its capability list (capability/clists.ts), 0 while it is empty.'),
   grants: num('kernel', 'Heap block: names of entries of that list (capability/grants.ts), 0 for none.'),
   capability: num('kernel', 'The capability record to the domain itself, 0 while nobody has asked for one.'),
-  capabilityLimit: num('kernel', 'Most entries of its list and records made for it; 0 for the usual number.'),
-  capabilitiesUsed: num('core', 'How many it has.'),
+  account: num('kernel', 'The account that pays for it (account/account.ts).'),
+  memoryCharged: num('core', 'Bytes of memory that were charged to that.'),
+  paidBy: num('kernel', 'The account that was charged for it as a domain, 0 for none.'),
 });
 const R = DomainRecord.fields;
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];
@@ -238,9 +244,22 @@ export class Domain {
     for (let i = 0; i < R.memories.get(this.space, this.at); i++) pages += this.pagesOf(i);
     return pages * FRAME_BYTES;
   }
-  /** What counts against its memory limit: memories, and code it has made. */
-  get chargedBytes(): number {
-    return this.memoryBytes + (this.maker?.codeBytes ?? 0);
+  /** The account that pays for what it does. */
+  get account(): number {
+    return R.account.get(this.space, this.at);
+  }
+  /**
+   * Charges its account with the memory that it has now: memories, and code it has made. Returns how many bytes more it
+   * may have.
+   */
+  settleMemory(): number {
+    const { space, at, account } = this;
+    const now = this.memoryBytes + (this.maker?.codeBytes ?? 0);
+    const before = R.memoryCharged.get(space, at);
+    if (now > before) charge(space, account, RESOURCE.memory, now - before);
+    else if (now < before) refund(space, account, RESOURCE.memory, before - now);
+    if (now !== before) R.memoryCharged.set(space, at, now);
+    return left(space, account, RESOURCE.memory);
   }
   get memoryCount(): number {
     return R.memories.get(this.space, this.at);

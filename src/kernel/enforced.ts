@@ -18,6 +18,7 @@ import { RESULTS_OFFSET, STATE_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { FRAME_BYTES, PAGE_BYTES, PROCESS_DEATHS_MAX } from '../base/limits.ts';
+import { chargeTime } from './account/time.ts';
 import { damaged, ended, type SliceEnd } from './activation.ts';
 import { CoreCaller } from './call.ts';
 import { type ImportValue, SCRATCH_WORDS } from './caller.ts';
@@ -132,8 +133,7 @@ export class Enforcer {
   }
 
   #charge(domain: Domain, seat: Seat): void {
-    const used = R.cpuUsed.get(domain.space, domain.at) + seat.enclosure.cpuMicros();
-    R.cpuUsed.set(domain.space, domain.at, Math.round(used));
+    chargeTime(domain, seat.enclosure.cpuMicros());
   }
 
   /** Null where another process may go on. */
@@ -287,7 +287,7 @@ export class Enforcer {
         domain: domain.id,
         name: domain.name,
         module: domain.module,
-        memoryLimitBytes: R.memoryLimit.get(domain.space, domain.at),
+        memoryLimitBytes: domain.memoryBytes + domain.settleMemory(),
         limits: {
           pages: mostPages(domain),
           stateBytes: stateBytes(domain.module),

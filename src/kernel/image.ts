@@ -7,6 +7,7 @@
  *
  * Why: RATIONALE.md#imported-programs-are-compiled-again
  */
+import { RESOURCE } from '../abi/account.ts';
 import { TRAILER_BYTES } from '../abi/frame.ts';
 import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
@@ -18,6 +19,8 @@ import {
   MADE_MODULES_MAX,
   SPACE_MAX_FRAMES,
 } from '../base/limits.ts';
+import { limitOf } from './account/account.ts';
+import { chargeTime, cpuLimitMs } from './account/time.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from './domain.ts';
@@ -103,8 +106,8 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     name: domain.name,
     hash: domain.module.hash,
     state: STATE_NAMES[domain.state] as DomainImage['state'],
-    memoryLimitBytes: R.memoryLimit.get(space, at),
-    cpuLimitMs: R.cpuLimit.get(space, at) / 1000,
+    memoryLimitBytes: limitOf(space, domain.account, RESOURCE.memory),
+    cpuLimitMs: cpuLimitMs(domain),
     cpuMicros: R.cpuUsed.get(space, at),
     resident: domain.hasFlag(FLAG.resident),
     started: domain.hasFlag(FLAG.started),
@@ -208,7 +211,7 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
   adoptMade(domain, image.made ?? []);
   adoptFrames(domain, image);
   R.entry.set(space, at, image.entry);
-  R.cpuUsed.set(space, at, image.cpuMicros);
+  chargeTime(domain, image.cpuMicros);
   domain.clockOffset = BigInt.asIntN(64, image.clock - core.now());
   domain.deadline = NO_DEADLINE;
   domain.setFlag(FLAG.started, image.started === true);

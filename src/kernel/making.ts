@@ -23,7 +23,7 @@ import {
 import { SpaceFullError } from '../space/index.ts';
 import type { Caller, SystemCall } from './caller.ts';
 import type { Core } from './core.ts';
-import { type Domain, DomainRecord } from './domain.ts';
+import type { Domain } from './domain.ts';
 import { I32 } from './frames.ts';
 import type { Instance } from './instance.ts';
 import { stateEnd } from './loader.ts';
@@ -116,13 +116,12 @@ export class Making {
       );
     }
     const { released } = maker;
-    const limit = DomainRecord.fields.memoryLimit.get(domain.space, domain.at);
     const full = [
       maker.used >= MADE_MODULES_MAX ? `${MADE_MODULES_MAX} modules are the most` : '',
       maker.codeBytes + length > MADE_CODE_MAX_BYTES
         ? `${MADE_CODE_MAX_BYTES} bytes of code are the most`
         : '',
-      domain.chargedBytes + length > limit ? 'the memory limit of the program is reached' : '',
+      length > domain.settleMemory() ? 'the memory limit of the program is reached' : '',
     ].find((reason) => reason !== '');
     const swept = domain.sweep === 'done';
     domain.sweep = 'none';

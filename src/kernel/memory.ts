@@ -46,11 +46,11 @@ export function placeDomain(domain: Domain, pages: readonly number[]): void {
   const { space, at } = domain;
   const { memories } = domain.module.evidence;
   const bytes = pages.reduce((sum, n) => sum + n, 0) * FRAME_BYTES;
-  const limit = R.memoryLimit.get(space, at);
-  if (bytes > limit) {
+  const most = domain.settleMemory();
+  if (bytes > most) {
     throw new EnvironmentError(
       'memory-limit',
-      `${domain.name}: the program begins with ${mib(bytes)} of memory, its limit is ${mib(limit)}`,
+      `${domain.name}: the program begins with ${mib(bytes)} of memory, its limit is ${mib(most)}`,
       'give it more with --memory',
     );
   }
@@ -81,6 +81,7 @@ export function placeDomain(domain: Domain, pages: readonly number[]): void {
     releaseExtents(domain);
     throw error;
   }
+  domain.settleMemory();
   domain.setStackPointer(domain.stackBase);
   writeControl(domain);
 }
@@ -121,6 +122,7 @@ export function releaseExtents(domain: Domain): void {
   R.memories.set(space, at, 0);
   R.stack.set(space, at, 0);
   R.stackFrames.set(space, at, 0);
+  domain.settleMemory();
 }
 
 /** Writes the control page from the record: absolute addresses of the frame stack. The stack pointer stays as it is. */
@@ -141,7 +143,7 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
   const extent = domain.extent(memory);
   const pages = extent.pages + delta;
   if (pages > maxPages(domain, memory)) return -1;
-  if (domain.chargedBytes + delta * FRAME_BYTES > R.memoryLimit.get(domain.space, domain.at)) {
+  if (delta * FRAME_BYTES > domain.settleMemory()) {
     domain.setFlag(FLAG.memoryRefused, true);
     return -1;
   }
@@ -154,6 +156,7 @@ export function growMemory(domain: Domain, memory: number, delta: number): numbe
     return null;
   }
   domain.setExtent(memory, { ...domain.extent(memory), pages });
+  domain.settleMemory();
   domain.instance?.resize(domain, memory);
   return extent.pages;
 }
@@ -173,8 +176,10 @@ export function growTo(domain: Domain, memory: number, pages: number): boolean {
 
 /** Most pages each memory may have: by its declaration, what addresses can reach, and the domain's limit. */
 export function mostPages(domain: Domain): number[] {
-  const limit = Math.floor(R.memoryLimit.get(domain.space, domain.at) / FRAME_BYTES);
-  return domain.module.evidence.memories.map((_, i) => Math.min(maxPages(domain, i), limit));
+  const more = Math.floor(domain.settleMemory() / FRAME_BYTES);
+  return domain.module.evidence.memories.map((_, i) =>
+    Math.min(maxPages(domain, i), domain.pagesOf(i) + more),
+  );
 }
 
 /** Frames of the extent of a memory with this many pages. */

@@ -2,12 +2,15 @@
  * Who there is: the domain table in the space, and the handles of its rows. Makes records, ends domains, forgets them;
  * runs nothing.
  */
+import { RESOURCE, UNLIMITED } from '../abi/account.ts';
 import { COMPILER_MODULE } from '../abi/made.ts';
 import { assert } from '../base/assert.ts';
 import type { EnvironmentCode } from '../base/codes.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { DEFAULT_MEMORY_LIMIT_BYTES, DOMAIN_NAME_MAX_BYTES } from '../base/limits.ts';
 import { RecordTable, ROOT, type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { charge, holdAccount, type Limits, limitOf, openAccount, releaseAccount } from './account/account.ts';
+import { cpuLimitMs } from './account/time.ts';
 import type { Ending } from './caller.ts';
 import type { Grant } from './capability/authority.ts';
 import type { Core } from './core.ts';
@@ -51,8 +54,10 @@ export interface DomainOptions {
   compiler?: boolean;
   /** What it is to have from its beginning. */
   grants?: readonly Grant[];
-  /** Most capabilities: places in its list, and records made for it. DEFAULT_CAPABILITIES where it is not given. */
-  capabilityLimit?: number;
+  /** What else it may use; the usual where it is not given. */
+  limits?: Limits;
+  /** An account that pays for it, with others: then none of the limits counts. */
+  account?: number;
   /** The personality's state for it; the kernel releases it with the domain, and when it cannot be made. */
   personalityState?: number;
 }
@@ -196,9 +201,7 @@ export class Roster {
     R.name.set(space, at, name);
     R.nameBytes.set(space, at, name.length);
     R.hash.set(space, at, hashBytes(options.module));
-    R.memoryLimit.set(space, at, options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES);
-    R.cpuLimit.set(space, at, Math.ceil((options.cpuLimitMs ?? 0) * 1000));
-    R.capabilityLimit.set(space, at, options.capabilityLimit ?? 0);
+    R.account.set(space, at, this.#account(options));
     R.created.set(space, at, this.#core.now());
     R.deadline.set(space, at, NO_DEADLINE);
     R.personality.set(space, at, options.personalityState ?? 0);
@@ -208,6 +211,15 @@ export class Roster {
       domain.maker = Maker.create(space, this.#makers(), id, options.module, this.#core.loader);
     }
     return domain;
+  }
+
+  /** The account of a new domain, held for it. */
+  #account({ account, memoryLimitBytes, cpuLimitMs = 0, limits }: DomainOptions): number {
+    const memory = memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES;
+    const cpu = cpuLimitMs === 0 ? UNLIMITED : Math.ceil(cpuLimitMs * 1000);
+    const at = account ?? openAccount(this.#space, { memory, cpu, ...limits });
+    holdAccount(this.#space, at);
+    return at;
   }
 
   /** The table of makers: one comes to be with the first of them. */
@@ -248,10 +260,21 @@ export class Roster {
         `${domain.name}: its program ${hash} is not in the store`,
       );
     }
+    if (domain.account === 0) this.#openAccountOfOld(domain);
     this.#adopt(domain);
     const maker = makers.get(domain.id);
     if (maker !== undefined) domain.maker = new Maker(space, maker, domain.module, this.#core.loader);
     assert(domain.state !== STATE.running, 'no code runs at a cut');
+  }
+
+  /** Before version 3 a domain had its limits in its record. */
+  #openAccountOfOld(domain: Domain): void {
+    const [space, { at }] = [this.#space, domain];
+    const cpuLimitMs = R.cpuLimit.get(space, at) / 1000;
+    const options = { memoryLimitBytes: R.memoryLimit.get(space, at), cpuLimitMs };
+    R.account.set(space, at, this.#account({ ...options, name: domain.name, module: domain.module }));
+    charge(space, domain.account, RESOURCE.cpu, R.cpuUsed.get(space, at));
+    R.memoryCharged.set(space, at, 0);
   }
 
   status(domain: Domain): DomainStatus {
@@ -266,10 +289,10 @@ export class Roster {
       reason: domain.reason,
       hash: hashOf(space, at),
       memoryBytes: domain.memoryBytes,
-      memoryLimitBytes: R.memoryLimit.get(space, at),
+      memoryLimitBytes: limitOf(space, domain.account, RESOURCE.memory),
       spaceBytes: framesOf(space, domain),
       cpuMicros: R.cpuUsed.get(space, at),
-      cpuLimitMs: R.cpuLimit.get(space, at) / 1000,
+      cpuLimitMs: cpuLimitMs(domain),
       volatile: domain.hasFlag(FLAG.volatile),
       detached: domain.hasFlag(FLAG.detached),
       enforced: domain.hasFlag(FLAG.enforced),
@@ -294,6 +317,7 @@ export class Roster {
     if (domain.state !== STATE.exited) this.#giveBack(domain, END.none, 0);
     domain.setTexts('', '');
     this.#core.authority.forget(domain);
+    releaseAccount(this.#space, domain.account);
     domain.alive = false;
     this.#domains.delete(domain.id);
     this.#byName.delete(domain.name);
@@ -344,7 +368,8 @@ export class Roster {
 function withLimit(domain: Domain, end: number, code: number, reason: string): string {
   const badly = end === END.trap || end === END.exception || (end === END.exit && code !== 0);
   if (!badly || !domain.hasFlag(FLAG.memoryRefused)) return reason;
-  const limit = `its memory limit of ${mib(R.memoryLimit.get(domain.space, domain.at))} was reached`;
+  const most = limitOf(domain.space, domain.account, RESOURCE.memory);
+  const limit = `its memory limit of ${mib(most)} was reached`;
   return reason === '' ? limit : `${reason}; ${limit}`;
 }
 

@@ -5,9 +5,10 @@
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
+import { chargeTime } from './account/time.ts';
 import { runActivation, type SliceEnd } from './activation.ts';
 import type { Core } from './core.ts';
-import { type Domain, DomainRecord, END, FLAG } from './domain.ts';
+import { type Domain, END, FLAG } from './domain.ts';
 import type { Enforcer } from './enforced.ts';
 import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
@@ -17,8 +18,6 @@ import { checkFit } from './roster.ts';
 import { growTables, savedTables, saveInstance, writeTables } from './saved.ts';
 import { NO_TRACE, type Trace } from './trace.ts';
 import { describeTrap, savedTrace } from './traps.ts';
-
-const R = DomainRecord.fields;
 
 /** The program trapped before it began: an active segment that does not fit. */
 export class ProgramTrapError extends Error {
@@ -58,7 +57,7 @@ export class Runner {
 
   /** One turn of a domain, with its processor time counted. */
   slice(domain: Domain): SliceEnd {
-    const [space, core] = [this.#space, this.#core];
+    const core = this.#core;
     const { powers } = core;
     const before = powers.threadCpuMicros();
     const began = powers.monotonicNs();
@@ -79,10 +78,8 @@ export class Runner {
     }
     const took = Math.max(0, powers.threadCpuMicros() - before);
     if (end.kind === 'paused') core.noteSlice(Number(powers.monotonicNs() - began) / 1000, took);
-    const used = R.cpuUsed.get(space, domain.at) + took;
-    R.cpuUsed.set(space, domain.at, Math.round(used));
-    const limit = R.cpuLimit.get(space, domain.at);
-    if (limit > 0 && used >= limit && (end.kind === 'paused' || end.kind === 'blocked')) {
+    domain.settleMemory();
+    if (!chargeTime(domain, took) && (end.kind === 'paused' || end.kind === 'blocked')) {
       end = { kind: 'ended', end: END.limit, code: 0, reason: 'cpu limit', trace: savedTrace(domain) };
     }
     return end;

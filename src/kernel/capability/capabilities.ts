@@ -9,12 +9,13 @@
  *
  * Why: RATIONALE.md#revoking-is-two-stores
  */
+import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { assert } from '../../base/assert.ts';
 import { CAPABILITY_DEPTH_MAX } from '../../base/limits.ts';
 import { defineRecord, num, RecordTable, ROOT, type Space, u8, u32, u64 } from '../../space/index.ts';
-import type { Charges } from './charges.ts';
+import { charge, mayCharge, refund } from '../account/account.ts';
 import { epochOf, moveEpoch } from './epoch.ts';
 import type { Objects } from './objects.ts';
 
@@ -25,9 +26,9 @@ export const CapabilityRecord = defineRecord('capability', {
   turn: num('kernel', 'Goes up with each revocation.'),
   checked: num('kernel', 'The epoch at which it was last found good.'),
   badge: u64('kernel', 'The number that whoever serves the object sees; 0 for none.'),
+  payer: num('kernel', 'The account that is charged for it, 0 for the system.'),
   refs: u32('kernel', 'Who holds it.'),
   row: u32('kernel', 'Its row in the table.'),
-  payer: u32('kernel', 'The domain that is charged for it, 0 for the system.'),
   rights: u8('kernel', 'RIGHT bits: most that any holder has.'),
   depth: u8('kernel', 'How many it was derived through.'),
   dead: u8('kernel', '1 when what it was derived of was revoked.'),
@@ -43,13 +44,11 @@ export interface Held {
 export class Capabilities {
   readonly #space: Space;
   readonly #objects: Objects;
-  readonly #charges: Charges;
   #table: RecordTable | null = null;
 
-  constructor(space: Space, objects: Objects, charges: Charges) {
+  constructor(space: Space, objects: Objects) {
     this.#space = space;
     this.#objects = objects;
-    this.#charges = charges;
   }
 
   get count(): number {
@@ -59,7 +58,7 @@ export class Capabilities {
   /**
    * The first capability to an object, or one more that nothing but its object ends. Held by nobody yet: `retain` it, or
    * put it in a list. Its turn is 0.
-   * @param payer number of the domain that is charged, without asking whether it may; 0 for the system
+   * @param payer the account that is charged, without asking whether it may; 0 for the system
    * @throws SpaceFullError with nothing changed
    */
   root(object: number, rights = RIGHTS_ALL, payer = 0): number {
@@ -83,7 +82,7 @@ export class Capabilities {
     if (badge !== 0n && inherited !== 0n) return -ERRNO.NOTCAPABLE;
     const depth = R.depth.get(space, parent) + 1;
     if (depth > CAPABILITY_DEPTH_MAX) return -ERRNO.DEPTH;
-    if (!this.#charges.mayCharge(payer, 1)) return -ERRNO.DQUOT;
+    if (!mayCharge(space, payer, RESOURCE.capabilities, 1)) return -ERRNO.DQUOT;
     const at = this.#insert(R.object.get(space, parent), payer);
     R.parent.set(space, at, parent);
     R.parentTurn.set(space, at, turn);
@@ -126,8 +125,9 @@ export class Capabilities {
       R.refs.set(space, at, refs - 1);
       if (refs > 1) return;
       const [parent, object] = [R.parent.get(space, at), R.object.get(space, at)];
-      this.#charges.refund(R.payer.get(space, at), 1);
+      const payer = R.payer.get(space, at);
       this.#rows().remove(R.row.get(space, at));
+      refund(space, payer, RESOURCE.capabilities, 1);
       this.#objects.release(object);
       at = parent;
     }
@@ -172,7 +172,7 @@ export class Capabilities {
     R.payer.set(space, at, payer);
     R.checked.set(space, at, epochOf(space));
     this.#objects.retain(object);
-    this.#charges.charge(payer, 1);
+    charge(space, payer, RESOURCE.capabilities, 1);
     return at;
   }
 

@@ -84,7 +84,7 @@ test('a chain of derivations ends somewhere, and its last is ended by its first'
 });
 
 test('who has used up what it may have is told so, and nobody else', async () => {
-  const { of, clists, handle } = await two({ capabilityLimit: 100 });
+  const { of, clists, handle } = await two({ limits: { capabilities: 100 } });
   let made = 0;
   while (clists().copy(of('a'), handle, RIGHTS_ALL) > 0) made++;
   assert.equal(made, 98, 'two were the object');

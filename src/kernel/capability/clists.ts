@@ -5,6 +5,7 @@
  * What was revoked or is gone is let go when its handle is next used; the place stays taken and goes on to say why, until
  * it is closed.
  */
+import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import {
   HANDLE_TAGS,
@@ -16,10 +17,11 @@ import {
   RIGHTS_ALL,
 } from '../../abi/objects.ts';
 import { assert } from '../../base/assert.ts';
+import { CAPABILITIES_MAX } from '../../base/limits.ts';
 import { defineRecord, num, type Space, u16, u32 } from '../../space/index.ts';
+import { charge, mayCharge, refund } from '../account/account.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
 import type { Capabilities, Held } from './capabilities.ts';
-import type { Charges } from './charges.ts';
 import type { ObjectId, Objects } from './objects.ts';
 
 const List = defineRecord('capability list', {
@@ -54,7 +56,6 @@ export class CLists {
   readonly #space: Space;
   readonly #objects: Objects;
   readonly #capabilities: Capabilities;
-  readonly #charges: Charges;
   readonly #found = {
     handle: 0,
     object: 0,
@@ -65,11 +66,10 @@ export class CLists {
     turn: 0,
   };
 
-  constructor(space: Space, objects: Objects, capabilities: Capabilities, charges: Charges) {
+  constructor(space: Space, objects: Objects, capabilities: Capabilities) {
     this.#space = space;
     this.#objects = objects;
     this.#capabilities = capabilities;
-    this.#charges = charges;
   }
 
   /** Places taken. */
@@ -102,7 +102,7 @@ export class CLists {
     S.next.set(space, at, 0);
     L.used.set(space, list, L.used.get(space, list) + 1);
     this.#capabilities.retain(capability);
-    this.#charges.charge(domain.id, 1);
+    charge(space, domain.account, RESOURCE.capabilities, 1);
     return handleOf(index, S.tag.get(space, at));
   }
 
@@ -111,9 +111,10 @@ export class CLists {
    * @throws SpaceFullError with nothing changed
    */
   reserve(domain: Domain, records = 0): number {
-    if (!this.#charges.mayCharge(domain.id, 1 + records)) return -ERRNO.DQUOT;
     const space = this.#space;
+    if (!mayCharge(space, domain.account, RESOURCE.capabilities, 1 + records)) return -ERRNO.DQUOT;
     const list = this.#list(domain);
+    if (list !== 0 && L.used.get(space, list) >= CAPABILITIES_MAX) return -ERRNO.DQUOT;
     if (list === 0) {
       const block = space.heap.alloc(List.bytes + FIRST_ROOM * Slot.bytes);
       L.room.set(space, block, FIRST_ROOM);
@@ -139,7 +140,7 @@ export class CLists {
     const object = this.#objects.create(kind, a, b, id);
     let capability: number;
     try {
-      capability = this.#capabilities.root(object, rights, domain.id);
+      capability = this.#capabilities.root(object, rights, domain.account);
     } catch (error) {
       this.#objects.forget(object);
       throw error;
@@ -210,7 +211,7 @@ export class CLists {
     const bad = this.reserve(domain, 1);
     if (bad !== 0) return bad;
     const { capability, turn } = found;
-    const derived = this.#capabilities.derive(capability, turn, found.rights & rights, badge, domain.id);
+    const derived = this.#capabilities.derive(capability, turn, found.rights & rights, badge, domain.account);
     return derived < 0 ? derived : this.insert(domain, derived, 0, RIGHTS_ALL);
   }
 
@@ -235,7 +236,7 @@ export class CLists {
     S.next.set(space, at, L.free.get(space, list));
     L.free.set(space, list, handleIndex(handle));
     L.used.set(space, list, L.used.get(space, list) - 1);
-    this.#charges.refund(domain.id, 1);
+    refund(space, domain.account, RESOURCE.capabilities, 1);
     if (capability !== 0) this.#capabilities.release(capability);
     return 0;
   }

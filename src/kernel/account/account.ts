@@ -1,0 +1,146 @@
+/**
+ * Accounts: what may be used, and is. Each domain has one, alone or with others. A part can be taken off an account for one
+ * of its own; what is not used of it comes back when nobody holds that any more.
+ *
+ * What an account pays for may outlive all who used the account (a capability that somebody else got). Its record stays
+ * until all of that has been given back, and meanwhile the account that it was a part of is charged. So nobody gets more
+ * than there was by making accounts and leaving them.
+ *
+ * An account is named by the address of its record, a heap block. 0 is the system, which pays for anything.
+ */
+import { ACCOUNT_PARTS, RESOURCE, type Resource, type ResourceName, UNLIMITED } from '../../abi/account.ts';
+import { assert } from '../../base/assert.ts';
+import {
+  DEFAULT_CAPABILITIES,
+  DEFAULT_DOMAINS,
+  DEFAULT_MEMORY_LIMIT_BYTES,
+  DEFAULT_REQUESTS,
+  DEFAULT_RING_ENTRIES,
+} from '../../base/limits.ts';
+import { defineRecord, num, nums, type Space, u32 } from '../../space/index.ts';
+
+export const AccountRecord = defineRecord('account', {
+  parent: num('kernel', 'The account that it is a part of, 0 for none.'),
+  object: num('kernel', 'Address of the object that it is to programs, 0 while none has asked for it.'),
+  refs: u32('kernel', 'Who holds it: domains that use it, its object, its parts.'),
+  depth: u32('kernel', 'How many times something was divided.'),
+  ended: u32('kernel', '1 when nobody holds it and it only waits for what it paid for.'),
+  behind: u32('kernel', 'Parts of it that have ended, and still wait for what they paid for.'),
+  limits: nums(ACCOUNT_PARTS, 'kernel', 'The most of each RESOURCE; UNLIMITED for no limit.'),
+  used: nums(ACCOUNT_PARTS, 'core', 'What is used of each, parts taken off included.'),
+});
+const A = AccountRecord.fields;
+
+/** Amounts by name of resource. */
+export type Limits = Partial<Readonly<Record<ResourceName, number>>>;
+
+const DEFAULTS: Readonly<Record<ResourceName, number>> = {
+  memory: DEFAULT_MEMORY_LIMIT_BYTES,
+  cpu: UNLIMITED,
+  capabilities: DEFAULT_CAPABILITIES,
+  requests: DEFAULT_REQUESTS,
+  entries: DEFAULT_RING_ENTRIES,
+  domains: DEFAULT_DOMAINS,
+};
+const RESOURCES = Object.values(RESOURCE);
+const nameOf = (resource: Resource): ResourceName =>
+  Object.keys(RESOURCE)[RESOURCES.indexOf(resource)] as ResourceName;
+
+/** A new account that is no part of another, with the usual limits where none are given. Nobody holds it yet. */
+export function openAccount(space: Space, limits: Limits): number {
+  const at = space.heap.alloc(AccountRecord.bytes);
+  for (const resource of RESOURCES) {
+    const name = nameOf(resource);
+    A.limits.set(space, at, resource, limits[name] ?? DEFAULTS[name]);
+  }
+  return at;
+}
+
+/**
+ * A part of an account: `parts` by RESOURCE. Nobody holds it yet. 0 where less than that is left.
+ * @throws SpaceFullError with nothing changed
+ */
+export function divideAccount(space: Space, parent: number, parts: readonly number[]): number {
+  if (RESOURCES.some((resource) => !mayCharge(space, parent, resource, parts[resource] as number))) return 0;
+  const at = space.heap.alloc(AccountRecord.bytes);
+  for (const resource of RESOURCES) {
+    A.limits.set(space, at, resource, parts[resource] as number);
+    charge(space, parent, resource, parts[resource] as number);
+  }
+  A.parent.set(space, at, parent);
+  A.depth.set(space, at, A.depth.get(space, parent) + 1);
+  holdAccount(space, parent);
+  return at;
+}
+
+export function holdAccount(space: Space, account: number): void {
+  A.refs.set(space, account, A.refs.get(space, account) + 1);
+}
+/** Lets go. With the last holder, what is left of it comes back to the account that it is a part of. */
+export function releaseAccount(space: Space, account: number): void {
+  const refs = A.refs.get(space, account);
+  assert(refs > 0, 'an account is released by who holds it');
+  A.refs.set(space, account, refs - 1);
+  if (refs > 1) return;
+  A.ended.set(space, account, 1);
+  const parent = A.parent.get(space, account);
+  if (parent !== 0) {
+    for (const resource of RESOURCES) add(space, parent, resource, -left(space, account, resource));
+    A.behind.set(space, parent, A.behind.get(space, parent) + 1);
+    releaseAccount(space, parent);
+  }
+  forgetUnused(space, account);
+}
+
+/** What is left of a resource: 0 or more. */
+export function left(space: Space, account: number, resource: Resource): number {
+  if (account === 0) return UNLIMITED;
+  const limit = A.limits.get(space, account, resource);
+  return Math.max(0, limit === UNLIMITED ? UNLIMITED : limit - A.used.get(space, account, resource));
+}
+export function limitOf(space: Space, account: number, resource: Resource): number {
+  return account === 0 ? UNLIMITED : A.limits.get(space, account, resource);
+}
+export function usedOf(space: Space, account: number, resource: Resource): number {
+  return account === 0 ? 0 : A.used.get(space, account, resource);
+}
+
+export function mayCharge(space: Space, account: number, resource: Resource, amount: number): boolean {
+  return amount <= left(space, account, resource);
+}
+
+/**
+ * Charges what may be charged, or (processor time, which has gone already) what must be. What it is given for is given
+ * back by `refund` to the same account, also when everybody has let go of that.
+ */
+export function charge(space: Space, account: number, resource: Resource, amount: number): void {
+  if (account !== 0) add(space, account, resource, amount);
+}
+export function refund(space: Space, account: number, resource: Resource, amount: number): void {
+  if (account === 0) return;
+  assert(resource !== RESOURCE.cpu, 'time is not given back');
+  for (let at = account; at !== 0; at = A.parent.get(space, at)) {
+    add(space, at, resource, -amount);
+    if (A.ended.get(space, at) === 0) break;
+  }
+  forgetUnused(space, account);
+}
+
+function add(space: Space, account: number, resource: Resource, amount: number): void {
+  const used = A.used.get(space, account, resource) + amount;
+  assert(used >= 0, 'no more is given back than was charged');
+  A.used.set(space, account, resource, Math.min(used, UNLIMITED));
+}
+
+/** Frees the record of an account that has ended and pays for nothing, and then perhaps those that only waited for it. */
+function forgetUnused(space: Space, account: number): void {
+  for (let at = account; at !== 0; ) {
+    if (A.ended.get(space, at) === 0 || A.behind.get(space, at) > 0) return;
+    const pays = RESOURCES.some((r) => r !== RESOURCE.cpu && A.used.get(space, at, r) !== 0);
+    if (pays) return;
+    const parent = A.parent.get(space, at);
+    space.heap.free(at);
+    if (parent !== 0) A.behind.set(space, parent, A.behind.get(space, parent) - 1);
+    at = parent;
+  }
+}

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ACCOUNT_PARTS, RESOURCE, UNLIMITED } from '../../abi/account.ts';
+import { ERRNO } from '../../abi/errno.ts';
+import { program, TestSystem } from '../kernel.testing.ts';
+import { openAccount, usedOf } from './account.ts';
+
+const CALLS = `
+  (import "env" "log" (func $log (param i32)))
+  (import "env" "wait" (func $wait (param i32) (result i32)))
+  (import "env" "pause" (func $pause))
+  (import "perdure_kernel" "account_own" (func $own (result i32)))
+  (import "perdure_kernel" "account_divide" (func $divide (param i32 i32) (result i32)))
+  (import "perdure_kernel" "account_status" (func $status (param i32 i32) (result i32)))
+  (import "perdure_kernel" "cap_copy" (func $copy (param i32 i32) (result i32)))
+  (import "perdure_kernel" "cap_derive" (func $derive (param i32 i32 i64) (result i32)))
+  (import "perdure_kernel" "cap_revoke" (func $revoke (param i32) (result i32)))
+  (import "perdure_kernel" "cap_close" (func $close (param i32) (result i32)))
+  (memory 1 1000)`;
+
+/** A neighbour that counts how many turns it has had, and what it can still do in each. */
+const NEIGHBOUR = program(`(module ${CALLS}
+  (func (export "_start") (local $h i32) (local $i i32)
+    (local.set $h (call $own))
+    (loop $l
+      (call $log (i32.and
+        (i32.gt_s (call $close (call $derive (call $copy (local.get $h) (i32.const -1)) (i32.const -1) (i64.const 0))) (i32.const -1))
+        (i32.gt_s (memory.grow (i32.const 1)) (i32.const 0))))
+      (call $pause)
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 20))))))`);
+
+/** Both run until the neighbour is done; it must not notice anything. Returns the system, for what became of the other. */
+async function beside(attack: string, more: object): Promise<TestSystem> {
+  const system = new TestSystem({ stress: false });
+  system.powers.cpuStep = 100;
+  const victim = system.add('victim', await NEIGHBOUR);
+  const attacker = system.add('attacker', await program(`(module ${CALLS} ${attack})`), more);
+  system.kernel.start(victim, '_start');
+  system.kernel.start(attacker, '_start');
+  for (let i = 0; i < 200 && system.kernel.status(victim).state !== 'exited'; i++) {
+    system.kernel.run({ maxSlices: 1 });
+  }
+  assert.equal(system.kernel.status(victim).end, 'exit');
+  assert.deepEqual(system.values('victim'), new Array(20).fill(1));
+  return system;
+}
+
+test('a program that takes memory for ever gets what it may have, and a neighbour all of its own', async () => {
+  const system = await beside(
+    `(func (export "_start") (loop $l
+       (br_if $l (i32.gt_s (memory.grow (i32.const 1)) (i32.const 0)))
+       (call $log (memory.size))))`,
+    { memoryLimitBytes: 50 << 16 },
+  );
+  assert.deepEqual(system.values('attacker'), [50]);
+});
+
+test('a program that computes for ever ends at what it may compute, and a neighbour goes on', async () => {
+  const system = await beside('(func (export "_start") (loop $l (call $pause) (br $l)))', { cpuLimitMs: 1 });
+  const { end, reason } = system.kernel.status(system.kernel.find('attacker'));
+  assert.deepEqual([end, reason], ['limit', 'cpu limit']);
+});
+
+test('a program that derives and revokes for ever is told that it has enough, and a neighbour goes on', async () => {
+  const system = await beside(
+    `(func (export "_start") (local $h i32) (local $d i32)
+       (local.set $h (call $own))
+       (loop $l
+         (local.set $d (call $derive (local.get $h) (i32.const -1) (i64.const 0)))
+         (br_if $l (i32.gt_s (call $revoke (local.get $d)) (i32.const -1))))
+       (call $log (local.get $d)))`,
+    { limits: { capabilities: 5000 } },
+  );
+  assert.deepEqual(system.values('attacker'), [-ERRNO.DQUOT]);
+});
+
+test('a program that divides for ever gets no more by it', async () => {
+  const system = await beside(
+    `(func (export "_start") (local $h i32) (local $d i32)
+       (i64.store (i32.const 0) (i64.const 65536))
+       (i64.store (i32.const 16) (i64.const 10))
+       (local.set $h (call $own))
+       (loop $l
+         (local.set $d (call $divide (local.get $h) (i32.const 0)))
+         (br_if $l (i32.gt_s (local.get $d) (i32.const 0))))
+       (call $log (local.get $d))
+       (call $log (call $status (local.get $h) (i32.const 200)))
+       (call $log (i32.wrap_i64 (i64.load (i32.const 200))))
+       (call $log (i32.wrap_i64 (i64.load (i32.const 208))))
+       (call $log (memory.grow (i32.const 1))))`,
+    { memoryLimitBytes: 40 << 16 },
+  );
+  assert.deepEqual(system.values('attacker'), [-ERRNO.DQUOT, 0, 40 << 16, 40 << 16, -1]);
+  const account = system.space.heap.blockCount;
+  system.kernel.remove(system.kernel.find('attacker'));
+  assert.ok(system.space.heap.blockCount < account, 'and its parts go with it');
+  assert.deepEqual([system.kernel.core.objects.count, system.kernel.core.capabilities.count], [0, 0]);
+});
+
+test('domains of one account share it', async () => {
+  const system = new TestSystem();
+  const module = await program(`(module ${CALLS} (func (export "_start")
+    (loop $l (br_if $l (i32.gt_s (memory.grow (i32.const 1)) (i32.const 0))))
+    (call $log (memory.size)) (drop (call $wait (i32.const 0)))))`);
+  const account = openAccount(system.space, { memory: 30 << 16, cpu: UNLIMITED });
+  for (const name of ['a', 'b']) system.kernel.start(system.add(name, module, { account }), '_start');
+  system.runAll();
+  assert.deepEqual([...system.values('a'), ...system.values('b')], [29, 1]);
+  system.checkpoint();
+  system.crash();
+  system.kernel.remove(system.kernel.find('a'));
+  assert.equal(usedOf(system.space, account, RESOURCE.memory), 1 << 16);
+  const none = openAccount(system.space, { memory: 0 });
+  assert.throws(() => system.add('c', module, { account: none }), /its limit is 0 MiB/);
+});
+
+test('an account is divided so often, and only into what can be', async () => {
+  const system = new TestSystem();
+  const module = await program(`(module ${CALLS} (func (export "_start") (local $h i32) (local $i i32)
+    (local.set $h (call $own))
+    (loop $l
+      (call $log (i32.ge_s (local.tee $h (call $divide (local.get $h) (i32.const 0))) (i32.const 0)))
+      (br_if $l (i32.gt_s (local.get $h) (i32.const 0))))
+    (call $log (local.get $h))
+    (i64.store (i32.const 0) (i64.const -1))
+    (call $log (call $divide (call $own) (i32.const 0)))
+    (call $log (call $divide (call $own) (i32.const ${65536 - 8 * ACCOUNT_PARTS + 1})))
+    (call $log (call $status (call $own) (i32.const -1)))))`);
+  system.kernel.start(system.add('a', module), '_start');
+  system.runAll();
+  const values = system.values('a');
+  assert.deepEqual(values.slice(0, 17), [...new Array(16).fill(1), 0]);
+  assert.deepEqual(values.slice(17), [-ERRNO.DEPTH, -ERRNO.DQUOT, -ERRNO.FAULT, -ERRNO.FAULT]);
+  assert.deepEqual([system.kernel.core.objects.count, system.kernel.core.capabilities.count], [0, 0]);
+});
