@@ -19,6 +19,19 @@
  * - `sem_wake(semaphore)`: lets those who wait take what there is. How many have.
  * - `wait_any(pointers, count, timeout)`: takes one of the first of several semaphores that has one. `pointers` is a list of
  *   u32, at most WAIT_ANY_MAX. The index of the one taken, or -TIMEDOUT.
+ *
+ * A **wait set** is an object that has any number of semaphores as members, each with a number of the program's. A wait on it
+ * takes one of each semaphore that it tells, so that each that was given is told once, to one, and a member that has more is
+ * told again by the next wait, after the other ones (it is the level that counts, and not what has changed). Those who wait for a
+ * semaphore itself come before sets that have it. Each member counts as a capability of the domain that added it, and leaves
+ * the set when that domain ends or may no longer use the memory in which it lies.
+ *
+ * - `waitset_create()`: a new set, with all rights. Its handle, or -DQUOT.
+ * - `waitset_add(set, semaphore, number)`: the semaphore becomes a member. 0; -EXIST where it is one, -DQUOT. Wants the right
+ *   `write`.
+ * - `waitset_remove(set, semaphore)`: 0; -NOENT where it is none. Wants the right `write`.
+ * - `waitset_wait(set, out, capacity, timeout)`: writes the numbers of members that one was taken of to `out`, u64 each. How many; 0
+ *   when the time is up; -GONE when the set has ended. Wants the right `read`.
  */
 export const SEMAPHORE = { count: 0, waiters: 4 } as const;
 export const SEMAPHORE_BYTES = 8;

@@ -105,6 +105,8 @@ export const PROCESS_DEATHS_MAX = 3;
 export const PROCESS_OVERHEAD_BYTES = 1 << 30;
 /** Semaphores of which one call takes any; for more there are wait sets. */
 export const WAIT_ANY_MAX = 256;
+/** Most that one wait on a wait set tells; the rest is left to the next. */
+export const WAIT_SET_TOLD_MAX = 4096;
 /** Longest name of a domain, in bytes of UTF-8. */
 export const DOMAIN_NAME_MAX_BYTES = 64;
 

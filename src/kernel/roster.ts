@@ -240,9 +240,9 @@ export class Roster {
       makers.set(MakerRecord.fields.domain.get(space, at), at);
     }
     for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source, makers);
+    this.#core.waits?.recover();
     // What they have may be paid for by any domain: all are there before one goes.
     for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
-    this.#core.waits?.recover();
     return [...this.#domains.values()];
   }
 

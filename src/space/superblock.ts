@@ -34,6 +34,8 @@ export const ROOT = {
   capabilities: 8,
   /** Who waits at semaphores and for notifications. */
   waiters: 16,
+  waitSets: 17,
+  waitMembers: 18,
   /** For tests and embedders. */
   user: 31,
 } as const;

@@ -10,35 +10,46 @@ import { MAX_MEMORIES, WINDOW_BASE } from '../../base/limits.ts';
 import type { Space } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
+import { Link, LinkedList } from './lists.ts';
 import type { Waiter } from './queues.ts';
+import type { Member } from './sets.ts';
 
 /** One of those who wait at a place: a waiter is at several places when it waits for any of them. */
-export interface Seat {
+export class Seat extends Link<Seat> {
   readonly waiter: Waiter;
   /** Which of its places this is. */
   readonly index: number;
   readonly place: Place;
-  /** The address by which it was given. */
+  /** The address by which its domain knows the place, or the handle of the wait set. */
   readonly near: number;
-  before: Seat | null;
-  behind: Seat | null;
+  constructor(waiter: Waiter, index: number, place: Place, near: number) {
+    super();
+    this.waiter = waiter;
+    this.index = index;
+    this.place = place;
+    this.near = near;
+    place.seats.push(this);
+  }
 }
 
-/** What is waited for at a place: a semaphore, or a notification (memory.atomic.wait). The two never meet. */
-export const SORT = { semaphore: 0, atomic: 1 } as const;
+/** What is waited for at a place: a semaphore, a notification (memory.atomic.wait), a wait set. They never meet. */
+export const SORT = { semaphore: 0, atomic: 1, set: 2 } as const;
+const SORTS = 4;
 
 /** Where a place is, in two numbers that stand in records. */
 export interface Key {
   /** Twice the memory: the domain's id and the memory's index; or twice the segment, and one. */
   readonly owner: number;
-  /** Twice the offset in it, and the SORT. */
+  /** Four times the offset in it, and the SORT. */
   readonly spot: number;
 }
 
 export const memoryKey = (domain: number, memory: number, offset: number, sort: number): Key => ({
   owner: 2 * (domain * MAX_MEMORIES + memory),
-  spot: 2 * offset + sort,
+  spot: SORTS * offset + sort,
 });
+/** A wait set is a place as well: this is the one of a number. No domain has the number 0. */
+export const setKey = (set: number): Key => memoryKey(0, 0, set, SORT.set);
 
 /** Segments mapped into domains. */
 export interface Mapped {
@@ -53,30 +64,21 @@ export interface Mapped {
 
 export class Place {
   readonly key: Key;
-  first: Seat | null = null;
-  last: Seat | null = null;
+  /** Who waits here, first come first. */
+  readonly seats = new LinkedList<Seat>();
+  /** Members of wait sets that are to be told when there is something to take. */
+  readonly armed = new LinkedList<Member>();
+  /** Members of wait sets, armed or not. */
+  members = 0;
   constructor(key: Key) {
     this.key = key;
   }
-  get isMapped(): boolean {
-    return this.key.owner % 2 === 1;
+  get sort(): number {
+    return this.key.spot % SORTS;
   }
-  get isSemaphore(): boolean {
-    return this.key.spot % 2 === SORT.semaphore;
-  }
-
-  push(waiter: Waiter, index: number, near: number): Seat {
-    const seat: Seat = { waiter, index, place: this, near, before: this.last, behind: null };
-    if (this.last === null) this.first = seat;
-    else this.last.behind = seat;
-    this.last = seat;
-    return seat;
-  }
-  remove(seat: Seat): void {
-    if (seat.before === null) this.first = seat.behind;
-    else seat.before.behind = seat.behind;
-    if (seat.behind === null) this.last = seat.before;
-    else seat.behind.before = seat.before;
+  /** Who waits here may lose the right to it. */
+  get isRevocable(): boolean {
+    return this.key.owner % 2 === 1 || this.sort === SORT.set;
   }
 }
 
@@ -105,14 +107,15 @@ export class Places {
     if (memory !== 0 || near < WINDOW_BASE || this.mapped === null) return -ERRNO.FAULT;
     const found = this.mapped.locate(domain, near, bytes);
     if (typeof found === 'number') return found;
-    return { owner: 2 * found.segment + 1, spot: 2 * found.offset + sort };
+    return { owner: 2 * found.segment + 1, spot: SORTS * found.offset + sort };
   }
 
-  /** Whether a waiter's near address still means its place: 0, or the -errno it gets. */
-  lookAgain({ place: { key }, near, waiter }: Seat): number {
+  /** Whether a domain's near address still means a place: 0, or the -errno it gets. */
+  lookAgain({ key }: Place, domain: number, near: number): number {
     if (key.owner % 2 === 0) return 0;
-    const domain = this.#core.peek(waiter.domain);
-    const now = domain === undefined ? -ERRNO.FAULT : this.at(domain, 0, near, SEMAPHORE_BYTES, key.spot % 2);
+    const whose = this.#core.peek(domain);
+    const now =
+      whose === undefined ? -ERRNO.FAULT : this.at(whose, 0, near, SEMAPHORE_BYTES, key.spot % SORTS);
     if (typeof now === 'number') return now;
     return now.owner === key.owner && now.spot === key.spot ? 0 : -ERRNO.FAULT;
   }
@@ -138,15 +141,26 @@ export class Places {
   /** Says in the semaphore whether anybody waits there, and forgets the place where nobody does. */
   settle(place: Place): void {
     const { owner, spot } = place.key;
-    const waiting = place.first !== null;
-    if (place.isSemaphore) {
+    const waiting = place.seats.first !== null || place.armed.first !== null;
+    if (place.sort === SORT.semaphore) {
       const at = this.address(place.key);
       if (at >= 0) this.#store(at + SEMAPHORE.waiters, waiting ? 1 : 0);
     }
     const places = this.#owners.get(owner);
-    if (waiting || places?.get(spot) !== place) return;
+    if (waiting || place.members > 0 || places?.get(spot) !== place) return;
     places.delete(spot);
     if (places.size === 0) this.#owners.delete(owner);
+  }
+
+  /** All places in a segment. */
+  inSegment(segment: number): Place[] {
+    return [...(this.#owners.get(2 * segment + 1)?.values() ?? [])];
+  }
+
+  /** The count of a semaphore; 0 where its memory is no more. */
+  count(key: Key): number {
+    const at = this.address(key);
+    return at < 0 ? 0 : Atomics.load(this.#space.u32, (at + SEMAPHORE.count) / 4);
   }
 
   /** Takes one off the count of a semaphore; false where there is none. Somebody else may be changing the word. */
@@ -166,7 +180,7 @@ export class Places {
 
   /** Global address of the place now, -1 where it is no more. Good until anything is moved. */
   address({ owner, spot }: Key): number {
-    const [whose, offset] = [Math.floor(owner / 2), Math.floor(spot / 2)];
+    const [whose, offset] = [Math.floor(owner / 2), Math.floor(spot / SORTS)];
     if (owner % 2 === 1) return this.mapped?.address(whose, offset) ?? -1;
     const domain = this.#core.peek(Math.floor(whose / MAX_MEMORIES));
     if (domain === undefined || domain.region === 0) return -1;

@@ -9,13 +9,16 @@
  *
  * Why: RATIONALE.md#who-waits-is-handed-what-it-waits-for
  */
+import { ERRNO } from '../../abi/errno.ts';
 import { defineRecord, num, RecordTable, ROOT, type Space, u32 } from '../../space/index.ts';
 import type { Caller } from '../caller.ts';
 import { epochOf } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
-import { type Key, type Place, Places, type Seat } from './places.ts';
+import { type Key, type Place, Places, Seat, SORT } from './places.ts';
 import { semaphoreCalls } from './semaphores.ts';
+import { waitSetCalls } from './setcalls.ts';
+import { WaitSets } from './sets.ts';
 
 const WaiterRecord = defineRecord('waiter', {
   domain: u32('kernel', 'The domain that waits.'),
@@ -23,14 +26,14 @@ const WaiterRecord = defineRecord('waiter', {
   ticket: num('kernel', 'Those with lower ones came before. Also in scratch word 0 of its call.'),
   owner: num('kernel', 'The place: see `Key`.'),
   spot: num('kernel', 'Likewise.'),
-  near: num('kernel', 'The address by which the domain knows it.'),
+  near: num('kernel', 'See `Seat`.'),
   list: num('kernel', 'Where it waits at several: a heap block with these three of each; else 0.'),
 });
 const W = WaiterRecord.fields;
 const LIST_BYTES = 24;
 
 /** Scratch words of a call that waits. */
-const SCRATCH = { ticket: 0, deadline: 1, answered: 2, answer: 3 } as const;
+const SCRATCH = { ticket: 0, deadline: 1, answered: 2, answer: 3, extra: 4 } as const;
 
 /** A place as a domain points to it. */
 export interface Pointed extends Key {
@@ -46,13 +49,14 @@ export interface Waiter {
 
 export class Waits {
   readonly places: Places;
+  readonly sets: WaitSets;
   readonly #core: Core;
   readonly #space: Space;
   readonly #wake: (id: number) => void;
   readonly #byTicket = new Map<number, Waiter>();
   readonly #byDomain = new Map<number, Set<Waiter>>();
-  /** Those who wait at a place in a segment, and the epoch at which they all might. */
-  readonly #mapped = new Set<Waiter>();
+  /** Those who wait where they may lose the right to, and the epoch at which they all might. */
+  readonly #revocable = new Set<Waiter>();
   #epoch = 0;
   #opened: RecordTable | null = null;
   #nextTicket = 1;
@@ -63,7 +67,9 @@ export class Waits {
     this.#space = core.space;
     this.#wake = wake;
     this.places = new Places(core);
+    this.sets = new WaitSets(core, this);
     core.calls.add(semaphoreCalls(core, this));
+    core.calls.add(waitSetCalls(core, this));
   }
 
   /** For tests and reports: how many wait. */
@@ -79,11 +85,11 @@ export class Waits {
   take(caller: Caller, keys: readonly Pointed[], timeout: bigint, late: number): number {
     return this.#wait(caller, keys, timeout, late, () =>
       // Whoever waits there already comes before us.
-      keys.findIndex((key) => !this.places.find(key)?.first && this.places.take(key)),
+      keys.findIndex((key) => !this.places.find(key)?.seats.first && this.places.take(key)),
     );
   }
 
-  /** Waits for a notification: gives 0; where none comes in time: `late`. `check`: what there is at once, or -1. */
+  /** Waits for an answer at a place; where none comes in time: `late`. `check`: what there is at once, or -1. */
   await(caller: Caller, key: Pointed, timeout: bigint, late: number, check: () => number): number {
     return this.#wait(caller, [key], timeout, late, check);
   }
@@ -101,7 +107,7 @@ export class Waits {
       waiter = this.#byTicket.get(ticket);
       if (waiter?.domain !== caller.domainId) waiter = undefined; // it was carried here from another space
       // Someone may have given and ended before telling so.
-      for (const seat of waiter?.seats ?? []) if (seat.place.isSemaphore) this.serve(seat.place);
+      for (const seat of waiter?.seats ?? []) if (seat.place.sort === SORT.semaphore) this.serve(seat.place);
       if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
     } else {
       const now = attempt();
@@ -116,7 +122,7 @@ export class Waits {
     }
     if (waiter === undefined) {
       waiter = this.#enter(caller, keys);
-      for (const { place } of waiter.seats) if (place.isSemaphore) this.serve(place);
+      for (const { place } of waiter.seats) if (place.sort === SORT.semaphore) this.serve(place);
       if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
     }
     return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
@@ -127,18 +133,35 @@ export class Waits {
     return caller.getScratch(SCRATCH.answered) === 0n ? undefined : answerOf(caller);
   }
 
-  /** Lets those who wait at a semaphore take what there is. How many have. */
+  /** Lets those who wait at a semaphore take what there is, then wait sets. How many waited and have. */
   serve(place: Place): number {
     let served = 0;
-    while (place.first !== null) {
-      const seat = place.first;
+    for (let seat = place.seats.first; seat !== null; seat = place.seats.first) {
       if (this.#left(seat)) continue;
       if (!this.places.take(place.key)) break;
       this.#answer(seat.waiter, seat.index);
       served++;
     }
+    if (place.armed.first !== null) this.sets.serve(place);
     this.places.settle(place);
     return served;
+  }
+
+  /** The first who waits at a place and still does. */
+  first(place: Place): Waiter | null {
+    for (let seat = place.seats.first; seat !== null; seat = place.seats.first) {
+      if (!this.#left(seat)) return seat.waiter;
+    }
+    return null;
+  }
+
+  /** Lets a waiter go on: its call gives this. @param extra for that call, beside its answer */
+  answer(waiter: Waiter, answer: number, extra = 0n): void {
+    (this.#core.peek(waiter.domain) as Domain).setScratch(SCRATCH.extra, extra);
+    this.#answer(waiter, answer);
+  }
+  extra(caller: Caller): bigint {
+    return caller.getScratch(SCRATCH.extra);
   }
 
   /** The same at the place of a key. */
@@ -151,23 +174,32 @@ export class Waits {
   notify(key: Key, most: number): number {
     const place = this.places.find(key);
     let notified = 0;
-    while (place !== undefined && place.first !== null && notified < most) {
-      const seat = place.first;
-      if (this.#left(seat)) continue;
-      this.#answer(seat.waiter, 0);
-      notified++;
+    for (; place !== undefined && notified < most; notified++) {
+      const waiter = this.first(place);
+      if (waiter === null) break;
+      this.#answer(waiter, 0);
     }
     return notified;
   }
 
-  /** The domain is no more: it waits nowhere, and nobody in its memory. */
+  /** A segment is no more: neither is what was waited for in it. */
+  segmentGone(segment: number): void {
+    for (const place of this.places.inSegment(segment)) {
+      for (let one = this.first(place); one !== null; one = this.first(place)) this.#answer(one, -ERRNO.GONE);
+      this.sets.placeGone(place);
+    }
+  }
+
+  /** The domain is no more: it waits nowhere, and no set for what it had added. */
   forget(domain: Domain): void {
     for (const waiter of [...(this.#byDomain.get(domain.id) ?? [])]) this.#leave(waiter);
+    this.sets.forget(domain.id);
   }
 
   /** Everybody goes back to their places, in the order in which they had come. */
   recover(): void {
     const space = this.#space;
+    this.sets.recover();
     if (space.root(ROOT.waiters) === 0) return;
     const table = this.#table();
     const rows = [...table.rows()].map((row) => ({ row, ticket: W.ticket.get(space, table.address(row)) }));
@@ -182,7 +214,9 @@ export class Waits {
   /** True where who sat here does not wait any more: its call is over, or it may not use the place any longer. */
   #left(seat: Seat): boolean {
     if (this.#isOver(seat.waiter)) return true;
-    const errno = this.places.lookAgain(seat);
+    const { place, near, waiter } = seat;
+    const again = place.sort === SORT.set ? this.sets : this.places;
+    const errno = again.lookAgain(place, waiter.domain, near);
     if (errno !== 0) this.#answer(seat.waiter, errno);
     return errno !== 0;
   }
@@ -196,7 +230,7 @@ export class Waits {
   }
 
   /**
-   * After revocations: tells those who wait in segments and may not any more. Before that they get nothing there either,
+   * After revocations: tells those who wait where they may not any more. Before that they get nothing there either,
    * so there is no hurry: called when nothing else is to be done. True where somebody goes on.
    */
   lookAgain(): boolean {
@@ -204,7 +238,7 @@ export class Waits {
     if (epoch === this.#epoch) return false;
     this.#epoch = epoch;
     let told = false;
-    for (const waiter of [...this.#mapped]) {
+    for (const waiter of [...this.#revocable]) {
       for (const seat of waiter.seats) {
         if (!this.#left(seat)) continue;
         told = true;
@@ -256,9 +290,9 @@ export class Waits {
 
   #seat(row: number, domain: number, ticket: number, keys: readonly Pointed[]): Waiter {
     const waiter: Waiter = { domain, ticket, row, seats: [] };
-    waiter.seats = keys.map((key, index) => this.places.make(key).push(waiter, index, key.near));
+    waiter.seats = keys.map((key, index) => new Seat(waiter, index, this.places.make(key), key.near));
     this.#byTicket.set(ticket, waiter);
-    if (waiter.seats.some(({ place }) => place.isMapped)) this.#mapped.add(waiter);
+    if (waiter.seats.some(({ place }) => place.isRevocable)) this.#revocable.add(waiter);
     let those = this.#byDomain.get(domain);
     if (those === undefined) {
       those = new Set();
@@ -269,10 +303,10 @@ export class Waits {
   }
 
   #leave(waiter: Waiter): void {
-    for (const seat of waiter.seats) seat.place.remove(seat);
+    for (const seat of waiter.seats) seat.place.seats.remove(seat);
     for (const { place } of waiter.seats) this.places.settle(place);
     this.#byTicket.delete(waiter.ticket);
-    this.#mapped.delete(waiter);
+    this.#revocable.delete(waiter);
     const those = this.#byDomain.get(waiter.domain);
     those?.delete(waiter);
     if (those?.size === 0) this.#byDomain.delete(waiter.domain);
