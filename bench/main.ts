@@ -21,6 +21,7 @@ import { spawn } from './spawn.ts';
 import { short, table } from './stats.ts';
 import { store } from './store.ts';
 import { taxes } from './taxes.ts';
+import { waits } from './waits.ts';
 
 const codecGroup: Group = async (args, print) => {
   const rows = await codec(args.length > 0 ? args : undefined);
@@ -43,6 +44,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   recovery,
   resume,
   jit,
+  waits,
   store,
   endtoend: endToEnd,
   taxes,
