@@ -125,6 +125,11 @@ export const CAPABILITY_DEPTH_MAX = 64;
 export const GRANTS_MAX = 1024;
 export const GRANT_NAME_MAX_BYTES = 64;
 
+/** Submissions a ring has room for, at most. */
+export const RING_ENTRIES_MAX = 4096;
+/** Most bytes one call of a personality moves to or from an object that a domain serves; the rest is left to the next. */
+export const SERVED_TRANSFER_BYTES = 1 << 20;
+
 /** Longest name in a directory of the file tree, in bytes. */
 export const NAME_MAX_BYTES = 255;
 /** Longest path, and longest target of a symbolic link, in bytes. */

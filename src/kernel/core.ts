@@ -3,6 +3,7 @@
  * here outlives a checkpoint. One domain runs at a time, so system calls find their caller in `current`.
  */
 import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
+import { OBJECT } from '../abi/objects.ts';
 import { assert } from '../base/assert.ts';
 import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
@@ -17,6 +18,11 @@ import { Objects } from './capability/objects.ts';
 import { type Domain, END } from './domain.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
+import type { Ports } from './ports.ts';
+import { ringCalls } from './ring/calls.ts';
+import { Hosts } from './ring/hosts.ts';
+import { Nodes } from './ring/nodes.ts';
+import { Rings } from './ring/rings.ts';
 import type { Touched } from './touched.ts';
 import type { Waits } from './wait/queues.ts';
 
@@ -40,6 +46,13 @@ export class Core {
   readonly authority: Authority;
   /** The domain of this number, where there is one. Whoever has the domains sets it. */
   peek: (id: number) => Domain | undefined = () => undefined;
+  readonly rings: Rings;
+  readonly nodes: Nodes;
+  readonly hosts: Hosts;
+  /** The outside, where there is one. */
+  readonly ports: Ports | null;
+  /** Has a domain that waits look again. The kernel sets it. */
+  wake: (id: number) => void = () => {};
   /** For domains that make code at run time; null where none may. */
   loader: ModuleLoader | null = null;
   /** Who waits at semaphores and for notifications; null in the process of a program that is alone there. */
@@ -62,22 +75,35 @@ export class Core {
   fault: { error: unknown } | null = null;
   readonly #clockBase: bigint;
 
-  constructor(space: Space, powers: Powers, personality: Personality) {
+  constructor(space: Space, powers: Powers, personality: Personality, ports: Ports | null = null) {
     this.space = space;
     this.powers = powers;
     this.personality = personality;
+    this.ports = ports;
     this.objects = new Objects(space);
     this.capabilities = new Capabilities(space, this.objects);
     this.clists = new CLists(space, this.objects, this.capabilities);
     this.authority = new Authority(this);
     this.calls.add(capabilityCalls(this));
     registerAccounts(this);
+    this.rings = new Rings(this);
+    this.nodes = new Nodes(this);
+    this.hosts = new Hosts(this);
+    this.rings.serve(OBJECT.node, this.nodes);
+    this.rings.serve(OBJECT.host, this.hosts);
+    this.rings.serve(OBJECT.served, this.rings.tables);
+    this.calls.add(ringCalls(this));
     this.#clockBase = Superblock.fields.clock.get(space, SUPERBLOCK_ADDRESS) - powers.monotonicNs();
   }
 
   /** Monotonic time of the space, ns: goes on from the last checkpoint after a restart. */
   now(): bigint {
     return this.#clockBase + this.powers.monotonicNs();
+  }
+
+  /** Time of the host, ns since 1970. */
+  realtime(): bigint {
+    return this.ports?.clock.realtimeNs() ?? this.now();
   }
 
   raiseFlag(): void {

@@ -16,12 +16,10 @@ import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { clearFrames, pushEntry, readResults, type SliceEnd } from './activation.ts';
-import type { Personality } from './caller.ts';
 import type { Authority } from './capability/authority.ts';
-import { Core, type Powers } from './core.ts';
+import { Core } from './core.ts';
 import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
 import { type Domain, DomainRecord, END, FLAG, STATE } from './domain.ts';
-import type { Enclosures } from './enclosure.ts';
 import { Enforcer } from './enforced.ts';
 import type { RawValue } from './frames.ts';
 import { headroom } from './headroom.ts';
@@ -29,8 +27,9 @@ import { adoptImage, checkImage, type DomainImage, makeImage } from './image.ts'
 import { Imports } from './imports.ts';
 import { type Inspection, inspectDomain } from './inspect.ts';
 import type { Instance } from './instance.ts';
-import { type MakeModule, ModuleLoader } from './loader.ts';
+import { ModuleLoader } from './loader.ts';
 import { compactDomain, placeDomain, relocateDomain } from './memory.ts';
+import type { KernelOptions, Outcome, RunResult } from './options.ts';
 import type { LoadedModule } from './program.ts';
 import { fromReference, isReference, toReference } from './references.ts';
 import { checkGrants, type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
@@ -40,43 +39,11 @@ import { decodeTrace, type Trace } from './trace.ts';
 import { type Argument, toRaw } from './values.ts';
 import { Waits } from './wait/queues.ts';
 
+export type { KernelOptions, Outcome, RunResult } from './options.ts';
 export type { DomainOptions, DomainStatus, ModuleSource } from './roster.ts';
 export { ProgramTrapError } from './runner.ts';
 
 const R = DomainRecord.fields;
-
-export interface KernelOptions {
-  powers: Powers;
-  personality: Personality;
-  /** Unwind at every safepoint: for tests of suspend and resume. */
-  stress?: boolean;
-  /** Most bytes of saved call stack of a domain while it runs; FRAME_STACK_MAX_BYTES where it is not given. */
-  frameStackBytes?: number;
-  /** Compiles code that programs make at run time; without it none may. */
-  compiler?: MakeModule;
-  /** Processes for programs that are to run in their own. */
-  enclosures?: Enclosures;
-  /** Something people should know, in one line. */
-  problem?: (text: string) => void;
-  /** A domain has ended; its status can still be asked. */
-  onEnd?: (id: number) => void;
-}
-
-export interface RunResult {
-  slices: number;
-  /** Nothing is ready. */
-  idle: boolean;
-  /** When a blocked domain wants to go on, in `now()` terms. */
-  nextDeadline: bigint | null;
-}
-
-/** How a call of a resident domain ended. */
-export type Outcome =
-  | { kind: 'returned'; results: RawValue[] }
-  | { kind: 'trap'; reason: string; trace: Trace }
-  | { kind: 'exception'; exception: unknown }
-  | { kind: 'exit'; code: number }
-  | { kind: 'blocked' };
 
 export class Kernel {
   readonly space: Space;
@@ -95,8 +62,9 @@ export class Kernel {
     headroom();
     this.space = space;
     this.#stress = options.stress === true;
-    this.core = new Core(space, options.powers, options.personality);
+    this.core = new Core(space, options.powers, options.personality, options.ports ?? null);
     this.authority = this.core.authority;
+    this.core.wake = (id) => this.#wake(id);
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
@@ -118,7 +86,9 @@ export class Kernel {
    */
   static recover(space: Space, options: KernelOptions, source: ModuleSource): Kernel {
     const kernel = new Kernel(space, options);
-    for (const domain of kernel.#roster.recover(source)) {
+    const domains = kernel.#roster.recover(source);
+    kernel.core.rings.recover();
+    for (const domain of domains) {
       // Whoever waited makes its call again, and waits again where it must.
       if (domain.state === STATE.ready || domain.state === STATE.blocked) kernel.#makeReady(domain);
     }
@@ -197,11 +167,12 @@ export class Kernel {
     const { core } = this;
     const most = options.maxSlices ?? Number.POSITIVE_INFINITY;
     const result = (done: number, idle: boolean): RunResult => {
-      return { slices: done, idle, nextDeadline: this.#scheduler.nextDeadline() };
+      return { slices: done, idle, nextDeadline: this.#nextDeadline() };
     };
     core.clearFlag();
     for (let slices = 0; slices < most; slices++) {
       for (const domain of this.#scheduler.expired(this.now())) this.#makeReady(domain);
+      core.rings.work();
       const domain = this.#scheduler.next() ?? (this.core.waits?.lookAgain() ? this.#scheduler.next() : null);
       if (domain === null) return result(slices, true);
       core.yielded = false;
@@ -240,6 +211,7 @@ export class Kernel {
     if (domain.state === STATE.blocked) this.#makeReady(domain);
     for (;;) {
       this.core.clearFlag();
+      this.core.rings.work();
       const end = this.#slice(domain);
       if (end.kind === 'blocked') return { kind: 'blocked' };
       if (end.kind === 'returned') {
@@ -254,6 +226,11 @@ export class Kernel {
 
   /** What the domain waits for may have come. Safe for any id, at any time. */
   wake(id: number): void {
+    this.core.rings.stir(id);
+    this.#wake(id);
+  }
+
+  #wake(id: number): void {
     const domain = this.#roster.peek(id);
     if (domain?.state === STATE.running) domain.wakePending = true;
     else if (domain?.state === STATE.blocked) this.#makeReady(domain);
@@ -417,6 +394,11 @@ export class Kernel {
       this.#roster.drop(domain);
       throw error;
     }
+  }
+
+  #nextDeadline(): bigint | null {
+    const [sleeper, timer] = [this.#scheduler.nextDeadline(), this.core.rings.nextDeadline];
+    return sleeper === null || (timer !== null && timer < sleeper) ? timer : sleeper;
   }
 
   #makeReady(domain: Domain): void {

@@ -12,7 +12,7 @@ export const MAGIC_LOW = 0x64726570;
 export const MAGIC_HIGH = 0x00657275;
 /**
  * Version of everything the kernel keeps in the space. 2 has frames of version 2 and modules made at run time; 3 has
- * objects, capabilities and an epoch, and those who wait. What a space of an older version holds means the same in one of
+ * objects, capabilities and an epoch, those who wait, rings and tables. What a space of an older version holds means the same in one of
  * version 3: its domains have no capabilities, and their records become longer when they are opened
  * (`RecordTable.openWidened`).
  */
@@ -32,6 +32,10 @@ export const ROOT = {
   makers: 6,
   objects: 7,
   capabilities: 8,
+  /** Rings, what is under way, and what domains serve. */
+  rings: 9,
+  operations: 10,
+  tables: 11,
   /** Who waits at semaphores and for notifications. */
   waiters: 16,
   waitSets: 17,

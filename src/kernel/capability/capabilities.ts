@@ -71,10 +71,18 @@ export class Capabilities {
    * A capability that is revoked apart from the one it is made of, or with it. Held by nobody yet; its turn is 0.
    * @param rights those that the holder has and wants it to have; it can always be revoked by who made it
    * @param badge 0 for the one of its parent
+   * @param object what it is to; not that of its parent where that was opened through the parent
    * @returns its address, or -errno: REVOKED, GONE, NOTCAPABLE for a second badge, DEPTH, DQUOT
    * @throws SpaceFullError with nothing changed
    */
-  derive(parent: number, turn: number, rights: number, badge: bigint, payer: number): number {
+  derive(
+    parent: number,
+    turn: number,
+    rights: number,
+    badge: bigint,
+    payer: number,
+    object = this.object(parent),
+  ): number {
     const space = this.#space;
     const bad = this.check(parent, turn);
     if (bad !== 0) return bad;
@@ -83,7 +91,7 @@ export class Capabilities {
     const depth = R.depth.get(space, parent) + 1;
     if (depth > CAPABILITY_DEPTH_MAX) return -ERRNO.DEPTH;
     if (!mayCharge(space, payer, RESOURCE.capabilities, 1)) return -ERRNO.DQUOT;
-    const at = this.#insert(R.object.get(space, parent), payer);
+    const at = this.#insert(object, payer);
     R.parent.set(space, at, parent);
     R.parentTurn.set(space, at, turn);
     R.badge.set(space, at, badge === 0n ? inherited : badge);

@@ -1,0 +1,449 @@
+/**
+ * What is under way: takes submissions from rings, has objects do them, and says how they ended. Whatever cannot be done
+ * at once has an `OperationRecord`; the rest here are indices of those records, made again by the constructor.
+ *
+ *     core.rings.submit(ring, domain, count)
+ *     core.rings.work()          between slices: who was woken, whose time has come
+ *
+ * An operation that waits is asked again when its domain is woken (`stir`), so the same attempt is made after a restart.
+ */
+import { ERRNO } from '../../abi/errno.ts';
+import { OBJECT } from '../../abi/objects.ts';
+import { OPERATION, SUBMIT } from '../../abi/ring.ts';
+import { assert } from '../../base/assert.ts';
+import { type Space, SpaceFullError } from '../../space/index.ts';
+import type { Core } from '../core.ts';
+import { type Domain, NO_DEADLINE } from '../domain.ts';
+import { WOULD_BLOCK } from '../ports.ts';
+import { leaveRing, updateOperation } from './kept.ts';
+import { Ledger } from './ledger.ts';
+import { Operation } from './operation.ts';
+import { PHASE } from './records.ts';
+import type { Ring } from './ring.ts';
+import { RingTable } from './ring-table.ts';
+import { type ObjectServer, rightsNeeded, type Target } from './server.ts';
+import { Tables } from './tables.ts';
+
+/** Of the submissions being taken: what the next one is linked to. */
+interface Chain {
+  /** The one before was linked to the next. */
+  linked: boolean;
+  failed: boolean;
+  /** It is under way: its number. */
+  id: number;
+}
+
+export class Rings {
+  readonly core: Core;
+  readonly space: Space;
+  readonly tables: Tables;
+  readonly #servers: (ObjectServer | undefined)[] = [];
+  readonly table: RingTable;
+  readonly #ledger: Ledger;
+  readonly #stirred = new Set<number>();
+  #spare: Operation;
+  /** What is to begin now, or is to be cancelled: a list, since a chain is longer than the native stack is deep. */
+  readonly #due: { op: Operation; cancel: boolean }[] = [];
+  #beginning = false;
+
+  constructor(core: Core) {
+    this.core = core;
+    this.space = core.space;
+    this.#spare = new Operation(core.space);
+    this.table = new RingTable(core.space);
+    this.#ledger = new Ledger(core);
+    this.tables = new Tables(this);
+    this.#load();
+    core.objects.onEnd(OBJECT.ring, (object) => {
+      const ring = this.ring(core.objects.a(object));
+      if (ring !== undefined) this.close(ring);
+    });
+  }
+
+  /** Which part of the kernel answers for objects of a kind. */
+  serve(kind: number, server: ObjectServer): void {
+    assert(this.#servers[kind] === undefined, 'one part of the kernel answers for a kind');
+    this.#servers[kind] = server;
+  }
+
+  #load(): void {
+    this.tables.load();
+    for (const op of this.#ledger.load(this.table.rings)) if (op.table !== 0) this.tables.index(op);
+  }
+
+  /** After all domains have come back: everything is asked again. */
+  recover(): void {
+    for (const op of this.#ledger.all()) if (op.domain !== 0 && this.owner(op) === null) this.#drop(op);
+    for (const ring of this.table.rings.values()) this.flush(ring);
+    for (const domain of this.#ledger.domains()) this.#stirred.add(domain);
+  }
+
+  get count(): number {
+    return this.#ledger.count;
+  }
+  get ringCount(): number {
+    return this.table.rings.size;
+  }
+  operation(id: number): Operation | undefined {
+    return this.#ledger.get(id);
+  }
+  ring(at: number): Ring | undefined {
+    return this.table.rings.get(at);
+  }
+
+  /** The domain of an operation; null where it is gone. */
+  owner(op: Operation): Domain | null {
+    op.owner ??= this.core.peek(op.domain) ?? null;
+    return op.owner;
+  }
+
+  /** Gives back a ring that nobody holds. What has begun on the host happens all the same. */
+  close(ring: Ring): void {
+    ring.closed = true;
+    this.tables.ringGone(ring);
+    for (const op of [...ring.operations.values()]) {
+      if (op.phase === PHASE.asked) this.stop(op, -ERRNO.CANCELED);
+      else if (op.at !== 0) this.#drop(op);
+    }
+    this.table.remove(ring);
+  }
+
+  /** The domain has ended: nothing of it is under way any more. Its rings go with their handles. */
+  forget(domain: Domain): void {
+    for (const op of this.#ledger.of(domain.id)) this.#drop(op);
+    this.#stirred.delete(domain.id);
+  }
+
+  /** Takes at most `wanted` submissions. How many, or -BADMSG where the ring's indices are none. */
+  submit(ring: Ring, owner: Domain, wanted: number): number {
+    ring.domain = owner;
+    const indices = ring.read();
+    if (indices === null) return -ERRNO.BADMSG;
+    // Each that is under way has a completion kept free for it.
+    const room = indices.room - ring.operations.size;
+    const most = Math.min(wanted, indices.submitted, Math.max(0, room));
+    const chain: Chain = { linked: false, failed: false, id: 0 };
+    let taken = 0;
+    for (; taken < most; taken++) {
+      ring.copy(taken);
+      const op = this.#spare;
+      const bad = op.decode(ring.taken, ring, owner);
+      if (!this.#take(op, bad, ring, chain)) break;
+      if (ring.closed) return taken + 1;
+    }
+    if (ring.closed) return taken;
+    ring.advance(taken);
+    ring.tell();
+    return taken;
+  }
+
+  /** One submission. False where there is no room for its record: it stays in the queue. */
+  #take(op: Operation, bad: number, ring: Ring, chain: Chain): boolean {
+    const linked = chain.linked;
+    if (linked && chain.failed) this.#settle(op, -ERRNO.CANCELED);
+    else if (bad < 0) {
+      this.#settle(op, bad);
+      chain.failed = true;
+    } else if (linked && chain.id !== 0) {
+      if (!this.#wait(op, chain.id, true)) return false;
+      chain.id = op.id;
+    } else if ((ring.draining !== 0 || (op.flags & SUBMIT.drain) !== 0) && ring.operations.size > 0) {
+      const drains = (op.flags & SUBMIT.drain) !== 0;
+      if (!this.#wait(op, drains ? 0 : ring.draining, false)) return false;
+      if (drains) ring.draining = op.id;
+      chain.id = op.id;
+    } else {
+      const result = this.#begin(op);
+      if (result === NO_ROOM) return false;
+      chain.id = result === WOULD_BLOCK ? op.id : 0;
+      chain.failed = result < 0 && result !== WOULD_BLOCK;
+    }
+    chain.linked = (op.flags & SUBMIT.link) !== 0;
+    if (!chain.linked) {
+      chain.failed = false;
+      chain.id = 0;
+    }
+    return true;
+  }
+
+  /** Keeps an operation that is to begin later. False where there is no room for it. */
+  #wait(op: Operation, after: number, linked: boolean): boolean {
+    op.after = after;
+    op.linked = linked;
+    return this.keep(op, PHASE.waiting);
+  }
+
+  /** What it asks for is done or begun. Its result, WOULD_BLOCK where it is under way, NO_ROOM where nothing was done. */
+  #begin(op: Operation): number {
+    const { code } = op;
+    if (code === OPERATION.nop) return this.#settle(op, 0);
+    if (code === OPERATION.timeout) {
+      if (op.at === 0 && !this.keep(op, PHASE.asked)) return NO_ROOM;
+      this.#setDeadline(op, op.offset64);
+      return WOULD_BLOCK;
+    }
+    if (code === OPERATION.cancel) return this.#settle(op, this.#cancel(op));
+    if (code === OPERATION.close || code === OPERATION.share) return this.#settle(op, this.#onList(op));
+    if (code === OPERATION.reply) return this.#settle(op, this.tables.reply(op));
+    const target = this.#target(op);
+    if (typeof target === 'number') return this.#settle(op, target);
+    const server = this.#servers[target.kind];
+    if (server === undefined) return this.#settle(op, -ERRNO.NOTSUP);
+    if (server.waits) {
+      op.held = target.rights;
+      op.badge = target.badge;
+      op.capability = target.capability;
+      op.turn = target.turn;
+      if (op.at === 0 && !this.keep(op, PHASE.asked)) return NO_ROOM;
+      this.core.capabilities.retain(op.capability);
+      op.holds = true;
+      updateOperation(op);
+    }
+    const result = this.#attempt(server, op, target);
+    if (result !== WOULD_BLOCK) return this.#settle(op, result);
+    if (op.limitLow !== 0 || op.limitHigh !== 0) this.#setDeadline(op, op.limit);
+    updateOperation(op);
+    return WOULD_BLOCK;
+  }
+
+  #attempt(server: ObjectServer, op: Operation, target: Target): number {
+    try {
+      return server.attempt(op, target);
+    } catch (error) {
+      if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
+      throw error;
+    }
+  }
+
+  #target(op: Operation): Target | number {
+    const owner = this.owner(op);
+    if (owner === null) return -ERRNO.GONE;
+    return this.core.clists.find(owner, op.handle, rightsNeeded(op.code));
+  }
+
+  /** The same of one that is under way, which has kept what it needs: its handle may have been closed. */
+  #again(op: Operation): Target | number {
+    const { capabilities, objects } = this.core;
+    const { capability, turn, badge, held: rights } = op;
+    const bad = capabilities.check(capability, turn);
+    if (bad !== 0 && op.phase !== PHASE.orphan) return bad;
+    const object = capabilities.object(capability);
+    return { object, kind: objects.kind(object), rights, badge, capability, turn };
+  }
+
+  #onList(op: Operation): number {
+    const { clists } = this.core;
+    const owner = this.owner(op) as Domain;
+    try {
+      if (op.code === OPERATION.close) return clists.close(owner, op.handle);
+      return clists.derive(owner, op.handle, op.rights, op.offset64);
+    } catch (error) {
+      if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
+      throw error;
+    }
+  }
+
+  #setDeadline(op: Operation, ns: bigint): void {
+    const time = this.core.now() + ns;
+    op.deadline = time < NO_DEADLINE ? time : NO_DEADLINE - 1n;
+    updateOperation(op);
+    this.at(op.deadline, op);
+  }
+
+  /** Has an operation looked at again at a time. */
+  at(time: bigint, op: Operation): void {
+    this.#ledger.at(time, op);
+  }
+
+  /** Gives an operation a record. False where there is no room, or its domain has too many under way. */
+  keep(op: Operation, phase: number): boolean {
+    if (!this.#ledger.keep(op, phase)) return false;
+    if (op === this.#spare) this.#spare = new Operation(this.space);
+    return true;
+  }
+
+  /**
+   * It is over. Its completion is posted, or waits for room; a call that waits is woken; what comes after it begins.
+   * Returns the result.
+   */
+  #settle(op: Operation, result: number): number {
+    const { ring } = op;
+    const quiet = result >= 0 && (op.flags & SUBMIT.quiet) !== 0;
+    if (ring === null) {
+      op.result = result;
+      op.phase = PHASE.done;
+      updateOperation(op);
+      if (op.at !== 0) this.core.wake(op.domain);
+      return result;
+    }
+    if (quiet || ring.post(op.userLow, op.userHigh, result, op.value)) {
+      if (op.at !== 0) this.#ledger.free(op);
+    } else {
+      op.result = result;
+      if (op.at === 0) this.keep(op, PHASE.done);
+      else this.#holdBack(op, ring);
+    }
+    if (op.id !== 0) {
+      this.core.wake(op.domain);
+      this.#next(op, result >= 0);
+    }
+    return result;
+  }
+
+  /** The completion of an operation whose record is still needed: it has one of its own, where there is no room. */
+  #tell({ owner, userLow, userHigh }: Operation, ring: Ring, result: number): void {
+    if (ring.post(userLow, userHigh, result, 0n)) return;
+    const told = Operation.of(owner as Domain, { code: OPERATION.nop });
+    this.keep(Object.assign(told, { ring, userLow, userHigh, result }), PHASE.done);
+  }
+
+  #holdBack(op: Operation, ring: Ring): void {
+    op.phase = PHASE.done;
+    ring.backlog++;
+    updateOperation(op);
+  }
+
+  /** What waited for an operation begins, or is cancelled where it was linked to one that failed. */
+  #next(op: Operation, succeeded: boolean, ring = op.ring): void {
+    if (ring?.closed === true) return;
+    const list = this.#ledger.takeAfter(op.id);
+    if (ring !== null && ring.draining === op.id) ring.draining = 0;
+    for (const next of list) this.#due.push({ op: next, cancel: next.linked && !succeeded });
+    if (ring !== null && ring.draining !== 0) {
+      const first = ring.operations.values().next().value;
+      if (first !== undefined && first.phase === PHASE.waiting && first.after === 0) {
+        this.#due.push({ op: first, cancel: false });
+      }
+    }
+    if (!this.#beginning) this.#beginDue();
+  }
+
+  #beginDue(): void {
+    this.#beginning = true;
+    try {
+      for (let due = this.#due.pop(); due !== undefined; due = this.#due.pop()) {
+        const { op, cancel } = due;
+        if (op.at === 0 || op.phase !== PHASE.waiting) continue;
+        op.phase = PHASE.asked;
+        if (cancel) this.#settle(op, -ERRNO.CANCELED);
+        else this.#begin(op);
+      }
+    } finally {
+      this.#beginning = false;
+    }
+  }
+
+  /** An operation of a ring by its user data, for `cancel`. */
+  #cancel(by: Operation): number {
+    for (const op of (by.ring as Ring).operations.values()) {
+      if (op.userLow !== by.offsetLow || op.userHigh !== by.offsetHigh) continue;
+      if (op === by || op.phase === PHASE.done) continue;
+      this.stop(op, -ERRNO.CANCELED);
+      return 0;
+    }
+    return -ERRNO.NOENT;
+  }
+
+  /**
+   * Ends an operation before it is done. What it has begun on the host happens all the same: its outcome is waited for, so
+   * that nothing of it stays there.
+   */
+  stop(op: Operation, result: number): void {
+    this.tables.giveUp(op);
+    const { ring } = op;
+    if (op.effect === 0 || ring === null || op.phase !== PHASE.asked) {
+      this.#settle(op, result);
+      return;
+    }
+    ring.operations.delete(op.id);
+    op.ring = null;
+    op.phase = PHASE.orphan;
+    leaveRing(op);
+    this.#tell(op, ring, result);
+    this.core.wake(op.domain);
+    this.#next(op, false, ring);
+  }
+
+  /** Ends a request with its server's answer. */
+  answer(op: Operation, result: number): void {
+    this.tables.unindex(op);
+    this.#settle(op, result);
+  }
+
+  /** Posts completions that waited for room. */
+  flush(ring: Ring): void {
+    ring.domain ??= this.core.peek(ring.domainId) ?? null;
+    for (const op of ring.operations.values()) {
+      if (op.phase !== PHASE.done) continue;
+      if (!ring.post(op.userLow, op.userHigh, op.result, op.value)) return;
+      this.#ledger.free(op);
+    }
+    ring.tell();
+  }
+
+  /** It may be that what a domain waits for has come. */
+  stir(domain: number): void {
+    if (this.#ledger.has(domain)) this.#stirred.add(domain);
+  }
+
+  /** Asks again whom there is reason to ask. */
+  work(): void {
+    if (this.#stirred.size > 0) {
+      const domains = [...this.#stirred];
+      this.#stirred.clear();
+      for (const domain of domains) this.#askAll(domain);
+    }
+    if (this.#ledger.timers.next === null) return;
+    const now = this.core.now();
+    for (let id = this.#ledger.timers.take(now); id !== 0; id = this.#ledger.timers.take(now)) {
+      const op = this.#ledger.get(id);
+      if (op === undefined || op.phase === PHASE.done || op.phase === PHASE.notice) continue;
+      if (op.deadline > now) this.#askAgain(op);
+      else if (op.code === OPERATION.timeout) this.#settle(op, 0);
+      else this.stop(op, -ERRNO.TIMEDOUT);
+      op.ring?.tell();
+    }
+  }
+  /** When `work` has something to do by the clock. */
+  get nextDeadline(): bigint | null {
+    return this.#stirred.size > 0 ? this.core.now() : this.#ledger.timers.next;
+  }
+
+  #askAll(domain: number): void {
+    for (const op of this.#ledger.of(domain)) this.#askAgain(op);
+  }
+
+  #askAgain(op: Operation): void {
+    const orphan = op.phase === PHASE.orphan;
+    if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout || op.at === 0) return;
+    if (this.owner(op) === null) return;
+    const target = this.#again(op);
+    if (typeof target === 'number') {
+      this.stop(op, target);
+      return;
+    }
+    const result = this.#attempt(this.#servers[target.kind] as ObjectServer, op, target);
+    if (result === WOULD_BLOCK) updateOperation(op);
+    else if (!orphan) this.#settle(op, result);
+    else {
+      if (op.code === OPERATION.open && result >= 0 && op.owner !== null)
+        this.core.clists.close(op.owner, result);
+      this.#ledger.free(op);
+    }
+  }
+
+  /** Ends an operation that nobody asks after any more. */
+  #drop(op: Operation): void {
+    this.tables.giveUp(op);
+    this.#ledger.takeAfter(op.id);
+    this.#ledger.free(op);
+  }
+
+  /** A call's operation whose result has been taken. */
+  release(op: Operation): void {
+    if (op.at !== 0) this.#ledger.free(op);
+  }
+}
+
+/** There was no room for a record, and nothing has been done. */
+const NO_ROOM = -0x20000;

@@ -1,0 +1,43 @@
+/**
+ * What answers operations on an object of some kind: the file tree, the host, a domain's table. They all take the same
+ * operations (abi/ring.ts), so that one can stand for another.
+ */
+import { OBJECT, type ObjectKind, RIGHT } from '../../abi/objects.ts';
+import { OPERATION } from '../../abi/ring.ts';
+import type { Operation } from './operation.ts';
+
+/** The capability an operation goes through. Good until the next look at a capability list. */
+export interface Target {
+  readonly object: number;
+  readonly kind: ObjectKind;
+  readonly rights: number;
+  readonly badge: bigint;
+  readonly capability: number;
+  readonly turn: number;
+}
+
+export interface ObjectServer {
+  /** It may say WOULD_BLOCK: the operation has a record before it is asked. */
+  readonly waits: boolean;
+  /**
+   * Does what is asked, or begins it: a result from 0 up, -errno, or WOULD_BLOCK; then it is asked again, with the same
+   * operation, when its domain was woken or after a restart. It never throws on what a program gave it.
+   */
+  attempt(operation: Operation, target: Target): number;
+}
+
+/** Rights an operation needs of the object; `open` needs those of what it asks for besides. */
+const NEEDED: readonly number[] = Object.values(OPERATION).reduce<number[]>((needed, code) => {
+  const { read, write, map, invoke } = OPERATION;
+  const writes: number[] = [write, OPERATION.create, OPERATION.remove, OPERATION.rename, OPERATION.link];
+  writes.push(OPERATION.change);
+  if (writes.includes(code)) needed[code] = RIGHT.write;
+  else if (code === read || code === OPERATION.list || code === OPERATION.readLink) needed[code] = RIGHT.read;
+  else needed[code] = code === map ? RIGHT.map : code === invoke ? RIGHT.invoke : 0;
+  return needed;
+}, []);
+
+export const rightsNeeded = (code: number): number => NEEDED[code] as number;
+
+/** Kinds of object that take operations. */
+export const SERVED_KINDS: readonly ObjectKind[] = [OBJECT.node, OBJECT.host, OBJECT.served];
