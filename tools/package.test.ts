@@ -52,6 +52,8 @@ test('packed, installed into an empty folder and run there, it runs a program an
   mkdirSync(copy);
   for (const name of [
     'bin',
+    'guests/assembly',
+    'guests/include',
     'src',
     'tools',
     'package.json',
@@ -83,6 +85,10 @@ test('packed, installed into an empty folder and run there, it runs a program an
     shipped.filter((name) => /testing|\.test\./.test(name)),
     [],
   );
+
+  for (const library of ['include/perdure.h', 'include/perdure/semaphore.h', 'assembly/perdure.as']) {
+    assert(existsSync(join(installed, 'guests', library)), library);
+  }
 
   const tool = join(installed, 'bin', 'perdure.mjs');
   const run = spawnSync(process.execPath, [tool, 'run', program, '2000'], { cwd: user, encoding: 'utf8' });

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ERRNO } from '../src/abi/errno.ts';
+import { OBJECT, RIGHT } from '../src/abi/objects.ts';
+import { load, program, TestSystem } from '../src/kernel/kernel.testing.ts';
+import { ASSEMBLY_SCRIPT, C, declaredIn, type Example, examplesOf } from './examples.ts';
+import { clang, missingClang } from './toolchain.ts';
+
+const INCLUDE = join(import.meta.dirname, 'include');
+const PARTS = join(INCLUDE, 'perdure');
+const headers = readdirSync(PARTS).map((name) => ({ name, text: readFileSync(join(PARTS, name), 'utf8') }));
+
+/** Runs an exported function in a domain of its own that was granted "peer"; what it said, and how it ended. */
+async function run(bytes: Uint8Array, entry: string): Promise<{ end: string; texts: string[] }> {
+  const system = new TestSystem();
+  const peer = system.add('peer', await program('(module (memory 1) (func (export "f")))'));
+  const grants = [{ name: 'peer', ...system.kernel.authority.domain(peer) }];
+  const id = system.add('example', load(bytes), { grants });
+  system.kernel.start(id, entry);
+  for (let i = 0; i < 100 && system.kernel.status(id).state !== 'exited'; i++) {
+    system.runAll();
+    system.powers.ns += 1_000_000n;
+  }
+  const { end, reason } = system.kernel.status(id);
+  return { end: end === 'trap' ? reason : end, texts: system.personality.texts };
+}
+
+const PROLOGUE = `#include "perdure.h"
+__attribute__((import_module("env"), import_name("text"))) void say(const char *text);
+#define assert(condition) do { if (!(condition)) { say(#condition); __builtin_trap(); } } while (0)
+`;
+
+async function compileExamples(
+  name: string,
+  examples: readonly Example[],
+  flags: readonly string[],
+): Promise<Uint8Array> {
+  const folder = mkdtempSync(join(tmpdir(), 'perdure-examples-'));
+  try {
+    const functions = examples.map(
+      (example) =>
+        `__attribute__((export_name("${example.name}"))) void example_${example.name}(void) {\n#line ${example.line} "${name}"\n${example.code}\n}\n`,
+    );
+    writeFileSync(join(folder, 'examples.c'), PROLOGUE + functions.join(''));
+    const out = join(folder, 'examples.wasm');
+    const all = [
+      '-I',
+      INCLUDE,
+      '-Wno-unused-variable',
+      '-nostartfiles',
+      '-Wl,--no-entry',
+      '-Wl,-z,stack-size=65536',
+    ];
+    await clang([join(folder, 'examples.c'), ...all, ...flags, '-o', out]);
+    return readFileSync(out);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+for (const { name, text } of headers) {
+  const examples = examplesOf(text, C);
+  test(`each function of perdure/${name} has an example, which does what it says`, {
+    skip: missingClang(),
+  }, async () => {
+    const told = new Set(examples.map((example) => example.name));
+    for (const declared of declaredIn(text, C)) assert.ok(told.has(declared), `${declared} has an example`);
+    if (examples.length === 0) return;
+    for (const flags of [[], ['-O0'], ['-matomics', '-mbulk-memory']]) {
+      const bytes = await compileExamples(name, examples, flags);
+      for (const example of examples) {
+        const { end, texts } = await run(bytes, example.name);
+        assert.deepEqual([end, texts], ['exit', []], `${name}:${example.line} ${example.name} ${flags}`);
+      }
+    }
+  });
+}
+
+const ASSEMBLY = readFileSync(join(import.meta.dirname, 'assembly', 'perdure.as'), 'utf8');
+
+test('each function of the library for AssemblyScript has an example, which does what it says', async () => {
+  const examples = examplesOf(ASSEMBLY, ASSEMBLY_SCRIPT);
+  const told = new Set(examples.map((example) => example.name));
+  const names = declaredIn(ASSEMBLY, ASSEMBLY_SCRIPT).filter((name) => name !== 'Description');
+  for (const name of names) assert.ok(told.has(name), `${name} has an example`);
+  assert.ok(names.length >= 10);
+  const main = `import { ${[...names, 'Errno', 'Right', 'FOREVER'].join(', ')} } from "./perdure";\n${examples
+    .map(({ name, code }) => `export function example_${name}(): void {\n${code}\n}\n`)
+    .join('')}`;
+  for (const runtime of ['stub', 'incremental']) {
+    const bytes = await compileAssembly(main, runtime);
+    for (const { name, line } of examples) {
+      const { end } = await run(bytes, `example_${name}`);
+      assert.equal(end, 'exit', `perdure.as:${line} ${name} ${runtime}`);
+    }
+  }
+});
+
+async function compileAssembly(source: string, runtime: string): Promise<Uint8Array> {
+  const { main } = await import('assemblyscript/asc');
+  let bytes: Uint8Array | undefined;
+  const files: Record<string, string> = { 'main.ts': source, 'perdure.ts': ASSEMBLY };
+  const flags = ['--runtime', runtime, '--use', 'abort=', '-O2', '--outFile', 'out.wasm'];
+  const { error, stderr } = await main(['main.ts', ...flags], {
+    readFile: (name: string) => files[name] ?? null,
+    writeFile: (_name: string, contents: Uint8Array | string) => {
+      if (typeof contents !== 'string') bytes = contents;
+    },
+    listFiles: () => [],
+  });
+  assert.ok(error === null && bytes !== undefined, stderr.toString());
+  return bytes;
+}
+
+test('the numbers in the libraries are those of the kernel', () => {
+  const text = headers.map((header) => header.text).join('\n');
+  const numbers = new Map(
+    [...text.matchAll(/^ {2}PERDURE_(\w+) = (\d+),/gm)].map(([, name, value]) => [
+      name as string,
+      Number(value),
+    ]),
+  );
+  const upper = (name: string): string => name.replace(/[A-Z]/g, '_$&').toUpperCase();
+  for (const [name, value] of Object.entries(ERRNO)) {
+    if (numbers.has(name) || value >= 128) assert.equal(numbers.get(name), value, name);
+  }
+  for (const [name, value] of Object.entries(RIGHT)) assert.equal(numbers.get(upper(name)), value, name);
+  for (const [name, value] of Object.entries(OBJECT)) {
+    assert.equal(numbers.get(name === 'kind' ? 'PROGRAMMED' : upper(name)), value, name);
+  }
+  const errnos = /namespace Errno \{([^}]*)\}/.exec(ASSEMBLY)?.[1] ?? '';
+  for (const [, name, value = ''] of errnos.matchAll(/const (\w+): i32 = (\d+)/g)) {
+    assert.equal(ERRNO[name as keyof typeof ERRNO], Number(value), String(name));
+  }
+});
