@@ -48,7 +48,7 @@ const LAYERS: Record<string, Layer> = {
 const NODE_FILES: Record<string, string> = {
   'src/store/engine-lmdb.ts': "the store's engine adapter",
 };
-const ROOTS = ['cli', 'cluster', 'console', 'top'];
+const ROOTS = ['cli', 'library', 'cluster', 'console', 'top'];
 
 export interface Breach {
   readonly file: string;

@@ -6,13 +6,13 @@ import { ERRNO } from '../abi/errno.ts';
 import type { InputFlow } from '../drivers/input.ts';
 import type { Sink } from '../drivers/sink.ts';
 import type { FromCore } from './messages.ts';
-import type { CoreClient } from './operations.ts';
+import type { CoreAttachment, CoreClient } from './operations.ts';
 
 class Client implements CoreClient {
   readonly #id: number;
   readonly #post: (message: FromCore) => void;
   domain = -1;
-  stop: () => void = () => {};
+  attachment: CoreAttachment | undefined;
   #writing: ((result: number) => void) | undefined;
   #bytes = 0;
   #gone = false;
@@ -71,7 +71,8 @@ class Client implements CoreClient {
 
   gone(): void {
     this.#gone = true;
-    this.stop();
+    this.attachment?.unfeed();
+    this.attachment?.detach();
     const resolve = this.#writing;
     this.#writing = undefined;
     resolve?.(-ERRNO.PIPE);
@@ -94,12 +95,12 @@ export class CoreClients {
     return client;
   }
 
-  /** The client follows a domain now; `stop` ends that. */
-  attached(id: number, domain: number, stop: () => void): void {
+  /** The client follows a domain now. */
+  attached(id: number, domain: number, attachment: CoreAttachment): void {
     const client = this.#clients.get(id);
     if (client === undefined) return;
     client.domain = domain;
-    client.stop = stop;
+    client.attachment = attachment;
   }
 
   follows(domain: number): boolean {
@@ -116,8 +117,13 @@ export class CoreClients {
     this.#changed();
   }
 
-  detach(id: number): void {
+  /** @param taking it is still to say that it has taken a piece, and is detached once more then */
+  detach(id: number, taking: boolean): void {
     const client = this.#clients.get(id);
+    if (taking) {
+      client?.attachment?.unfeed();
+      return;
+    }
     this.#clients.delete(id);
     client?.gone();
     this.#changed();

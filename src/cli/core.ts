@@ -77,9 +77,11 @@ class CoreThread {
         this.#machine.wake();
       },
       ended: (domain) => this.#ended(domain),
-      problem: (text) => post({ kind: 'event', event: 'problem', value: text }),
+      problem: (text) => post({ kind: 'event', event: { kind: 'problem', text } }),
     });
-    this.#operations = new Operations(this.#composition, start, programs);
+    this.#operations = new Operations(this.#composition, start, programs, (event) =>
+      this.#machine.whenDurable(() => post({ kind: 'event', event })),
+    );
     this.#machine = new Machine(this.#composition, start, {
       post,
       meta: () => ({ version: 1, domains: this.#operations.record() }),
@@ -103,13 +105,14 @@ class CoreThread {
     this.#tellEnd(id);
   }
 
-  #tellEnd(id: number): void {
+  #tellEnd(id: number, again = false): void {
     this.#machine.whenDurable(() => {
+      const { console, kernel } = this.#composition;
+      if (!kernel.has(id)) return;
+      const report = this.#operations.exitReport(id);
       this.#machine.watch(() => {
-        const { console, kernel } = this.#composition;
-        if (!kernel.ids().includes(id)) return true;
-        if (!this.#isOut(id) && console.has(id)) return false;
-        post({ kind: 'event', event: 'exit', value: this.#operations.exitReport(id) });
+        if (kernel.has(id) && !this.#isOut(id) && console.has(id)) return false;
+        post({ kind: 'event', event: { kind: 'ended', id, name: report.name, report }, again });
         return true;
       });
     });
@@ -140,7 +143,7 @@ class CoreThread {
         this.#clients.input(message.client, message.bytes);
         break;
       case 'detach':
-        this.#clients.detach(message.client);
+        this.#clients.detach(message.client, message.taking);
         break;
     }
     this.#machine.wake();
@@ -229,14 +232,14 @@ class CoreThread {
   }
 
   #attach(name: string, client: number): void {
-    const { id, detach } = this.#operations.attach(name, this.#clients.create(client));
-    this.#clients.attached(client, id, detach);
+    const { id, ...attached } = this.#operations.attach(name, this.#clients.create(client));
+    this.#clients.attached(client, id, attached);
     this.#again(id);
   }
 
   /** Somebody new looks at the domain: if it has ended, they are told as well. */
   #again(id: number): void {
-    if (this.#composition.kernel.status(id).state === 'exited') this.#tellEnd(id);
+    if (this.#composition.kernel.status(id).state === 'exited') this.#tellEnd(id, true);
   }
 
   /** Has what programs did in processes of their own, as far as they stop soon. */

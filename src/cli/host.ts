@@ -27,6 +27,7 @@ import type {
   RemoveOptions,
   RunRequest,
   SpaceApi,
+  SpaceEvent,
 } from './types.ts';
 
 /** A commit that failed for want of disk space is tried again after this long, then ever more seldom, in milliseconds. */
@@ -58,6 +59,8 @@ export interface HostEvents {
   idle(): void;
   /** Something people should know, in one line. */
   problem(text: string): void;
+  /** Anything, these included; ends are not told again. */
+  happened(event: SpaceEvent): void;
   /** The core is lost, by a bug. The space goes on from its last checkpoint when opened again. */
   lost(error: Error): void;
 }
@@ -70,7 +73,7 @@ export interface Attachment {
 }
 
 type Output = (stderr: boolean, bytes: Uint8Array) => Promise<void>;
-const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, lost() {} };
+const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, happened() {}, lost() {} };
 
 export class Host implements SpaceApi {
   readonly folder: string;
@@ -79,6 +82,8 @@ export class Host implements SpaceApi {
   readonly #worker: Worker;
   readonly #asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   readonly #clients = new Map<number, Output>();
+  /** What clients are taking. */
+  readonly #taking = new Map<number, Promise<void>>();
   #nextId = 1;
   #flag: Int32Array | undefined;
   #ticker: NodeJS.Timeout | undefined;
@@ -135,19 +140,25 @@ export class Host implements SpaceApi {
     return (await this.#ask('list', {})) as DomainSummary[];
   }
 
-  /** @param foreground its streams are this process's */
+  /**
+   * @param foreground its streams are this process's
+   * @param signal aborted while it is installed: it is not started
+   */
   async run(
     request: RunRequest,
     program: Uint8Array,
     step: (text: string) => void,
     foreground = false,
+    signal?: AbortSignal,
   ): Promise<DomainSummary> {
     checkName(request.name);
     const { sourceMap, ...wanted } = request;
-    const installed = await this.install(program, request.isolation === 'process', step, sourceMap);
+    const installed = await this.install(program, request.isolation === 'process', step, sourceMap, signal);
+    signal?.throwIfAborted();
     // What the program writes may come before we hear that it runs.
     step('');
-    return (await this.#ask('spawn', { request: wanted, program: installed, foreground })) as DomainSummary;
+    const args = { request: wanted, program: installed, foreground };
+    return (await this.#ask('spawn', args)) as DomainSummary;
   }
 
   /**
@@ -158,14 +169,16 @@ export class Host implements SpaceApi {
     alone: boolean,
     step: (text: string) => void,
     sourceMap?: Uint8Array,
+    signal?: AbortSignal,
   ): Promise<InstalledProgram> {
+    signal?.throwIfAborted();
     const space = this.#space;
     const hash = createHash('sha256').update(program).digest('hex');
     const map = space.getMap(hash) ?? sourceMap;
     if (map !== undefined) await space.putMap(hash, map);
     const known = space.getProgram(hash, alone);
     if (known !== undefined) return { ...known, sourceMap: map };
-    const installed = { ...(await installProgram(hash, program, alone, step)), sourceMap: map };
+    const installed = { ...(await installProgram(hash, program, alone, step, signal)), sourceMap: map };
     await this.#space.putProgram(installed);
     return installed;
   }
@@ -235,8 +248,12 @@ export class Host implements SpaceApi {
   async attach(name: string, output: Output): Promise<Attachment> {
     const client = this.#nextId++;
     this.#clients.set(client, output);
-    const detach = () => {
-      if (this.#clients.delete(client)) this.#post({ kind: 'detach', client });
+    const detach = (): void => {
+      if (!this.#clients.delete(client)) return;
+      // A piece that it is taking counts as taken when it has been, or whoever comes next would see it again.
+      const taking = this.#taking.get(client);
+      this.#post({ kind: 'detach', client, taking: taking !== undefined });
+      void taking?.then(() => this.#post({ kind: 'detach', client, taking: false }));
     };
     try {
       await this.#ask('attach', { name, client });
@@ -340,26 +357,31 @@ export class Host implements SpaceApi {
         void this.#output(message.client, message.stderr, message.bytes);
         return;
       case 'event':
-        this.#tell(message.event, message.value);
+        this.#tell(message.event, message.again);
         return;
       default:
     }
   }
 
   async #output(client: number, stderr: boolean, bytes: Uint8Array): Promise<void> {
-    try {
-      await this.#clients.get(client)?.(stderr, bytes);
-      this.#post({ kind: 'taken', client });
-    } catch {
-      this.#clients.delete(client);
-      this.#post({ kind: 'detach', client });
-    }
+    const output = this.#clients.get(client);
+    if (output === undefined) return; // It has been detached.
+    const taking = output(stderr, bytes).then(
+      () => this.#post({ kind: 'taken', client }),
+      () => {
+        if (this.#clients.delete(client)) this.#post({ kind: 'detach', client, taking: false });
+      },
+    );
+    this.#taking.set(client, taking);
+    await taking;
+    this.#taking.delete(client);
   }
 
-  #tell(event: string, value: unknown): void {
-    if (event === 'exit') this.events.exit(value as ExitReport);
-    else if (event === 'idle') this.events.idle();
-    else this.events.problem(String(value));
+  #tell(event: SpaceEvent, again = false): void {
+    if (event.kind === 'ended') this.events.exit(event.report);
+    else if (event.kind === 'idle') this.events.idle();
+    else if (event.kind === 'problem') this.events.problem(event.text);
+    if (!again) this.events.happened(event);
   }
 
   /** The commit point: when the store's promise resolves, the checkpoint is durable, and the core is told. */
@@ -368,10 +390,13 @@ export class Host implements SpaceApi {
       try {
         await this.#space.commit(cut);
         this.#post({ kind: 'durable', seq: cut.seq });
+        this.#tell({ kind: 'checkpoint', number: cut.seq });
         return;
       } catch (error) {
         if (!(error instanceof EnvironmentError) || (this.#closing !== undefined && tried > 0)) throw error;
-        if (tried === 0) this.events.problem(`${error.message}; output waits, and it is tried again`);
+        if (tried === 0) {
+          this.#tell({ kind: 'problem', text: `${error.message}; output waits, and it is tried again` });
+        }
         await this.#pause(tried);
       }
     }

@@ -16,20 +16,25 @@ export const INSTALLER_LIMITS = {
   maxOldGenerationSizeMb: 8192,
 };
 
-/** Compiles and, but for programs that are `alone` in a process, verifies. `step` is told what is being done. @throws MalformedError, UnsupportedError, RefusedError */
+/** Compiles and, but for programs that are `alone` in a process, verifies. `step` is told what is being done; when `signal` is aborted its reason is thrown and the thread ended. @throws MalformedError, UnsupportedError, RefusedError */
 export async function installProgram(
   hash: string,
   original: Uint8Array,
   alone: boolean,
   step: (text: string) => void,
+  signal?: AbortSignal,
 ): Promise<InstalledProgram> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const worker = new Worker(new URL(`./installer.${extension}`, import.meta.url), {
     workerData: { original, alone } satisfies InstallerTask,
     resourceLimits: INSTALLER_LIMITS,
   });
+  let abort = (): void => {};
   try {
     return await new Promise((resolve, reject) => {
+      abort = () => reject(signal?.reason);
+      if (signal?.aborted) abort();
+      signal?.addEventListener('abort', abort, { once: true });
       worker.on('error', reject);
       worker.on('exit', () => reject(new Error('the installer ended early')));
       worker.on('message', (message: InstallerMessage) => {
@@ -42,6 +47,7 @@ export async function installProgram(
       });
     });
   } finally {
+    signal?.removeEventListener('abort', abort);
     await worker.terminate();
   }
 }

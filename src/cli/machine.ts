@@ -209,7 +209,7 @@ export class Machine {
       return;
     }
     this.#idleTold = true;
-    this.#hooks.post({ kind: 'event', event: 'idle', value: null });
+    this.#hooks.post({ kind: 'event', event: { kind: 'idle' } });
   }
 
   #setBusy(): void {

@@ -4,7 +4,7 @@
  */
 import type { CompiledShare } from '../compiler/index.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
-import type { DomainSummary } from './types.ts';
+import type { DomainSummary, SpaceEvent } from './types.ts';
 
 /** An installed program on its way to the core. */
 export interface InstalledProgram {
@@ -86,10 +86,10 @@ export type ToCore =
   | { readonly kind: 'ask'; readonly id: number; readonly op: string; readonly args: unknown }
   | { readonly kind: 'durable'; readonly seq: number }
   | { readonly kind: 'logged'; readonly id: number }
-  /** A client has taken what was sent last, or typed something, or went away. */
+  /** A client has taken what was sent last, or typed something, or went away, `taking`: with a piece in its hands. */
   | { readonly kind: 'taken'; readonly client: number }
   | { readonly kind: 'input'; readonly client: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'detach'; readonly client: number };
+  | { readonly kind: 'detach'; readonly client: number; readonly taking: boolean };
 
 /** A checkpoint to be made durable. */
 export interface CutMessage extends PageChunk {
@@ -112,8 +112,8 @@ export type FromCore =
   /** The release log is to be written; answered by `logged`. */
   | { readonly kind: 'log'; readonly id: number; readonly key: string; readonly position: number }
   | { readonly kind: 'output'; readonly client: number; readonly stderr: boolean; readonly bytes: Uint8Array }
-  /** Something happened that `HostEvents` tells of. */
-  | { readonly kind: 'event'; readonly event: string; readonly value: unknown };
+  /** Something happened that `HostEvents` tells of. `again`: it is told once more, to whoever has come since. */
+  | { readonly kind: 'event'; readonly event: SpaceEvent; readonly again?: boolean };
 
 /** The small record beside the pages of a checkpoint. */
 export interface CheckpointMeta {

@@ -17,23 +17,20 @@ import { type Composition, loadProgram, programKey } from './compose.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { callFrame, valueReports } from './reports.ts';
+import { exitCodeOf, reasonOf, shortened } from './summaries.ts';
 import { readHome, removeHome } from './treefiles.ts';
-import {
-  type DirGrant,
-  type DomainState,
-  type DomainSummary,
-  EXIT,
-  type ExitReport,
-  type FilesReport,
-  type FrameReport,
-  type GrantName,
-  type Inspection,
-  type RunRequest,
+import type {
+  DirGrant,
+  DomainState,
+  DomainSummary,
+  ExitReport,
+  FilesReport,
+  FrameReport,
+  GrantName,
+  Inspection,
+  RunRequest,
+  SpaceEvent,
 } from './types.ts';
-import { showTime } from './units.ts';
-
-/** Characters of a domain's arguments kept in the small record. */
-const RECORD_ARGUMENT_CHARACTERS = 500;
 
 /** A client that follows a domain, on the core's side. */
 export interface CoreClient {
@@ -41,14 +38,28 @@ export interface CoreClient {
   readonly input: InputFlow;
 }
 
+/** How a client that follows a domain stops: `unfeed` ends its input, `detach` then its output. */
+export interface CoreAttachment {
+  readonly unfeed: () => void;
+  readonly detach: () => void;
+}
+
 export class Operations {
   readonly #c: Composition;
   readonly #start: CoreStart;
   readonly #programs: Map<string, LoadedModule>;
+  readonly #happened: (event: SpaceEvent) => void;
   /** Arguments of domains, for people; ended domains have them nowhere else. */
   readonly #arguments = new Map<number, readonly string[]>();
 
-  constructor(composition: Composition, start: CoreStart, programs: Map<string, LoadedModule>) {
+  /** @param happened is told what operations have done to domains; it is not durable then */
+  constructor(
+    composition: Composition,
+    start: CoreStart,
+    programs: Map<string, LoadedModule>,
+    happened: (event: SpaceEvent) => void,
+  ) {
+    this.#happened = happened;
     this.#c = composition;
     this.#start = start;
     this.#programs = programs;
@@ -175,6 +186,7 @@ export class Operations {
     }
     this.#arguments.set(id, request.arguments);
     if (foreground) console.attachInput(id, openInput(0));
+    this.#happened({ kind: 'spawned', id, name });
     return this.summary(id);
   }
 
@@ -195,7 +207,7 @@ export class Operations {
       const ended = kernel.status(id).state === 'exited';
       const unseen = console.has(id) && console.keptBytes(id) > 0;
       if (ended && !unseen) {
-        this.#forget(id);
+        this.#forget(id, name);
         return name;
       }
       if (!exact) continue;
@@ -232,12 +244,21 @@ export class Operations {
   resume(names: readonly string[] | null): void {
     const { kernel } = this.#c;
     const ids = names === null ? kernel.ids() : names.map((name) => this.find(name));
-    for (const id of ids) kernel.resume(id);
+    for (const id of ids) this.#letGoOn(id);
+  }
+
+  #letGoOn(id: number): void {
+    const { kernel } = this.#c;
+    const { name } = kernel.status(id);
+    if (kernel.resume(id)) this.#happened({ kind: 'resumed', id, name });
   }
 
   suspend(name: string): void {
-    const id = this.find(name);
-    this.#c.kernel.stop(id);
+    this.#hold(this.find(name), name);
+  }
+
+  #hold(id: number, name: string): void {
+    if (this.#c.kernel.stop(id)) this.#happened({ kind: 'suspended', id, name });
   }
 
   /** Gives a domain the streams of this process, and lets it go on. */
@@ -246,24 +267,23 @@ export class Operations {
     const id = this.find(name);
     console.setDetached(id, false);
     if (kernel.status(id).state !== 'exited') console.attachInput(id, openInput(0));
-    kernel.resume(id);
+    this.#letGoOn(id);
     return id;
   }
 
-  /** Takes what a domain writes to a client. Returns its id and how to stop. */
-  attach(name: string, client: CoreClient): { id: number; detach: () => void } {
+  /** Takes what a domain writes to a client. Returns its id and how that stops. */
+  attach(name: string, client: CoreClient): { id: number } & CoreAttachment {
     const { console, kernel } = this.#c;
     const id = this.find(name);
     const off = console.attachClient(id, { stdout: client.sink(false), stderr: client.sink(true) });
     const fed = kernel.status(id).state !== 'exited' && !console.hasInput(id);
     if (fed) console.attachInput(id, client.input);
-    return {
-      id,
-      detach: () => {
-        off();
-        if (fed && console.has(id)) console.detachInput(id);
-      },
+    let feeds = fed;
+    const unfeed = (): void => {
+      if (feeds && console.has(id)) console.detachInput(id);
+      feeds = false;
     };
+    return { id, unfeed, detach: off };
   }
 
   stop(name: string): void {
@@ -281,11 +301,16 @@ export class Operations {
       const hint = `perdure stop ${name} ends it; perdure rm --force ${name} ends and removes it`;
       throw new EnvironmentError('running', `${name} has not ended`, hint);
     }
-    this.#forget(id);
+    this.#forget(id, name);
     if (!keepFiles) removeHome(this.#c.wasi.tree, name);
   }
 
-  #forget(id: number): void {
+  #forget(id: number, name: string): void {
+    this.#drop(id);
+    this.#happened({ kind: 'removed', id, name });
+  }
+
+  #drop(id: number): void {
     this.#c.kernel.remove(id);
     this.#c.console.remove(id);
     this.#c.folders.forget(id);
@@ -342,7 +367,7 @@ export class Operations {
     const { kernel } = this.#c;
     const id = this.find(name);
     const image = Buffer.concat([...encodePlain(kernel.exportDomain(id))]);
-    if (!keep) kernel.stop(id);
+    if (!keep) this.#hold(id, name);
     const { program, arguments: args } = this.summary(id);
     return {
       about: { kind: 'perdure domain', version: CARRIED_VERSION, name, program, arguments: args },
@@ -373,10 +398,11 @@ export class Operations {
         }
       }
     } catch (error) {
-      this.#forget(id);
+      this.#drop(id);
       throw explained(error, name);
     }
     kernel.resume(id);
+    this.#happened({ kind: 'spawned', id, name });
     this.#arguments.set(id, about.arguments);
     return this.summary(id);
   }
@@ -390,33 +416,6 @@ export class Operations {
       return state !== 'blocked' || console.hasInput(id) || network.has(id);
     });
   }
-}
-
-/** Arguments for people, in what every checkpoint can afford. */
-function shortened(list: readonly string[]): readonly string[] {
-  let left = RECORD_ARGUMENT_CHARACTERS;
-  const kept: string[] = [];
-  for (const argument of list) {
-    if (left <= 0) return [...kept, '…'];
-    kept.push(argument.length > left ? `${argument.slice(0, left)}…` : argument);
-    left -= argument.length;
-  }
-  return kept;
-}
-
-/** What a shell is told; a program's own code in the eight bits there are. */
-function exitCodeOf({ end, exitCode, reason }: DomainStatus): number {
-  if (end === 'exit') return exitCode & 0xff;
-  if (end === 'limit') return reason === 'cpu limit' ? EXIT.cpuLimit : EXIT.trapped;
-  return end === 'killed' ? EXIT.stopped : EXIT.trapped;
-}
-
-function reasonOf({ end, reason, cpuLimitMs }: DomainStatus): string | null {
-  if (end === 'exit') return null;
-  if (end === 'limit' && reason === 'cpu limit') {
-    return `used up its processor time of ${showTime(cpuLimitMs)} (--cpu)`;
-  }
-  return end === 'trap' ? `trap: ${reason}` : end === 'exception' ? 'uncaught exception' : reason;
 }
 
 /** Errors of making a domain as users should see them. */

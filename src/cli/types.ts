@@ -86,6 +86,27 @@ export interface ExitReport {
   readonly atLeast?: boolean;
 }
 
+/**
+ * Something that has happened in a space and is durable: it stays so over kill -9. Programs are named by `id`, which is
+ * never used again, and `name`.
+ */
+export type SpaceEvent =
+  /** A program was started, or came from elsewhere. */
+  | { readonly kind: 'spawned'; readonly id: number; readonly name: string }
+  /** It ended, and everything it wrote is out as far as it has somewhere to go. */
+  | { readonly kind: 'ended'; readonly id: number; readonly name: string; readonly report: ExitReport }
+  /** Somebody suspended it, or let it go on. Not told when the space is closed and opened. */
+  | { readonly kind: 'suspended'; readonly id: number; readonly name: string }
+  | { readonly kind: 'resumed'; readonly id: number; readonly name: string }
+  /** It is not in the space any more. */
+  | { readonly kind: 'removed'; readonly id: number; readonly name: string }
+  /** A checkpoint has become durable. Their numbers go up by one. */
+  | { readonly kind: 'checkpoint'; readonly number: number }
+  /** No program is left that could go on by itself or by input. */
+  | { readonly kind: 'idle' }
+  /** Something people should know, such as a full disk, in one line. */
+  | { readonly kind: 'problem'; readonly text: string };
+
 /** One function on a program's call stack. */
 export interface CallFrame {
   /** -1 where it is not known any more. */

@@ -1,0 +1,34 @@
+/** How domains are told of in short: how they ended, as a shell and as people are told, and what they were called with. */
+import type { DomainStatus } from '../kernel/kernel.ts';
+import { EXIT } from './types.ts';
+import { showTime } from './units.ts';
+
+/** Characters of a domain's arguments kept in the small record. */
+const RECORD_ARGUMENT_CHARACTERS = 500;
+
+/** Arguments for people, in what every checkpoint can afford. */
+export function shortened(list: readonly string[]): readonly string[] {
+  let left = RECORD_ARGUMENT_CHARACTERS;
+  const kept: string[] = [];
+  for (const argument of list) {
+    if (left <= 0) return [...kept, '…'];
+    kept.push(argument.length > left ? `${argument.slice(0, left)}…` : argument);
+    left -= argument.length;
+  }
+  return kept;
+}
+
+/** What a shell is told; a program's own code in the eight bits there are. */
+export function exitCodeOf({ end, exitCode, reason }: DomainStatus): number {
+  if (end === 'exit') return exitCode & 0xff;
+  if (end === 'limit') return reason === 'cpu limit' ? EXIT.cpuLimit : EXIT.trapped;
+  return end === 'killed' ? EXIT.stopped : EXIT.trapped;
+}
+
+export function reasonOf({ end, reason, cpuLimitMs }: DomainStatus): string | null {
+  if (end === 'exit') return null;
+  if (end === 'limit' && reason === 'cpu limit') {
+    return `used up its processor time of ${showTime(cpuLimitMs)} (--cpu)`;
+  }
+  return end === 'trap' ? `trap: ${reason}` : end === 'exception' ? 'uncaught exception' : reason;
+}

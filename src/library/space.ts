@@ -1,0 +1,230 @@
+/** A space in this process: opening, programs, their ends, events. */
+import { resolve } from 'node:path';
+import { EnvironmentError } from '../base/errors.ts';
+import { Host } from '../cli/host.ts';
+import type {
+  CallFrame,
+  DirGrant,
+  DomainSummary,
+  ExitReport,
+  GrantName,
+  Isolation,
+  RunRequest,
+  SpaceEvent,
+} from '../cli/types.ts';
+import { compactMap } from '../debug/index.ts';
+import { Domain, type DomainHost } from './domain.ts';
+import { type EventOptions, EventStream } from './events.ts';
+import type { Program, SpaceOptions, SpawnOptions } from './options.ts';
+import { type Abortable, unlessAborted, Waiters } from './signal.ts';
+
+/** How many ends of programs are remembered that nobody has asked for; the space itself has those of all it holds. */
+const ENDS_KEPT = 1024;
+
+/** A space, open in this process. */
+export class Space implements AsyncDisposable {
+  /** Where it lies, absolute. */
+  readonly folder: string;
+  readonly #host: Host;
+  readonly #ends = new Map<number, ExitReport>();
+  readonly #ended = new Waiters<number, ExitReport>();
+  readonly #idle = new Waiters<'idle', void>();
+  readonly #streams = new Map<EventStream, (event: SpaceEvent) => boolean>();
+  readonly #forDomains: DomainHost;
+  #over: Error | undefined;
+
+  private constructor(host: Host, options: SpaceOptions) {
+    this.folder = host.folder;
+    this.#host = host;
+    this.#forDomains = {
+      host,
+      ended: (id, name, signal) => this.#end(id, name, signal),
+      events: (wanted, of) =>
+        this.#follow(wanted, (event) => event.kind !== 'ended' && 'id' in event && of(event.id)),
+    };
+    host.events.problem = options.problem ?? (() => {});
+    host.events.exit = (report) => {
+      this.#ends.delete(report.id);
+      this.#ends.set(report.id, report);
+      if (this.#ends.size > ENDS_KEPT) this.#ends.delete(this.#ends.keys().next().value!);
+      this.#ended.resolve(report.id, report);
+    };
+    host.events.idle = () => this.#idle.resolve('idle', undefined);
+    host.events.happened = (event) => {
+      for (const [stream, wanted] of [...this.#streams]) if (wanted(event)) stream.push(event);
+      if (event.kind === 'removed') this.#ended.reject(event.id, wasRemoved(event.name));
+    };
+    host.events.lost = (error) => this.#fail(error, true);
+  }
+
+  /**
+   * Opens the space in a folder, and goes on with its programs.
+   * @throws EnvironmentError store-missing, store-foreign, store-damaged, store-newer, store-busy (it says who has it)
+   */
+  static async open(folder: string, options: SpaceOptions = {}): Promise<Space> {
+    const host = await Host.open({
+      folder: resolve(folder),
+      create: options.create ?? true,
+      resume: options.resume ?? 'all',
+      readOnly: options.readOnly ?? false,
+      policy: options.output ?? 'at-least-once',
+      checkpointEveryMs: options.checkpointEveryMs ?? 1000,
+    });
+    return new Space(host, options);
+  }
+
+  /**
+   * Compiles and verifies a program, unless the space has it. Aborted, the compiler is stopped.
+   * @throws MalformedError, UnsupportedError, RefusedError
+   */
+  async install(bytes: Uint8Array, { signal }: Abortable = {}): Promise<Program> {
+    const { hash } = await this.#host.install(bytes, false, () => {}, undefined, signal);
+    return { hash, bytes };
+  }
+
+  /**
+   * Starts a program. Aborted before it resolves, no program is left; from then on the signal means nothing: programs live
+   * longer than processes, so what ends one is `Domain.stop`.
+   * @throws as `install`; EnvironmentError unknown-imports, name-taken, space-full
+   */
+  async spawn(program: Program | Uint8Array, options: SpawnOptions = {}): Promise<Domain> {
+    const bytes = program instanceof Uint8Array ? program : program.bytes;
+    const summary = await this.#host.run(requestOf(options), bytes, () => {}, false, options.signal);
+    const domain = this.#domain(summary);
+    if (options.stdout !== undefined || options.stderr !== undefined) {
+      await domain.follow(options.stdout ?? (() => {}), options.stderr ?? (() => {}));
+    }
+    if (!options.signal?.aborted) return domain;
+    // Its folder may be older than it.
+    await domain.remove({ force: true, keepFiles: true });
+    throw options.signal.reason;
+  }
+
+  /** The program with this name. @throws EnvironmentError no-such-domain */
+  async get(name: string): Promise<Domain> {
+    const summary = (await this.list()).find((domain) => domain.name === name);
+    if (summary !== undefined) return this.#domain(summary);
+    throw new EnvironmentError('no-such-domain', `there is no program called ${name}`);
+  }
+
+  /** All programs of the space, those included that have ended. */
+  list(): Promise<DomainSummary[]> {
+    return this.#host.list();
+  }
+
+  /** Takes in what `Domain.export` gave, here or elsewhere; it goes on at once. @throws MalformedError */
+  async import(
+    archive: Uint8Array,
+    name?: string,
+    dirs: readonly DirGrant[] = [],
+    isolation: Isolation = 'space',
+    grants: readonly GrantName[] = [],
+  ): Promise<Domain> {
+    const options = { name: name ?? null, dirs, grants, isolation };
+    return this.#domain(await this.#host.import(archive, options));
+  }
+
+  /** Makes everything that happened so far durable. Resolves to the number of the checkpoint that holds it. */
+  checkpoint({ signal }: Abortable = {}): Promise<number> {
+    return unlessAborted(signal, this.#host.checkpoint());
+  }
+
+  /** Resolves when no program is left that could go on. */
+  idle({ signal }: Abortable = {}): Promise<void> {
+    if (this.#over !== undefined) return Promise.reject(this.#over);
+    const idle = this.#idle.wait('idle', signal);
+    this.#host.tellIdle();
+    return idle;
+  }
+
+  /** What happens in the space from now on, as `for await` takes it; see `EventStream` for what becomes of a slow reader. */
+  events(options: EventOptions = {}): EventStream {
+    return this.#follow(options, () => true);
+  }
+
+  /** Suspends every program where it is, durably, and lets the folder go. */
+  async close(): Promise<void> {
+    await this.#host.close();
+    this.#fail(new EnvironmentError('closed', `the space in ${this.folder} was closed`), false);
+  }
+
+  /** The same as `close`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #domain(summary: DomainSummary): Domain {
+    return new Domain(this.#forDomains, summary.id, summary.name);
+  }
+
+  #follow(options: EventOptions, wanted: (event: SpaceEvent) => boolean): EventStream {
+    const stream = new EventStream(options);
+    if (this.#over !== undefined) {
+      stream.end();
+      return stream;
+    }
+    this.#streams.set(stream, wanted);
+    stream.whenOver(() => this.#streams.delete(stream));
+    return stream;
+  }
+
+  async #end(id: number, name: string, signal: AbortSignal | undefined): Promise<ExitReport> {
+    signal?.throwIfAborted();
+    const told = this.#ends.get(id);
+    if (told !== undefined) return told;
+    if (this.#over !== undefined) throw this.#over;
+    const known = new AbortController();
+    const signals = signal === undefined ? known.signal : AbortSignal.any([signal, known.signal]);
+    const coming = this.#ended.wait(id, signals);
+    coming.catch(() => {});
+    try {
+      return await Promise.race([coming, unlessAborted(signal, this.#endedBefore(id, name, coming))]);
+    } finally {
+      known.abort();
+    }
+  }
+
+  /** It may have ended in an earlier process. */
+  async #endedBefore(id: number, name: string, coming: Promise<ExitReport>): Promise<ExitReport> {
+    const domain = (await this.list()).find((other) => other.id === id);
+    if (domain === undefined) throw wasRemoved(name);
+    if (domain.state !== 'exited') return coming;
+    const { stack, omitted, omittedAt } = await this.#host.inspect(name);
+    // What has ended has no values left to be told.
+    const frames = stack.map(({ locals, operands, ...frame }): CallFrame => frame);
+    return { id, name, exitCode: domain.exitCode ?? 0, reason: domain.reason, frames, omitted, omittedAt };
+  }
+
+  /** Nothing more comes of this space. */
+  #fail(error: Error, bug: boolean): void {
+    this.#over ??= error;
+    this.#ended.rejectAll(error);
+    this.#idle.rejectAll(error);
+    for (const stream of [...this.#streams.keys()]) stream.end(bug ? error : undefined);
+  }
+}
+
+function wasRemoved(name: string): EnvironmentError {
+  return new EnvironmentError('no-such-domain', `${name} was removed`);
+}
+
+function requestOf(options: SpawnOptions): RunRequest {
+  const name = options.name ?? 'program';
+  return {
+    name,
+    exact: options.name !== undefined,
+    arguments: options.arguments ?? [name],
+    environment: Object.entries(options.environment ?? {}).map(([key, value]) => `${key}=${value}`),
+    dirs: (options.dirs ?? []).map((dir) => ({ ...dir, host: resolve(dir.host) })),
+    listen: options.listen ?? [],
+    connect: options.connect ?? [],
+    memoryLimitBytes: options.memoryLimitBytes ?? null,
+    cpuLimitMs: options.cpuLimitMs ?? null,
+    detached: options.detached ?? false,
+    volatile: options.volatile ?? false,
+    trapUnknownImports: options.trapUnknownImports ?? false,
+    grants: options.grants ?? [],
+    isolation: options.isolation ?? 'space',
+    ...(options.sourceMap === undefined ? {} : { sourceMap: compactMap(options.sourceMap) }),
+  };
+}
