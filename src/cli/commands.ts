@@ -152,6 +152,21 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
   },
   {
+    name: 'describe',
+    usage: 'PROGRAM.wasm',
+    summary: 'tell what a program wants and offers, without installing it',
+    details:
+      'What it imports, as what it asks to be granted; what it exports; its memory; and whether it can be installed, and so\npersist, or why not and where. Nothing of it is run. The exit code is 126 where `perdure run` would refuse it.',
+    options: [JSON_OUT],
+    least: 1,
+    most: 1,
+    completes: 'wasm',
+    examples: [
+      ['perdure describe stranger.wasm', 'before it gets anything'],
+      ['perdure describe --json stranger.wasm', 'the same for a script'],
+    ],
+  },
+  {
     name: 'ps',
     usage: '',
     summary: 'list the programs of a space',

@@ -8,6 +8,7 @@ import { type Parsed, parse } from './args.ts';
 import { failBackground, isBackground } from './background.ts';
 import { findCommand } from './commands.ts';
 import { completionScript } from './completion.ts';
+import { runDescribe } from './describe.ts';
 import { runAttach, runProgram, runUp } from './foreground.ts';
 import { commandHelp, overview } from './help.ts';
 import { runExport, runFiles, runImport, runInspect, runPs, runRemove, runStop } from './offline.ts';
@@ -22,6 +23,7 @@ const LINGER_MS = 3000;
 const COMMAND_CODE: Record<string, (parsed: Parsed) => Promise<number>> = {
   run: runProgram,
   up: runUp,
+  describe: runDescribe,
   ps: runPs,
   attach: runAttach,
   stop: runStop,
