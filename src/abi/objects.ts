@@ -15,6 +15,10 @@
  *     cap_revoke(handle) -> 0                      ends all other copies, and whatever was derived. Needs `revoke`
  *     cap_describe(handle, pointer) -> 0           writes DESCRIPTION_BYTES
  *     cap_count() -> n                             places in use
+ *     cap_sturdy(handle, rights, pointer) -> STURDY_BYTES
+ *                                                  writes a text that gives a copy back (below). Needs `share`
+ *     cap_restore(pointer, length) -> handle       what such a text stands for; INVAL no such text, NOENT
+ *     sturdy_forget(pointer, length) -> 0          ends the text; NOTCAPABLE where another account pays for it
  *     granted(pointer, length) -> handle           the one granted under this name (UTF-8); NOENT
  *
  * Anyone may import these calls: they reach nothing but what the caller's list holds.
@@ -70,6 +74,12 @@ export const RIGHTS_ALL = 255;
 
 /** What cap_describe writes: u32 kind, u32 rights, u64 badge, the id (16 bytes, in the order of its text). */
 export const DESCRIPTION_BYTES = 32;
+
+/**
+ * A sturdy reference: `perdure:`, the object's id in 32 hexadecimal digits, `:`, 32 secret bytes in base64url; ASCII. Who has
+ * the text has the capability, in any domain, after a restart, and where the object was carried to.
+ */
+export const STURDY_BYTES = 84;
 
 /**
  * A handle: the place in the list, and how often that place had been given back before. Never negative as i32, and never 0:

@@ -25,6 +25,8 @@ export const ENVIRONMENT_CODES = {
   'not-granted': 'The program wants something that it was not granted.',
   'no-compiler': 'The program wants the compiler, which it cannot have here.',
   'no-processes': 'The program cannot have a process of its own here.',
+  'bad-reference':
+    'A sturdy reference stands for nothing: it is malformed, revoked, forgotten, or its object is gone.',
   'too-many-grants': 'More was granted than one program can hold.',
   'memory-limit': 'The program needs more memory from the beginning than its limit.',
   'bad-name': 'A name of a program has characters that it may not have, or too many.',

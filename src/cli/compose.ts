@@ -112,6 +112,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
         const { user, system } = process.threadCpuUsage();
         return user + system;
       },
+      random: (into: Uint8Array) => ports.random.fill(into),
     },
   };
   const kernel = fresh ? new Kernel(space, options) : Kernel.recover(space, options, hooks.program);

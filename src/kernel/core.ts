@@ -15,6 +15,7 @@ import { capabilityCalls } from './capability/calls.ts';
 import { Capabilities } from './capability/capabilities.ts';
 import { CLists } from './capability/clists.ts';
 import { Objects } from './capability/objects.ts';
+import { Sturdies } from './capability/sturdy.ts';
 import { type Domain, END } from './domain.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
@@ -32,6 +33,8 @@ export interface Powers {
   monotonicNs(): bigint;
   /** Processor time of this thread, microseconds. */
   threadCpuMicros(): number;
+  /** Fills with bytes fit for keys. Without it no sturdy reference can be made. */
+  random?(into: Uint8Array): void;
 }
 
 export class Core {
@@ -43,6 +46,7 @@ export class Core {
   readonly objects: Objects;
   readonly capabilities: Capabilities;
   readonly clists: CLists;
+  readonly sturdies: Sturdies;
   readonly authority: Authority;
   /** The domain of this number, where there is one. Whoever has the domains sets it. */
   peek: (id: number) => Domain | undefined = () => undefined;
@@ -83,6 +87,8 @@ export class Core {
     this.objects = new Objects(space);
     this.capabilities = new Capabilities(space, this.objects);
     this.clists = new CLists(space, this.objects, this.capabilities);
+    const random = powers.random?.bind(powers);
+    this.sturdies = new Sturdies(space, this.objects, this.capabilities, random);
     this.authority = new Authority(this);
     this.calls.add(capabilityCalls(this));
     registerAccounts(this);

@@ -22,6 +22,7 @@ import {
 import { limitOf } from './account/account.ts';
 import { chargeTime, cpuLimitMs } from './account/time.ts';
 import { SCRATCH_WORDS } from './caller.ts';
+import { adoptObject, type ObjectImage, objectImage } from './capability/carried.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from './domain.ts';
 import { framesAreWhole } from './frames.ts';
@@ -90,6 +91,8 @@ export interface DomainImage {
   personality: unknown;
   /** Ascending by number; missing in version 1. */
   made?: MadeImage[];
+  /** What it is to whoever has a capability to it; missing where nobody had one. */
+  object?: ObjectImage | undefined;
 }
 
 /** @throws EnvironmentError for a domain that has ended or is volatile */
@@ -122,6 +125,7 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     clock: core.now() + domain.clockOffset,
     personality: state === 0 ? null : (core.personality.describe?.(space, domain.id, state) ?? null),
     made: [...(domain.maker?.numbers() ?? [])].map((number) => madeImage(domain, number)),
+    object: objectImage(core, domain),
   };
 }
 
@@ -220,6 +224,7 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
     demand(core.personality.adopt !== undefined, 'its personality keeps no state here');
     R.personality.set(space, at, core.personality.adopt(space, domain.id, image.personality, domain.name));
   }
+  if (image.object !== undefined) adoptObject(core, domain, image.object);
   if (image.state === 'stopped') domain.state = STATE.stopped;
   return image.state === 'ready' || image.state === 'blocked';
 }

@@ -2,6 +2,7 @@
 export type { Caller, Ending, ImportValue, Personality, SystemCall } from './caller.ts';
 export type { Grant } from './capability/authority.ts';
 export type { Held } from './capability/capabilities.ts';
+export type { Restored } from './capability/sturdy.ts';
 export type { Powers } from './core.ts';
 export type { Cut, CutOptions, TakenPages } from './cut.ts';
 export type { EndName, StateName } from './domain.ts';

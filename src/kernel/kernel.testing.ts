@@ -3,7 +3,7 @@
  * move, and a store that keeps cuts. Tests of the kernel run real compiler output, so that both sides of the contract
  * are tested against each other.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 import { ALONE, compile, FULL, makeModule, programInfo } from '../compiler/index.ts';
 import { type PageImage, Space } from '../space/index.ts';
 import { wat } from '../wasm/wat.testing.ts';
@@ -48,6 +48,9 @@ export class TestPowers implements Powers {
   threadCpuMicros(): number {
     this.cpuMicros += this.cpuStep;
     return this.cpuMicros;
+  }
+  random(into: Uint8Array): void {
+    randomFillSync(into);
   }
 }
 

@@ -243,6 +243,7 @@ export class Roster {
     this.#core.waits?.recover();
     // What they have may be paid for by any domain: all are there before one goes.
     for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
+    this.#core.sturdies.sweep();
     return [...this.#domains.values()];
   }
 

@@ -36,6 +36,7 @@ export const ROOT = {
   rings: 9,
   operations: 10,
   tables: 11,
+  sturdies: 12,
   /** Who waits at semaphores and for notifications. */
   waiters: 16,
   waitSets: 17,

@@ -10,6 +10,7 @@ import type { Core } from '../core.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
 import type { Held } from './capabilities.ts';
 import { clearGrants, findGrant, setGrant } from './grants.ts';
+import type { Restored } from './sturdy.ts';
 
 const D = DomainRecord.fields;
 const encoder = new TextEncoder();
@@ -59,6 +60,26 @@ export class Authority {
     return handle;
   }
 
+  /**
+   * A text that gives this capability back (sturdy.ts), until it is revoked or the text forgotten.
+   * @throws EnvironmentError where the host gives no random bytes, or the capability is dead
+   */
+  sturdy(held: Held, rights = RIGHTS_ALL): string {
+    const bad = this.#core.capabilities.check(held.capability, held.turn);
+    const text = bad !== 0 ? bad : this.#core.sturdies.make(held, rights, 0);
+    return typeof text === 'number' ? refuseReference(-text) : text;
+  }
+  /** What such a text stands for. @throws EnvironmentError where that is nothing, or nothing any more */
+  restore(text: string): Restored {
+    const found = this.#core.sturdies.find(text);
+    return typeof found === 'number' ? refuseReference(-found) : found;
+  }
+  /** Ends a text, whoever had it made. @throws EnvironmentError where there is none */
+  forgetSturdy(text: string): void {
+    const bad = this.#core.sturdies.forget(text);
+    if (bad !== 0) refuseReference(-bad);
+  }
+
   /** The domain has ended: what it had is given back. */
   release(domain: Domain): void {
     this.#core.clists.clear(domain);
@@ -91,4 +112,18 @@ export class Authority {
       `at most ${GRANTS_MAX} names, and as many capabilities as it is allowed`,
     );
   }
+}
+
+function refuseReference(errno: number): never {
+  const reasons: Record<number, string> = {
+    [ERRNO.INVAL]: 'it is not of the form perdure:OBJECT:SECRET',
+    [ERRNO.NOENT]: 'there is none such here',
+    [ERRNO.REVOKED]: 'it was revoked',
+    [ERRNO.GONE]: 'the object is no more',
+    [ERRNO.NOTSUP]: 'the host gives no random bytes to make one of',
+  };
+  throw new EnvironmentError(
+    'bad-reference',
+    `the reference stands for nothing: ${reasons[errno] ?? errnoName(errno)}`,
+  );
 }

@@ -1,10 +1,13 @@
 /** The calls by which a program works with what it has (abi/objects.ts). */
 import { ERRNO } from '../../abi/errno.ts';
-import { DESCRIPTION_BYTES } from '../../abi/objects.ts';
+import { DESCRIPTION_BYTES, RIGHT, STURDY_BYTES } from '../../abi/objects.ts';
 import { GRANT_NAME_MAX_BYTES } from '../../base/limits.ts';
+import type { Caller } from '../caller.ts';
 import type { KernelCalls } from '../calls.ts';
 import type { Core } from '../core.ts';
 import { findGrant } from './grants.ts';
+
+const [encoder, decoder] = [new TextEncoder(), new TextDecoder('latin1')];
 
 export function capabilityCalls(core: Core): KernelCalls {
   const { clists, objects } = core;
@@ -35,6 +38,35 @@ export function capabilityCalls(core: Core): KernelCalls {
         return caller.writeBytes(pointer, new Uint8Array(out.buffer)) ? 0 : -ERRNO.FAULT;
       },
     },
+    cap_sturdy: {
+      type: 'iii=i',
+      call: (caller, handle: number, rights: number, pointer: number) => {
+        const found = clists.find(core.caller(), handle, RIGHT.share);
+        if (typeof found === 'number') return found;
+        if (caller.range(pointer, STURDY_BYTES) < 0) return -ERRNO.FAULT;
+        const text = core.sturdies.make(found, found.rights & rights, core.caller().account);
+        if (typeof text === 'number') return text;
+        caller.writeBytes(pointer, encoder.encode(text));
+        return STURDY_BYTES;
+      },
+    },
+    cap_restore: {
+      type: 'ii=i',
+      call: (caller, pointer: number, length: number) => {
+        const text = sturdyText(caller, pointer, length);
+        if (typeof text === 'number') return text;
+        const found = core.sturdies.find(text);
+        if (typeof found === 'number') return found;
+        return clists.insert(core.caller(), found.capability, found.turn, found.rights);
+      },
+    },
+    sturdy_forget: {
+      type: 'ii=i',
+      call: (caller, pointer: number, length: number) => {
+        const text = sturdyText(caller, pointer, length);
+        return typeof text === 'number' ? text : core.sturdies.forget(text, core.caller().account);
+      },
+    },
     cap_count: { type: '=i', call: () => clists.count(core.caller()) },
     granted: {
       type: 'ii=i',
@@ -45,4 +77,11 @@ export function capabilityCalls(core: Core): KernelCalls {
       },
     },
   };
+}
+
+/** What may be a sturdy reference, or -errno. */
+function sturdyText(caller: Caller, pointer: number, length: number): string | number {
+  if (length !== STURDY_BYTES) return -ERRNO.INVAL;
+  const bytes = caller.readBytes(pointer, length);
+  return bytes === null ? -ERRNO.FAULT : decoder.decode(bytes);
 }
