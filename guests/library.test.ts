@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ERRNO } from '../src/abi/errno.ts';
 import { OBJECT, RIGHT } from '../src/abi/objects.ts';
+import { OPERATION, OPTION, SUBMIT } from '../src/abi/ring.ts';
 import { load, program, TestSystem } from '../src/kernel/kernel.testing.ts';
 import { ASSEMBLY_SCRIPT, C, declaredIn, type Example, examplesOf } from './examples.ts';
 import { clang, missingClang } from './toolchain.ts';
@@ -131,6 +132,12 @@ test('the numbers in the libraries are those of the kernel', () => {
   for (const [name, value] of Object.entries(OBJECT)) {
     assert.equal(numbers.get(name === 'kind' ? 'PROGRAMMED' : upper(name)), value, name);
   }
+  for (const [name, value] of Object.entries(OPERATION))
+    assert.equal(numbers.get(`OP_${upper(name)}`), value, name);
+  for (const [name, value] of Object.entries(OPTION))
+    assert.equal(numbers.get(`OPTION_${upper(name)}`), value, name);
+  for (const [name, value] of Object.entries(SUBMIT))
+    assert.equal(numbers.get(`SUBMIT_${upper(name)}`), value, name);
   const errnos = /namespace Errno \{([^}]*)\}/.exec(ASSEMBLY)?.[1] ?? '';
   for (const [, name, value = ''] of errnos.matchAll(/const (\w+): i32 = (\d+)/g)) {
     assert.equal(ERRNO[name as keyof typeof ERRNO], Number(value), String(name));

@@ -14,6 +14,7 @@
 #include "perdure/account.h"
 #include "perdure/capability.h"
 #include "perdure/error.h"
+#include "perdure/ring.h"
 #include "perdure/semaphore.h"
 #include "perdure/waitset.h"
 
