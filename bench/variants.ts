@@ -16,7 +16,8 @@ import { asyncified } from './asyncify.ts';
 import { BenchWasi } from './wasi.ts';
 
 export const VARIANTS = ['plain', 'isolation', 'suspend', 'alone', 'both', 'asyncify'] as const;
-export type VariantName = (typeof VARIANTS)[number];
+/** `windows`: as `both`, for a program that may map segments. */
+export type VariantName = (typeof VARIANTS)[number] | 'windows';
 
 export interface VariantRun {
   /** Processor time from the call of `_start` to its return; instantiation does not count. */
@@ -167,6 +168,7 @@ function systemImports(
     extern_id: never,
     extern_of: never,
     ref_of: never,
+    window: noWindow,
   };
 }
 
@@ -203,7 +205,14 @@ export async function makeVariant(name: VariantName, program: Uint8Array): Promi
       return rewritten(name, bytes, ALONE);
     case 'both':
       return rewritten(name, bytes, { isolate: true, suspend: true, track: true });
+    case 'windows':
+      return rewritten(name, bytes, { isolate: true, suspend: true, track: true, windows: true });
     case 'asyncify':
       return plain(name, await asyncified(bytes));
   }
+}
+
+/** Nothing is mapped. */
+function noWindow(): never {
+  throw new WebAssembly.RuntimeError('memory access out of bounds');
 }

@@ -9,7 +9,7 @@
 import { MalformedError } from '../base/malformed.ts';
 
 export const EVIDENCE_SECTION = 'perdure.evidence';
-export const EVIDENCE_VERSION = 4;
+export const EVIDENCE_VERSION = 5;
 
 /** A run of functions, globals or tables by index. */
 export interface Range {
@@ -30,12 +30,17 @@ export interface MemoryEvidence {
   limitGlobal: number;
 }
 
-/** A template (abi/prelude.ts): fill(a), copy(to a, from b), init(memory a, segment b), frame(segment b; a is 0). */
+/**
+ * A template (abi/prelude.ts): fill(a), copy(to a, from b), init(memory a, segment b), frame(segment b; a is 0), window(a; b is
+ * 0).
+ */
 export interface TemplateEvidence {
-  kind: 'fill' | 'copy' | 'init' | 'frame';
+  kind: (typeof TEMPLATE_KINDS)[number];
   a: number;
   b: number;
 }
+
+const TEMPLATE_KINDS = ['fill', 'copy', 'init', 'frame', 'window'] as const;
 
 export interface Evidence {
   version: number;
@@ -45,6 +50,8 @@ export interface Evidence {
   isolate: boolean;
   suspend: boolean;
   track: boolean;
+  /** Near addresses of memory 0 from WINDOW_BASE up are windows; the first two templates find what is there. */
+  windows: boolean;
   /** H: bytes of the control area in front of memory 0. */
   controlBytes: number;
   hdrGlobal: number;
@@ -93,6 +100,7 @@ const isImported: Check = (value) =>
 
 const FIELDS: Readonly<Record<keyof Evidence, Check>> = {
   ...{ version: isCount, compiler: isText, isolate: isFlag, suspend: isFlag, track: isFlag },
+  windows: isFlag,
   ...{ controlBytes: isCount, hdrGlobal: isCount, refsTable: isCount, programTables: isCount },
   ...{ init: isCount, save: isCount, restore: isCount, functionAt: isCount },
   ...{ imports: isRange, prelude: isRange, templates: isRange, wrappers: isRange, quick: isRange },
@@ -105,7 +113,7 @@ const FIELDS: Readonly<Record<keyof Evidence, Check>> = {
   ),
   templateList: isList(
     isObject({
-      kind: (value) => ['fill', 'copy', 'init', 'frame'].includes(value as string),
+      kind: (value) => (TEMPLATE_KINDS as readonly unknown[]).includes(value),
       ...{ a: isCount, b: isCount },
     }),
   ),

@@ -5,8 +5,8 @@
  *
  * The payload is a run of function entries in ascending order, all numbers unsigned LEB128 below 2^32:
  *
- *   function   index less the previous one's less 1 (the first: its index); roles: count, then (local, 2 × memory for
- *              its base or 2 × memory + 1 for its limit) each; loops: count, then entries in ascending order
+ *   function   index less the previous one's less 1 (the first: its index); limits: count, then (local, memory) each;
+ *              loops: count, then entries in ascending order
  *   loop       its number among all `loop` instructions of the function's text, less the previous one's less 1; varying:
  *              count, then each local, ascending, less the previous one's less 1; fuel: 0, or the local plus 1 and then
  *              pointers: count, then (local, 2 × memory, and 1 more where it moves down, step, reach) each
@@ -16,12 +16,15 @@
 
 export const HINTS_SECTION = 'perdure.hints';
 
-/** A local that only ever holds the base or the limit of a memory; the base of memory 0 is hdr + H. */
-export interface RoleLocal {
+/** A local that only ever holds the limit of a memory, of now or of before. */
+export interface LimitLocal {
   readonly local: number;
-  readonly role: 'base' | 'limit';
   readonly memory: number;
 }
+
+/** In the place of a memory: addresses that a window template gave, for reading, and for writing as well (prelude.ts). */
+export const WINDOW_READ = 17;
+export const WINDOW_WRITE = 18;
 
 /** An i64 local that holds an absolute address and moves by at most `step` bytes a round, down where that is negative. */
 export interface PointerHint {
@@ -50,6 +53,6 @@ export interface LoopHint {
 export interface FunctionHints {
   /** In the rewritten module's function index space. */
   readonly index: number;
-  readonly roles: readonly RoleLocal[];
+  readonly limits: readonly LimitLocal[];
   readonly loops: readonly LoopHint[];
 }

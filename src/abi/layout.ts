@@ -54,6 +54,24 @@ export const CONTROL = {
   /** u64: where the frame stack begins, and ends. A push past the end asks the kernel for more. */
   stackBase: 16,
   stackLimit: 24,
+  /** u64: the domain's window table (WINDOW), and how many entries it has. */
+  windows: 32,
+  windowCount: 40,
+} as const;
+
+/**
+ * An entry of the window table: for 64 KiB of near addresses, the first for those at WINDOW_BASE. Zero where nothing is
+ * mapped. Its fields are true as long as the epoch is the space's.
+ */
+export const WINDOW = {
+  bytes: 32,
+  /** u64: what to add to a near address, modulo 2^64. */
+  delta: 0,
+  /** u64: near address where the bytes end that may be read, or also written, 0 where none may. */
+  readEnd: 8,
+  writeEnd: 16,
+  /** u64 */
+  epoch: 24,
 } as const;
 
 /** The state zone begins here; below it only the prelude and the kernel write. */

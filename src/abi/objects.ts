@@ -28,6 +28,9 @@ import { assert } from '../base/assert.ts';
 /** The module from which programs import the kernel's calls. */
 export const KERNEL_MODULE = 'perdure_kernel';
 
+/** The calls among them by which a program maps segments: one that imports such a call is compiled with windows. */
+export const MAPPING_CALLS: readonly string[] = ['seg_map'];
+
 /** Kinds of object. Numbers are part of the checkpoint. */
 export const OBJECT = {
   domain: 1,

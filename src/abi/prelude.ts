@@ -10,14 +10,18 @@
  *   stackBase ≤ stackPointer ≤ stackLimit, so the bytes written are the domain's own frame stack.
  * - the frame template: as push_*, with a size that is a u32, so that the sum cannot wrap.
  * - pop_*: reads [stackPointer - size, stackPointer) only after that was found to begin at or above stackBase.
- * - fill, copy, init: the whole range is found to lie below the limit of its memory before anything is written; the
- *   marks written are those of the range's pages.
+ * - fill, copy, init: the whole range is found to lie below the limit of its memory, or in a window, before anything is
+ *   written; the marks written are those of the range's pages.
+ * - window: gives near + delta only where the entry for [near + low, + bytes) says that this is mapped with the right asked for
+ *   and its epoch is the space's, so that what it says is true; or what the kernel's `window` gives, less `low`. Entry, epoch
+ *   and the words that tell where the table lies are the kernel's, and no code but this reads them. The count is compared
+ *   before the entry is read; sums of hostile arguments may wrap, and what is compared and added is the same number.
  *
  * Why: RATIONALE.md#functions-with-fixed-bodies
  */
 import { pushSigned, pushUnsigned } from '../base/leb.ts';
-import { PAGE_SHIFT } from '../base/limits.ts';
-import { CONTROL, MARKS_ADDRESS } from './layout.ts';
+import { FRAME_SHIFT, PAGE_SHIFT, WINDOW_BASE } from '../base/limits.ts';
+import { CONTROL, EPOCH_ADDRESS, MARKS_ADDRESS, WINDOW } from './layout.ts';
 import { SYSTEM } from './system.ts';
 
 const I32 = 0x7f;
@@ -41,6 +45,8 @@ export interface TemplateMemory {
   readonly limitGlobal: number;
   /** The control bytes H for memory 0, else 0. */
   readonly offset: number;
+  /** Index of the window template for reading, behind which that for writing stands; -1 for a memory without windows. */
+  readonly windows: number;
 }
 
 /** The prelude, in the order in which its functions stand; PRELUDE[name] is the place of one. */
@@ -67,7 +73,11 @@ const IF = [0x04, 0x40];
 const LOOP = [0x03, 0x40];
 const END = 0x0b;
 const UNREACHABLE = 0x00;
+const RETURN = 0x0f;
+const I64_EQ = 0x51;
 const I64_GT_U = 0x56;
+const I64_LE_U = 0x58;
+const I64_MUL = 0x7e;
 const I64_LT_U = 0x54;
 const I64_ADD = 0x7c;
 const I64_SUB = 0x7d;
@@ -212,19 +222,69 @@ const widen = (from: number, is64: boolean, to: number): number[] => [
   ...set(to),
 ];
 
-/** Traps unless [at, at + n) lies below the limit, then leaves the global address in `at`. */
-function checkRange(memory: TemplateMemory, at: number, n: number): number[] {
+/**
+ * Leaves the global address of [at, at + n) in `at`; traps unless that lies below the limit, or in a window that may be
+ * read, or written as well.
+ */
+function toGlobal(memory: TemplateMemory, at: number, n: number, writes: boolean): number[] {
+  const { windows, baseGlobal, limitGlobal, offset } = memory;
+  const outside = windows < 0 ? [UNREACHABLE] : inWindow(windows + (writes ? 1 : 0), at, n);
   return [
-    ...[...get(n), ...globalGet(memory.limitGlobal), I64_GT_U],
-    ...[...get(at), ...globalGet(memory.limitGlobal), ...get(n), I64_SUB, I64_GT_U],
-    ...[I32_OR, ...IF, UNREACHABLE, END],
+    ...[...get(n), ...globalGet(limitGlobal), I64_GT_U],
+    ...[...get(at), ...globalGet(limitGlobal), ...get(n), I64_SUB, I64_GT_U],
+    ...[I32_OR, 0x04, I64, ...outside, 0x05],
+    ...[...get(at), ...globalGet(baseGlobal), I64_ADD, ...const64(offset), I64_ADD],
+    ...[END, ...set(at)],
   ];
 }
-function toGlobal(memory: TemplateMemory, at: number): number[] {
-  return [
-    ...[...get(at), ...globalGet(memory.baseGlobal), I64_ADD],
-    ...[...const64(memory.offset), I64_ADD, ...set(at)],
-  ];
+function inWindow(template: number, at: number, n: number): number[] {
+  return [...get(at), ...const64(0), ...get(n), ...call(template)];
+}
+
+/**
+ * The window templates take (near, low, bytes). 0 and 1 give the global address p of `near`, such that [p + low, + bytes) may be
+ * read, or written as well; 2 and 3 only tell, as an i32, whether the table says so, and nothing rests on what they say.
+ */
+export function windowTemplate(hdr: number, which: number): TemplateFunction {
+  const [near, low, bytes, at, entry, end] = [0, 1, 2, 3, 4, 5] as const;
+  const [writes, asks] = [which & 1, which > 1];
+  const word = (local: number, offset: number): number[] => [...get(local), ...access(LOAD64, offset)];
+  const ofControl = (offset: number): number[] => [...globalGet(hdr), ...access(LOAD64, offset)];
+  const found = asks ? [0x41, 1] : [...get(near), ...word(entry, WINDOW.delta), I64_ADD];
+  const otherwise = asks
+    ? [0x41, 0]
+    : [...get(at), ...get(bytes), 0x41, writes, ...call(SYSTEM.window), ...get(low), I64_SUB];
+  return template(
+    [I64, I64, I64],
+    [asks ? I32 : I64],
+    [
+      ...[1, 3, I64],
+      ...[...get(near), ...get(low), I64_ADD, ...tee(at)],
+      ...[...const64(WINDOW_BASE), I64_SUB, ...const64(FRAME_SHIFT), I64_SHR_U, ...tee(entry)],
+      ...[...ofControl(CONTROL.windowCount), I64_LT_U, ...IF],
+      ...[
+        ...get(entry),
+        ...const64(WINDOW.bytes),
+        I64_MUL,
+        ...ofControl(CONTROL.windows),
+        I64_ADD,
+        ...set(entry),
+      ],
+      ...[...word(entry, WINDOW.epoch), ...const64(0), ...access(LOAD64, EPOCH_ADDRESS), I64_EQ, ...IF],
+      // bytes ≤ end, so that the difference is none that wrapped
+      ...[
+        ...get(bytes),
+        ...word(entry, writes ? WINDOW.writeEnd : WINDOW.readEnd),
+        ...tee(end),
+        I64_LE_U,
+        ...IF,
+      ],
+      ...[...get(at), ...get(end), ...get(bytes), I64_SUB, I64_LE_U, ...IF],
+      ...[...found, RETURN],
+      ...[END, END, END, END],
+      ...otherwise,
+    ],
+  );
 }
 /** Marks the pages of [at, at + n), a global range, when it is not empty. */
 function markRange(at: number, n: number): number[] {
@@ -248,7 +308,7 @@ export function fillTemplate(memory: TemplateMemory): TemplateFunction {
     [
       ...[1, 2, I64],
       ...[...widen(0, memory.is64, d), ...widen(2, memory.is64, n)],
-      ...[...checkRange(memory, d, n), ...toGlobal(memory, d), ...markRange(d, n)],
+      ...[...toGlobal(memory, d, n, true), ...markRange(d, n)],
       ...[...get(d), ...get(1), ...get(n), 0xfc, 11, 0],
     ],
   );
@@ -264,8 +324,7 @@ export function copyTemplate(to: TemplateMemory, from: TemplateMemory): Template
     [
       ...[1, 3, I64],
       ...[...widen(0, to.is64, d), ...widen(1, from.is64, s), ...widen(2, count64, n)],
-      ...[...checkRange(to, d, n), ...checkRange(from, s, n)],
-      ...[...toGlobal(to, d), ...toGlobal(from, s), ...markRange(d, n)],
+      ...[...toGlobal(to, d, n, true), ...toGlobal(from, s, n, false), ...markRange(d, n)],
       ...[...get(d), ...get(s), ...get(n), 0xfc, 10, 0, 0],
     ],
   );
@@ -280,7 +339,7 @@ export function initTemplate(memory: TemplateMemory, segment: number): TemplateF
     [
       ...[1, 2, I64],
       ...[...widen(0, memory.is64, d), ...widen(2, false, n)],
-      ...[...checkRange(memory, d, n), ...toGlobal(memory, d), ...markRange(d, n)],
+      ...[...toGlobal(memory, d, n, true), ...markRange(d, n)],
       ...[...get(d), ...get(1), ...get(2), 0xfc, ...op(8, segment), 0],
     ],
   );

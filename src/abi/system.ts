@@ -38,6 +38,9 @@ export interface SystemImport {
  * - `ref_of(number)`: the reverse; null for a negative one and for what is none.
  * - `extern_id(ref)`: -1 for null; for any other host reference a number by which a volatile domain finds it again
  *   (`extern_of`); in a domain that persists it ends the program, for a host reference cannot be kept.
+ * - `window(near, bytes, write)`: the global address of `bytes` (unsigned) that are mapped from there on for reading, or with
+ *   `write` for writing; a trap where they are not. For the window templates (prelude.ts), where the table does not tell. Ends no
+ *   mapping and moves nothing.
  */
 export const SYSTEM_IMPORTS: readonly SystemImport[] = [
   { name: 'grow', params: [I32, I64], results: [I64] },
@@ -49,6 +52,7 @@ export const SYSTEM_IMPORTS: readonly SystemImport[] = [
   { name: 'extern_id', params: [EXTERNREF], results: [I32] },
   { name: 'extern_of', params: [I32], results: [EXTERNREF] },
   { name: 'ref_of', params: [I32], results: [FUNCREF] },
+  { name: 'window', params: [I64, I64, I32], results: [I64] },
 ];
 
 /** Function indices of the system imports. */
@@ -62,6 +66,7 @@ export const SYSTEM = {
   externId: 6,
   externOf: 7,
   refOf: 8,
+  window: 9,
 } as const;
 
 /** The program's own exports carry this prefix, so that none can be mistaken for the system's. */

@@ -43,6 +43,7 @@ export function evidenceOf(program: Program): Evidence {
     isolate: plan.options.isolate,
     suspend: plan.options.suspend,
     track: plan.options.track,
+    windows: plan.windows,
     controlBytes: plan.controlBytes,
     hdrGlobal: plan.hdrGlobal,
     memories: plan.memoryEvidence,

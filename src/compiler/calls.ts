@@ -13,7 +13,8 @@ import type { FlatBody } from './body.ts';
 import { QUIET } from './body.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import { emitLoadResults, emitPoll, type FrameShape } from './frames.ts';
-import { addressType, emitAtomicAddress, emitGrow } from './memory.ts';
+import { addressType } from './memory.ts';
+import { emitAtomicAddress, emitGrow } from './memoryops.ts';
 import { emitOwnAtomicAddress } from './own.ts';
 import type { FunctionState } from './state.ts';
 
@@ -85,6 +86,7 @@ function calleeType(f: FunctionState, i: number): { type: FuncType; args: number
 function emitCallOp(f: FunctionState, op: number, i: number): void {
   const { e, body } = f;
   if (op === OP.call || op === OP.return_call) return e.call(e.plan.functionIndex(body.a[i]!), op);
+  e.facts.called();
   e.w.u8(op);
   e.w.u32(body.a[i]!);
   e.w.u32(body.b[i]!);

@@ -68,7 +68,7 @@ export class Compilation {
     const { plan, emitter: e } = program;
     for (const { body } of fixedFunctions(plan)) {
       const locals = [{ count: body[1]!, type: body[2]! }];
-      this.#add({ code: { locals, source: body, start: 3, end: body.length }, roles: [], loops: [] });
+      this.#add({ code: { locals, source: body, start: 3, end: body.length }, limits: [], loops: [] });
     }
     for (let i = 0; i < plan.importedFunctions; i++) {
       emitWrapper(e, i);
@@ -76,8 +76,8 @@ export class Compilation {
     }
   }
 
-  #add({ code, roles, loops }: EmittedFunction): void {
-    this.#hints.add({ index: this.program.plan.preludeStart + this.#codes.length, roles, loops });
+  #add({ code, limits, loops }: EmittedFunction): void {
+    this.#hints.add({ index: this.program.plan.preludeStart + this.#codes.length, limits, loops });
     this.#codes.push(code);
   }
 

@@ -9,7 +9,7 @@ import { blockFuncType, I32 } from '../wasm/types.ts';
 import { CAUGHT, type ResolvedCatch } from './body.ts';
 import { poll } from './calls.ts';
 import { blockTypeOf } from './emitter.ts';
-import { emitLimits } from './memory.ts';
+import { emitBases, emitLimits } from './memory.ts';
 import { type Control, type FunctionState, NO_DETOURS } from './state.ts';
 
 /** block, loop, if and try_table. */
@@ -25,7 +25,13 @@ export function openBlock(f: FunctionState, i: number, op: number): void {
   f.enter(control);
   e.facts.open();
   e.enter(height);
+  if (op === OP.loop) rememberBases(f);
   if (op === OP.loop && body.site[i]! > 0) loopHead(f, control, i);
+}
+
+/** Of a loop without hints the verifier takes it that it may set any local. */
+export function rememberBases({ e, body }: FunctionState): void {
+  if (!e.varying.hinted) emitBases(e, body.memories);
 }
 
 /**

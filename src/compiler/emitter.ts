@@ -10,7 +10,7 @@
  * holds it. V8 makes nothing of such copies.
  */
 
-import type { LoopHint, RoleLocal } from '../abi/hints.ts';
+import type { LimitLocal, LoopHint } from '../abi/hints.ts';
 import { larger } from '../base/arrays.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
@@ -44,7 +44,7 @@ const TYPES = 32;
 /** A function as it goes into the output. */
 export interface EmittedFunction {
   readonly code: Code;
-  readonly roles: readonly RoleLocal[];
+  readonly limits: readonly LimitLocal[];
   readonly loops: readonly LoopHint[];
 }
 
@@ -70,7 +70,7 @@ export class Emitter {
   /** The operands [from, to) are known to be spilled, so that a deep stack is not searched at each call. */
   #spilledFrom = 0;
   #spilledTo = 0;
-  readonly facts = new Facts();
+  readonly facts: Facts;
   /** What is written is part of a resume module, where the rewritten module's functions stand elsewhere. */
   links: Links | null = null;
   /** How often the function saves a frame: once for each handler. */
@@ -85,13 +85,14 @@ export class Emitter {
   #slotsEnd = 0;
   #scratch: Int32Array = new Int32Array(TYPES * 64);
   readonly #roleLocals: Int32Array = new Int32Array(2 * MAX_MEMORIES);
-  readonly #roles: RoleLocal[] = [];
+  readonly #limits: LimitLocal[] = [];
   readonly #kept = new Arena();
   /** The verifier is told which locals each loop of the function sets. */
   readonly varying = new Varying();
 
   constructor(plan: Plan) {
     this.plan = plan;
+    this.facts = new Facts(plan.windows);
   }
 
   /**
@@ -116,7 +117,7 @@ export class Emitter {
     this.#slotsEnd = 0;
     this.#scratch.fill(0);
     this.#roleLocals.fill(0);
-    this.#roles.length = 0;
+    this.#limits.length = 0;
     this.varying.reset();
   }
 
@@ -131,7 +132,7 @@ export class Emitter {
     this.w.u8(OP.end);
     this.#checkSize();
     const code = { locals: [...this.#runs], ...this.#kept.keep(this.w.bytes, this.w.length) };
-    return { code, roles: this.#roles.slice(), loops: this.varying.hints() };
+    return { code, limits: this.#limits.slice(), loops: this.varying.hints() };
   }
 
   newLocal(type: ValueType): number {
@@ -184,12 +185,13 @@ export class Emitter {
     if (known !== 0) return known - 1;
     const local = this.newLocal(I64);
     this.#roleLocals[place] = local + 1;
-    this.#roles.push({ local, role, memory });
+    if (role === 'limit') this.#limits.push({ local, memory });
     return local;
   }
 
   /** `call`, or `return_call`, of a function of the rewritten module. */
   call(index: number, op: number = OP.call): void {
+    this.facts.called();
     this.op(op, this.links === null ? index : this.links.of(index));
   }
   op(op: number, index = -1): void {
@@ -225,8 +227,12 @@ export class Emitter {
     this.w.u8(op);
     this.blockType(blockType);
     this.deeper();
-    if (op === OP.loop) this.varying.open(this.depth);
+    if (op === OP.loop) this.#openLoop();
     return this.depth;
+  }
+  #openLoop(): void {
+    this.facts.called(); // a round may have
+    this.varying.open(this.depth);
   }
   /**
    * Writes a block type. A type that the plan did not foresee has another number in another order of functions: it is

@@ -6,7 +6,7 @@ const TERM = 7;
 const LOCAL = 40;
 
 function learned(): Facts {
-  const facts = new Facts();
+  const facts = new Facts(false);
   facts.reset();
   facts.learn(1, TERM, 12, 8, LOCAL);
   facts.mark(1, TERM, 4096);

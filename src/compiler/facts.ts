@@ -17,11 +17,16 @@ import { NOTHING } from './terms.ts';
 export interface Anchor {
   /** The address is `term + constant`, modulo 2^32; x is that number. */
   readonly constant: number;
-  /** [x, x + known) is inside. */
+  /** [x + low, x + known) is inside; `low` is 0 but for memories with windows. */
+  readonly low: number;
   readonly known: number;
-  /** i64 local that holds x. */
+  /** It may be written there too. */
+  readonly writes: boolean;
+  /** i64 local that holds x, or for a memory with windows the global address of x. */
   readonly local: number;
-  /** The page marked is that of base + x, plus so many bytes (whole pages). */
+  /** How often the kernel may have run before it was made. */
+  readonly calls: number;
+  /** The page marked is that of base + x, plus so many bytes. */
   readonly page: number;
   /** The mark's safepoint: it is of use until the next one. Before the first mark: -1. */
   readonly safepoint: number;
@@ -43,6 +48,13 @@ export class Facts {
   /** Where the log stood when each open construct was opened. */
   readonly #open: number[] = [];
   #safepoints = 0;
+  #calls = 0;
+  /** What is known of memory 0 ends where the kernel may run: it has windows. */
+  readonly #windows: boolean;
+
+  constructor(windows: boolean) {
+    this.#windows = windows;
+  }
   /** By local: how many anchors, known or put by, need it. */
   #users: Int32Array = new Int32Array(256);
   /** Locals from this one on have no users. */
@@ -92,8 +104,15 @@ export class Facts {
     this.#safepoints++;
   }
 
+  /** A call, or the head of a loop, in which there may be one. */
+  called(): void {
+    this.#calls++;
+  }
+
   find(memory: number, term: number): Anchor | undefined {
-    return this.#anchors[this.#placeOf(memory, term)];
+    const anchor = this.#anchors[this.#placeOf(memory, term)];
+    const isGone = this.#windows && memory === 0 && anchor !== undefined && anchor.calls !== this.#calls;
+    return isGone ? undefined : anchor;
   }
 
   /** The place for the anchor of a term, or 0. */
@@ -120,12 +139,20 @@ export class Facts {
   }
 
   /** From here on this is the anchor of the term. Without a page it keeps the mark of the one before. */
-  learn(memory: number, term: number, constant: number, known: number, local: number): void {
+  learn(
+    memory: number,
+    term: number,
+    constant: number,
+    known: number,
+    local: number,
+    low = 0,
+    writes = true,
+  ): void {
     const before = this.find(memory, term);
     const same = before !== undefined && before.local === local && before.constant === constant;
     const page = same ? before.page : 0;
     const safepoint = same ? before.safepoint : -1;
-    this.#put(memory, term, { constant, known, local, page, safepoint });
+    this.#put(memory, term, { constant, low, known, writes, local, calls: this.#calls, page, safepoint });
   }
 
   #put(memory: number, term: number, anchor: Anchor): void {
@@ -146,11 +173,10 @@ export class Facts {
     return at >= page - MARK_SLOP_BYTES && at + size <= page + MARK_SLOP_BYTES + 1;
   }
 
-  /** A mark was made for the page of x plus `page` bytes (whole pages). */
+  /** A mark was made for the page of x plus `page` bytes. */
   mark(memory: number, term: number, page: number): void {
     const anchor = this.find(memory, term);
     if (anchor === undefined) return;
-    const { constant, known, local } = anchor;
-    this.#put(memory, term, { constant, known, local, page, safepoint: this.#safepoints });
+    this.#put(memory, term, { ...anchor, page, safepoint: this.#safepoints });
   }
 }

@@ -17,14 +17,14 @@ export class HintsEncoder {
   #length = 0;
   #previous = -1;
 
-  add({ index, roles, loops }: FunctionHints): void {
-    if (roles.length === 0 && loops.length === 0) return;
+  add({ index, limits, loops }: FunctionHints): void {
+    if (limits.length === 0 && loops.length === 0) return;
     this.#number(index - this.#previous - 1);
     this.#previous = index;
-    this.#number(roles.length);
-    for (const { local, role, memory } of roles) {
+    this.#number(limits.length);
+    for (const { local, memory } of limits) {
       this.#number(local);
-      this.#number(2 * memory + (role === 'limit' ? 1 : 0));
+      this.#number(memory);
     }
     this.#number(loops.length);
     let last = -1;

@@ -14,6 +14,7 @@ import {
 } from '../abi/frame.ts';
 import {
   CONTROL,
+  EPOCH_ADDRESS,
   FLAG_ADDRESS,
   MARKS_ADDRESS,
   MARKS_BYTES,
@@ -23,12 +24,13 @@ import {
   RESUME_MODE_OFFSET,
   RESUME_RESULTS,
   RESUME_THROW,
+  WINDOW,
 } from '../abi/layout.ts';
 import type { ProgramInfo } from '../abi/program.ts';
 import { continuationName, type FrameSite } from '../abi/resume.ts';
 import { EXPORT, MAIN_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
-import { PAGE_BYTES } from '../base/limits.ts';
+import { FRAME_BYTES, PAGE_BYTES, WINDOW_BASE } from '../base/limits.ts';
 import { isRefType } from '../wasm/types.ts';
 import { ALONE, type Compiled, compile, FULL } from './compile.ts';
 import { programInfo } from './info.ts';
@@ -41,6 +43,22 @@ const STACK_BYTES = 8 << 20;
 const APART = 48 << 20;
 /** Pages that a memory may have. */
 const MAX_PAGES = 512;
+
+/** The window table, and how many entries it has: not all there could be. */
+const WINDOWS = 140 << 20;
+const WINDOW_COUNT = 64;
+/** Where segments may lie. */
+export const SEGMENTS = 480 << 20;
+
+/** A stretch of near addresses that is mapped. */
+export interface TestWindow {
+  /** A multiple of 64 KiB from WINDOW_BASE up. */
+  readonly near: number;
+  /** In the space, from SEGMENTS up. */
+  readonly at: number;
+  readonly bytes: number;
+  readonly writable: boolean;
+}
 
 type Imports = Record<string, Record<string, unknown>>;
 export type Value = number | bigint;
@@ -67,10 +85,13 @@ export class TestHost {
   /** The program's memories where they are its own; see `alone`. */
   readonly #own: WebAssembly.Memory[] | null;
 
-  /** @param alone compiled for a process of its own: with memories of its own */
-  constructor(program: Uint8Array, imports: Imports = {}, always = false, alone = false) {
+  /**
+   * @param alone compiled for a process of its own: with memories of its own
+   * @param windows compiled with windows
+   */
+  constructor(program: Uint8Array, imports: Imports = {}, always = false, alone = false, windows = false) {
     this.always = always;
-    const options = alone ? ALONE : FULL;
+    const options = { ...(alone ? ALONE : FULL), windows };
     this.compiled = compile(program, options);
     this.info = programInfo(program, this.compiled.bytes, options);
     this.#own = alone ? this.compiled.evidence.memories.map(ownMemory) : null;
@@ -110,6 +131,8 @@ export class TestHost {
   /** Tells the code where everything lies. */
   #place(): void {
     (this.exports[EXPORT.hdr] as WebAssembly.Global).value = BigInt(this.#base);
+    this.view.setBigUint64(this.#base + CONTROL.windows, BigInt(WINDOWS), true);
+    this.view.setBigUint64(this.#base + CONTROL.windowCount, BigInt(WINDOW_COUNT), true);
     this.compiled.evidence.memories.forEach((_, i) => {
       if (i > 0) (this.exports[EXPORT.base + i] as WebAssembly.Global).value = BigInt(this.#base + i * APART);
     });
@@ -214,11 +237,37 @@ export class TestHost {
       },
       extern_id: (ref: unknown): number => (ref === null ? -1 : this.#externs.push(ref) - 1),
       extern_of: (id: number): unknown => (id < 0 ? null : this.#externs[id]),
+      window: (near: bigint, bytes: bigint, write: number): bigint => this.#window(near, bytes, write),
       ref_of: (index: number): unknown =>
         index < 0 ? null : (this.exports[EXPORT.refs] as WebAssembly.Table).get(index),
     };
   }
   readonly #externs: unknown[] = [];
+
+  /** What is mapped; the table is filled as it is asked for, and all of it is true until the next `map`. */
+  #windows: readonly TestWindow[] = [];
+
+  /** From here on these are the windows, and no others. */
+  map(windows: readonly TestWindow[]): void {
+    this.#windows = windows;
+    this.view.setBigUint64(EPOCH_ADDRESS, this.view.getBigUint64(EPOCH_ADDRESS, true) + 1n, true);
+    this.#place();
+  }
+
+  #window(near: bigint, bytes: bigint, write: number): bigint {
+    const at = Number(BigInt.asUintN(64, near));
+    const size = Number(BigInt.asUintN(64, bytes));
+    const found = this.#windows.find((w) => at >= w.near && at + size <= w.near + w.bytes);
+    if (!found || (write !== 0 && !found.writable))
+      throw new WebAssembly.RuntimeError('out of bounds memory access');
+    const end = BigInt(found.near + found.bytes);
+    const entry = WINDOWS + WINDOW.bytes * Math.floor((at - WINDOW_BASE) / FRAME_BYTES);
+    this.view.setBigInt64(entry + WINDOW.delta, BigInt(found.at - found.near), true);
+    this.view.setBigUint64(entry + WINDOW.readEnd, end, true);
+    this.view.setBigUint64(entry + WINDOW.writeEnd, found.writable ? end : 0n, true);
+    this.view.setBigUint64(entry + WINDOW.epoch, this.view.getBigUint64(EPOCH_ADDRESS, true), true);
+    return BigInt(found.at + at - found.near);
+  }
 
   #atomic(memory: number, address: bigint, width: number): void {
     const inside = BigInt.asUintN(64, address) <= BigInt(this.#size(memory) - width);

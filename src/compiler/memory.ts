@@ -13,7 +13,6 @@
  * Why: RATIONALE.md#base-and-limit-in-the-code
  */
 import { MARKS_ADDRESS, STATE_OFFSET } from '../abi/layout.ts';
-import { SYSTEM } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
 import { FRAME_BYTES, MEMORY32_MAX_PAGES, PAGE_BYTES, PAGE_SHIFT } from '../base/limits.ts';
 import { emitI64Const } from '../wasm/emit.ts';
@@ -34,15 +33,16 @@ import type { Emitter } from './emitter.ts';
 import type { Anchor } from './facts.ts';
 import type { FunctionState } from './state.ts';
 import { NOTHING } from './terms.ts';
+import { coveredAt, emitCovered, emitWindowed, hasWindows } from './windows.ts';
 
 /** An end of access at or past this traps wherever the limit is. */
-const K_ALWAYS_TRAPS = 2 ** 40;
+export const K_ALWAYS_TRAPS = 2 ** 40;
 /**
  * How far behind an anchor an access may end. Its address is the anchor's plus a constant, modulo 2^32; this and the
  * largest memory of 32-bit addresses together stay below 2^32, so for what is inside the sum does not wrap, and what
  * is not inside traps.
  */
-const REACH_MAX = 2 ** 30;
+export const REACH_MAX = 2 ** 30;
 assert(REACH_MAX + MEMORY32_MAX_PAGES * FRAME_BYTES < 2 ** 32, 'no address behind an anchor wraps');
 
 /** Why an access is inside: what a module compiled to count its accesses counts, in the order of its counters. */
@@ -87,7 +87,7 @@ export function emitLimits(e: Emitter, mask: number): void {
 }
 
 /** Leaves on the stack whether the number there (i64) plus `k` is past the limit. */
-function emitIsPast(e: Emitter, memory: number, k: number): void {
+export function emitIsPast(e: Emitter, memory: number, k: number): void {
   emitI64Const(e.w, k);
   e.op(OP.i64_add);
   e.get(e.role('limit', memory));
@@ -137,7 +137,7 @@ function emitRunCheck(f: FunctionState, i: number, place: Place, distance: numbe
 }
 
 /** The furthest access of the run of the one at entry i, which lies `distance` bytes behind an anchor, that its reach covers. */
-function lastOfRun(f: FunctionState, i: number, distance: number): number {
+export function lastOfRun(f: FunctionState, i: number, distance: number): number {
   const { further } = f.addresses.runs;
   let last = i;
   for (let next = further[i]!; next >= 0; next = further[next]!) {
@@ -148,13 +148,18 @@ function lastOfRun(f: FunctionState, i: number, distance: number): number {
 }
 
 /** Where the access at entry `other` of i's run ends, from what lies `distance` bytes before i's address. */
-function endBehind({ addresses, body }: FunctionState, i: number, other: number, distance: number): number {
+export function endBehind(
+  { addresses, body }: FunctionState,
+  i: number,
+  other: number,
+  distance: number,
+): number {
   const between = (addresses.constant[other]! - addresses.constant[i]!) | 0;
   return distance + between + body.offset[other]! + OP_ACCESS_BYTES[body.op[other]!]!;
 }
 
 /** Takes a near address off the stack into the i64 local `ea`, and traps unless [address, address + k) is inside. */
-function emitCheck(e: Emitter, memory: number, k: number, ea: number): void {
+export function emitCheck(e: Emitter, memory: number, k: number, ea: number): void {
   if (addressType(e, memory) === I32) e.op(OP.i64_extend_i32_u);
   if (k >= K_ALWAYS_TRAPS) {
     e.set(ea);
@@ -287,6 +292,12 @@ export function prepareAccess(f: FunctionState, i: number): boolean {
     return prepared(f, i, at, BY_MINIMUM);
   }
   const anchor = e.facts.find(place.memory, place.term);
+  if (hasWindows(e, place.memory)) {
+    const covered = coveredAt(anchor, place, OP_WRITES[f.body.op[i]!] === 1);
+    return (
+      anchor !== undefined && covered >= 0 && prepared(f, i, emitCovered(f, i, anchor, covered), BY_ANCHOR)
+    );
+  }
   const distance = behind(anchor, place);
   if (anchor === undefined || distance < 0 || distance + place.end > anchor.known) return false;
   emitGlobal(e, place.memory, anchor.local);
@@ -340,7 +351,14 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     return pointer.delta;
   }
   const anchor = e.facts.find(memory, term);
-  const distance = behind(anchor, place);
+  const windows = hasWindows(e, memory);
+  const covered = windows ? coveredAt(anchor, place, OP_WRITES[f.body.op[i]!] === 1) : -1;
+  if (anchor && covered >= 0) {
+    e.op(OP.drop);
+    addresses.rule[i] = BY_ANCHOR;
+    return emitCovered(f, i, anchor, covered);
+  }
+  const distance = windows ? -1 : behind(anchor, place);
   if (anchor && distance >= 0) {
     e.op(OP.drop);
     addresses.rule[i] = BY_ANCHOR;
@@ -371,6 +389,10 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
     emitMarkFor(f, i, place, undefined, place.offset);
     return place.offset;
   }
+  if (windows) {
+    addresses.rule[i] = BY_CHECK;
+    return emitWindowed(f, i);
+  }
   const kept = addressType(e, memory) === I32 && end <= REACH_MAX && addresses.uses[term]! > 1;
   const spare = kept ? e.facts.spareLocal() : -1;
   const ea = kept ? (spare >= 0 ? spare : e.newLocal(I64)) : e.scratch(I64, 1);
@@ -387,54 +409,4 @@ function emitAddress(f: FunctionState, i: number, place: Place): number {
   emitGlobal(e, memory, ea);
   emitMarkFor(f, i, place, kept ? e.facts.find(memory, term) : undefined, place.offset);
   return place.offset;
-}
-
-/** memory.size: pages, from the limit. */
-export function emitSize(e: Emitter, memory: number): void {
-  e.get(e.role('limit', memory));
-  emitI64Const(e.w, 16);
-  e.op(OP.i64_shr_u);
-  if (addressType(e, memory) === I32) e.op(OP.i32_wrap_i64);
-}
-
-/** memory.grow: the kernel's to do. */
-export function emitGrow(e: Emitter, memory: number): void {
-  const wide = addressType(e, memory) === I64;
-  const delta = e.scratch(I64, 1);
-  if (!wide) e.op(OP.i64_extend_i32_u);
-  e.set(delta);
-  e.w.u8(OP.i32_const);
-  e.w.s32(memory);
-  e.get(delta);
-  e.call(SYSTEM.grow);
-  if (!wide) e.op(OP.i32_wrap_i64);
-}
-
-/**
- * The checks that wait and notify share: in bounds, aligned. Takes the address off the stack, leaves the memory's
- * index and the effective near address (i64) there, ready for the kernel's function.
- */
-export function emitAtomicAddress(e: Emitter, body: FlatBody, i: number): void {
-  const memory = body.a[i]!;
-  const offset = body.offset[i]!;
-  const size = OP_ACCESS_BYTES[body.op[i]!]!;
-  const ea = e.scratch(I64, 1);
-  emitCheck(e, memory, offset + size, ea);
-  const near = e.scratch(I64, 2);
-  e.get(ea);
-  emitI64Const(e.w, offset >= K_ALWAYS_TRAPS ? 0 : offset);
-  e.op(OP.i64_add);
-  e.tee(near);
-  emitI64Const(e.w, size - 1);
-  e.op(OP.i64_and);
-  e.op(OP.i64_eqz);
-  e.op(OP.i32_eqz);
-  e.open(OP.if, EMPTY_BLOCK);
-  e.note(body.start[i]!, 'unaligned atomic');
-  e.op(OP.unreachable);
-  e.close();
-  e.note(body.start[i]!);
-  e.w.u8(OP.i32_const);
-  e.w.s32(memory);
-  e.get(near);
 }

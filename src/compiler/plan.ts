@@ -9,6 +9,7 @@
 import type { MemoryEvidence, TemplateEvidence } from '../abi/evidence.ts';
 import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { COMPILER_MODULE, type MadePlace, type MadeZone } from '../abi/made.ts';
+import { KERNEL_MODULE, MAPPING_CALLS } from '../abi/objects.ts';
 import { PRELUDE_ORDER, type PreludeName, type TemplateMemory } from '../abi/prelude.ts';
 import { controlBytes, SYSTEM_IMPORTS, SYSTEM_MODULE } from '../abi/system.ts';
 import { assert } from '../base/assert.ts';
@@ -48,6 +49,11 @@ export interface CompileOptions {
   suspend: boolean;
   /** Mark changed pages. Off only to measure. */
   track: boolean;
+  /**
+   * Near addresses of memory 0 from WINDOW_BASE up may be windows (windows.ts). A program that imports a call which maps
+   * segments is compiled so whatever is said here.
+   */
+  windows?: boolean;
   /** Count the accesses in globals, by PROOFS (memory.ts). Only to measure: the verifier refuses such a module. */
   count?: boolean;
   /** It is a made module (abi/made.ts) for a domain in which it has this place. */
@@ -109,6 +115,8 @@ export class Plan {
   readonly systemGlobalStart: number;
   readonly refsTable: number;
 
+  readonly windows: boolean;
+
   // The state zone.
   readonly maxResults: number;
   /** Mutable globals with their places in the state zone. */
@@ -158,6 +166,9 @@ export class Plan {
     this.usesExceptions = facts.usesExceptions;
     this.segmentOps = facts.segmentOps;
     this.templates = facts.templates;
+    this.windows = hasWindows(this);
+    if (this.windows)
+      this.templates.unshift(...[0, 1, 2, 3].map((a) => ({ kind: 'window' as const, a, b: 0 })));
     // Masks and trailers of all frames lie in a data segment of ours, behind the program's.
     if (options.suspend) this.templates.push({ kind: 'frame', a: 0, b: module.datas.length });
     this.templates.forEach((t, i) => {
@@ -341,8 +352,17 @@ export class Plan {
       baseGlobal: evidence.baseGlobal,
       limitGlobal: evidence.limitGlobal,
       offset: index === 0 ? this.controlBytes : 0,
+      windows: this.windows && index === 0 ? this.templateStart : -1,
     };
   }
+}
+
+/** True where memory 0 may have windows: it was asked for, or the program can map segments. */
+function hasWindows({ module, memories, options }: Plan): boolean {
+  const maps = module.imports.some(
+    (item) => item.module === KERNEL_MODULE && MAPPING_CALLS.includes(item.name),
+  );
+  return options.isolate && (options.windows === true || maps) && memories[0]?.is64 === false;
 }
 
 /** What made modules may not have: see abi/made.ts. @throws UnsupportedError */

@@ -9,6 +9,7 @@ import {
   initTemplate,
   preludeFunctions,
   type TemplateFunction,
+  windowTemplate,
 } from '../abi/prelude.ts';
 import { assert } from '../base/assert.ts';
 import { UnsupportedError } from '../base/errors.ts';
@@ -142,6 +143,7 @@ export function fixedFunctions(plan: Plan): TemplateFunction[] {
   return [
     ...preludeFunctions(plan.hdrGlobal, plan.spaceMemory),
     ...plan.templates.map(({ kind, a, b }) => {
+      if (kind === 'window') return windowTemplate(plan.hdrGlobal, a);
       if (kind === 'frame') return frameTemplate(plan.hdrGlobal, b, plan.spaceMemory);
       const memory = plan.templateMemory(a);
       if (kind === 'fill') return fillTemplate(memory);

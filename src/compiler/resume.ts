@@ -171,7 +171,7 @@ function assembleResume(
   });
   out.types = plan.types; // last: everything above may have asked for more
   const hints = encodeHints(
-    parts.map(({ emitted }, i) => ({ index: imported + i, roles: emitted.roles, loops: emitted.loops })),
+    parts.map(({ emitted }, i) => ({ index: imported + i, limits: emitted.limits, loops: emitted.loops })),
   );
   const section: Custom = { name: HINTS_SECTION, after: 0, source: hints, start: 0, end: hints.length };
   const names = {

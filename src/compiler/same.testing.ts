@@ -1,6 +1,6 @@
 /**
- * Runs calls on plain V8, rewritten, and rewritten with an unwind at every safepoint, each of these in the shared space
- * and with memories of its own; all must agree, and the verifier must take what runs in the space.
+ * Runs calls on plain V8, rewritten, and rewritten with an unwind at every safepoint, each of these in the shared space, with
+ * and without windows, and with memories of its own; all must agree, and the verifier must take what runs in the space.
  */
 import assert from 'node:assert/strict';
 import { verify } from '../verifier/verify.ts';
@@ -26,11 +26,14 @@ export function sameBytes(bytes: Uint8Array, calls: readonly Call[], imports: Im
   const quick = new TestHost(bytes, imports());
   verify(quick.compiled.bytes);
   const always = new TestHost(bytes, imports(), true);
+  const windowed = [false, true].map((unwinding) => new TestHost(bytes, imports(), unwinding, false, true));
+  verify(windowed[0]!.compiled.bytes);
   const alone = [false, true].map((unwinding) => new TestHost(bytes, imports(), unwinding, true));
   for (const [name, ...args] of calls) {
     const expected = outcome(() => (plain.exports[name] as (...a: Value[]) => Value | Value[])(...args));
-    for (const host of [quick, always, ...alone]) {
-      const kind = host.compiled.evidence.isolate ? '' : ', alone';
+    for (const host of [quick, always, ...windowed, ...alone]) {
+      const { isolate, windows } = host.compiled.evidence;
+      const kind = isolate ? (windows ? ', with windows' : '') : ', alone';
       const how = `${name}(${args}) ${host.always ? 'unwound everywhere' : 'rewritten'}${kind}`;
       const before = quick.compiled.evidence.memories.map((_, m) => host.memory(m));
       host.clearMarks();
@@ -41,7 +44,7 @@ export function sameBytes(bytes: Uint8Array, calls: readonly Call[], imports: Im
         how,
       );
       sameMemories(plain, host, how);
-      if (host.compiled.evidence.isolate && host.moves > moves) continue; // marks say where pages were when they were written
+      if (isolate && host.moves > moves) continue; // marks say where pages were when they were written
       before.forEach((was, m) => {
         assert.deepEqual(host.unmarked(m, was), [], `${how}: pages changed unmarked`);
       });

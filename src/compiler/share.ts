@@ -4,7 +4,7 @@
  * before, types of blocks that the plan did not foresee and places among the ends of frames, is written in a fixed width
  * and put right afterwards.
  */
-import type { LoopHint, RoleLocal } from '../abi/hints.ts';
+import type { LimitLocal, LoopHint } from '../abi/hints.ts';
 import type { Code } from '../wasm/module.ts';
 import type { LocalRun } from '../wasm/sections/code.ts';
 import type { FuncType } from '../wasm/types.ts';
@@ -20,7 +20,7 @@ export interface CompiledShare {
   /** What else is known of each function. */
   readonly about: readonly {
     readonly locals: readonly LocalRun[];
-    readonly roles: readonly RoleLocal[];
+    readonly limits: readonly LimitLocal[];
     readonly loops: readonly LoopHint[];
   }[];
   /** Types the plan had not, by their number there less `plan.fixedTypes`; and where in `code` their numbers stand. */

@@ -24,15 +24,16 @@
  *
  * Why: RATIONALE.md#loops-in-two-versions
  */
-import type { PointerHint } from '../abi/hints.ts';
+import { type PointerHint, WINDOW_READ, WINDOW_WRITE } from '../abi/hints.ts';
 import { emitI64Const } from '../wasm/emit.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { blockFuncType, EMPTY_BLOCK, I32, I64 } from '../wasm/types.ts';
 import { loopHead, spillOutside } from './control.ts';
 import { blockTypeOf, type Emitter } from './emitter.ts';
 import type { LoopShape, Pointer, Recipe } from './loops.ts';
-import { emitMark } from './memory.ts';
+import { emitIsPast, emitMark } from './memory.ts';
 import { type Control, type FunctionState, NO_DETOURS } from './state.ts';
+import { callsNothing, emitTried } from './windows.ts';
 
 /** Numbers of scratch locals: loops in two versions never nest, so all of a function share them. */
 const FUEL = 20;
@@ -67,14 +68,18 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
 
   const slow = e.open(OP.block, EMPTY_BLOCK);
   e.facts.open();
-  const locals = shape.pointers.map((pointer, n) => emitPointer(e, shape, pointer, n, slow));
+  const windows = e.plan.windows && callsNothing(body, i + 1, body.match[i]!);
+  const inWindow = (pointer: Pointer): boolean => windows && pointer.memory === 0;
+  const locals = shape.pointers.map((pointer, n) =>
+    emitPointer(e, shape, pointer, n, slow, inWindow(pointer)),
+  );
   const fuel = e.scratch(I32, FUEL);
   e.i32(shape.rounds);
   e.set(fuel);
   const fast = e.open(OP.loop, EMPTY_BLOCK);
-  // What does not move keeps what the test has shown.
+  // What does not move keeps what the test has shown, but of windows nothing is kept from before a loop.
   const moving = shape.pointers.flatMap((pointer, n) =>
-    pointer.step !== 0 ? [hintOf(pointer, locals[n]!)] : [],
+    pointer.step !== 0 || inWindow(pointer) ? [hintOf(pointer, locals[n]!, inWindow(pointer))] : [],
   );
   e.varying.fuelled(fuel, moving);
   const again = e.open(OP.block, EMPTY_BLOCK);
@@ -101,12 +106,20 @@ export function writeTwice(f: FunctionState, i: number, walk: Walk): void {
   e.facts.close(true);
 }
 
-function hintOf({ memory, step, reach }: Pointer, local: number): PointerHint {
-  return { local, memory, step, reach };
+function hintOf({ memory, step, reach, storesAt }: Pointer, local: number, inWindow: boolean): PointerHint {
+  const right = storesAt < 0 ? WINDOW_READ : WINDOW_WRITE;
+  return { local, memory: inWindow ? right : memory, step, reach };
 }
 
-/** Tests a pointer for all rounds, and makes it; gives its local. */
-function emitPointer(e: Emitter, shape: LoopShape, pointer: Pointer, n: number, slow: number): number {
+/** Tests a pointer for all rounds, and makes it; gives its local. `inWindow`: it may be one into a window. */
+function emitPointer(
+  e: Emitter,
+  shape: LoopShape,
+  pointer: Pointer,
+  n: number,
+  slow: number,
+  inWindow: boolean,
+): number {
   const { memory, recipe, low, reach, step, stepLocal, storesAt } = pointer;
   const near = e.scratch(I64, 1);
   const local = e.scratch(I64, POINTERS + n);
@@ -124,16 +137,19 @@ function emitPointer(e: Emitter, shape: LoopShape, pointer: Pointer, n: number, 
     e.op(OP.i32_sub);
   }
   e.op(OP.i64_extend_i32_u);
-  e.tee(near);
-  emitI64Const(e.w, low + reach + all);
-  e.op(OP.i64_add);
-  e.get(e.role('limit', memory));
-  e.op(OP.i64_gt_u);
-  e.branch(OP.br_if, slow);
-  e.get(e.role('base', memory));
-  e.get(near);
-  e.op(OP.i64_add);
-  const first = step < 0 ? low + all : low;
+  e.set(near);
+  let first = step < 0 ? low + all : low;
+  if (inWindow) {
+    emitTried(e, near, low, reach + all, storesAt >= 0, slow);
+    first -= low;
+  } else {
+    e.get(near);
+    emitIsPast(e, memory, low + reach + all);
+    e.branch(OP.br_if, slow);
+    e.get(e.role('base', memory));
+    e.get(near);
+    e.op(OP.i64_add);
+  }
   if (first > 0) {
     emitI64Const(e.w, first);
     e.op(OP.i64_add);

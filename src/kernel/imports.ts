@@ -224,6 +224,7 @@ export class Imports {
       }),
       extern_of: safely((id: number): unknown => core.caller().externOf(id)),
       ref_of: safely((number: number): unknown => core.caller().instance?.refOf(number) ?? null),
+      window: safely((): bigint => core.trap('out of bounds memory access')),
     };
   }
 

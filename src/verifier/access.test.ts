@@ -43,6 +43,7 @@ import {
   IMPORT,
   L,
   L1,
+  LIMIT,
   LIMIT1,
   load,
   module_,
@@ -55,6 +56,7 @@ import {
   reload,
   trap,
   use,
+  useLocal,
   X,
   Y,
 } from './attacks.testing.ts';
@@ -95,7 +97,7 @@ test('what is known in one function is not known in the next', () => {
   };
   verified(first!.code);
   assert.throws(() => verified([...reload, ...extend, ...use, ...check(8)]), /no check covers/);
-  assert.throws(() => verified([...extend, ...exceeds(8), ...trap, ...use]), /not a base/);
+  assert.throws(() => verified([...extend, ...exceeds(8), ...trap, ...useLocal]), /not a base/);
 });
 
 test('a check covers its bytes and not one more', () => {
@@ -162,23 +164,31 @@ test('64-bit near addresses must be known not to wrap', () => {
   refuses(/no check covers|covers/, [...reload, ...alone, ...exceeds(-8, Y, L1), OR, ...trap, ...p]);
 });
 
-test('role locals hold their role and nothing else', () => {
-  refuses(/base local/, [...get(Y!), ...set(B!)]);
-  refuses(/base local/, [...global(BASE1), ...set(B!)]);
-  refuses(/base local/, [...baseOf(HDR, 0), ...i64(8), ADD, ...set(B!)]);
-  refuses(/base local/, [...global(HDR), ...set(B!)]);
-  refuses(/base local/, [...global(HDR), ...i64(H - 1), ADD, ...set(B!)]);
-  refuses(/base local/, [...baseOf(HDR, 0), ...get(Y!), ADD, ...set(B!)]);
-  accepts([...baseOf(HDR, 0), ...IMPORT, ...set(B!)]); // what was read before a call is the base still
-  refuses(/base local/, [...global(HDR), ...tee(P!), DROP, ...get(Y!), ...tee(B!), DROP]);
+test('limit locals hold a limit and nothing else', () => {
   refuses(/limit local/, [...get(Y!), ...set(L!)]);
   refuses(/limit local/, [...global(LIMIT1), ...set(L!)]);
-  accepts([...baseOf(HDR, 0), ...tee(B!), ...tee(P!), DROP, ...get(L!), ...set(L!)]);
-  const roles = (role: 'base' | 'limit', local: number, memory = 0) => ({ roles: [{ local, role, memory }] });
-  refuses(/not a local of its own/, [], roles('limit', Y!));
-  refuses(/not a local of its own/, [], roles('base', 9));
-  refuses(/names memory/, [], roles('limit', E!, 2));
-  refuses(/two roles/, [], { roles: [...roles('base', E!).roles, ...roles('limit', E!).roles] });
+  refuses(/limit local/, [...global(LIMIT1), ...tee(L!), DROP]);
+  accepts([...global(LIMIT), ...tee(L!), DROP, ...get(L!), ...set(L!)]);
+  accepts([...global(LIMIT), ...IMPORT, ...set(L!)]);
+  const limit = (local: number, memory = 0) => ({ limits: [{ local, memory }] });
+  refuses(/not a local of its own/, [], limit(Y!));
+  refuses(/not a local of its own/, [], limit(9));
+  refuses(/names memory/, [], limit(E!, 2));
+  refuses(/named twice/, [], { limits: [...limit(E!).limits, ...limit(E!).limits] });
+});
+
+test('a base is what was read as one', () => {
+  const at = (code: number[]): number[] => [...reload, ...check(8), ...code, ...useLocal];
+  accepts(at([]));
+  accepts(at([...baseOf(HDR, 0), ...IMPORT, ...set(B!)])); // what was read before a call is the base still
+  accepts(at([...baseOf(HDR, 0), ...tee(B!), ...tee(P!), DROP]));
+  refuses(/./, at([...get(Y!), ...set(B!)]));
+  refuses(/./, at([...global(BASE1), ...set(B!)]));
+  refuses(/./, at([...baseOf(HDR, 0), ...i64(8), ADD, ...set(B!)]));
+  refuses(/./, at([...global(HDR), ...set(B!)]));
+  refuses(/./, at([...global(HDR), ...i64(H - 1), ADD, ...set(B!)]));
+  refuses(/./, at([...baseOf(HDR, 0), ...get(Y!), ADD, ...set(B!)]));
+  refuses(/./, [...global(LIMIT), ...set(L!), ...check(8), ...useLocal]); // it began as 0
 });
 
 test('what is not a base and a value is no address', () => {

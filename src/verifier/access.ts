@@ -2,6 +2,7 @@
  * The rules for memory accesses outside the templates, A to D of README.md, over value ids.
  */
 import type { Evidence } from '../abi/evidence.ts';
+import { WINDOW_READ } from '../abi/hints.ts';
 import { FLAG_ADDRESS, MARKS_ADDRESS, STATE_OFFSET } from '../abi/layout.ts';
 import { PAGE_SHIFT } from '../base/limits.ts';
 import { PAGE, VALUE, type Values, ZERO } from './values.ts';
@@ -16,6 +17,7 @@ const I32_STORE8 = 0x3a;
  * @param top id of the topmost operand: what a plain store stores
  * @param offset the constant offset
  * @param size bytes touched
+ * @param writes whether they are written
  */
 export function accessRefusal(
   values: Values,
@@ -25,6 +27,7 @@ export function accessRefusal(
   top: number,
   offset: number,
   size: number,
+  writes: boolean,
 ): string {
   const kind = values.kind[address];
   const base = values.base[address]!;
@@ -36,6 +39,7 @@ export function accessRefusal(
   const memory = base - 1;
   const root = values.root[address]!;
   const known = values.known(root, memory);
+  if (writes && memory === WINDOW_READ) return 'a window may only be read';
   if (kind === PAGE) {
     if (op !== I32_STORE8) return 'a page number is used as an address';
     return markRefusal(values, address, top, offset, known);
@@ -55,5 +59,7 @@ function markRefusal(values: Values, address: number, top: number, offset: numbe
   if (known < 0) return 'no check covers the value in the address of a mark';
   const pages = offset - MARKS_ADDRESS;
   const reach = values.constant[address]! + pages * 2 ** PAGE_SHIFT;
-  return pages >= 0 && reach < known ? '' : 'a mark for a page outside the memory';
+  // Only what was begun at hdr is before a base.
+  const before = reach < 0 && values.root[address] !== ZERO;
+  return pages >= 0 && !before && reach < known ? '' : 'a mark for a page outside the memory';
 }

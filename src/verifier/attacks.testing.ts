@@ -44,11 +44,9 @@ export const LIMIT1 = HDR + 3;
 
 const FUNCTION: FunctionParts = {
   ...{ params: [I32, I64], results: [], locals: [I64, I64, I64, I64, I64, I64, I32], code: [] },
-  roles: [
-    { local: B!, role: 'base', memory: 0 },
-    { local: L!, role: 'limit', memory: 0 },
-    { local: B1!, role: 'base', memory: 1 },
-    { local: L1!, role: 'limit', memory: 1 },
+  limits: [
+    { local: L!, memory: 0 },
+    { local: L1!, memory: 1 },
   ],
 };
 export const module_ = (code: number[], change: Partial<FunctionParts> = {}): ModuleParts => ({
@@ -79,9 +77,15 @@ export const exceeds = (k: number | bigint, e = E!, limit = L!): number[] => [
 ];
 export const trap = [...IF, UNREACHABLE, END];
 export const check = (k: number): number[] => [...extend, ...exceeds(k), ...trap];
-export const pointer = (base = B!, e = E!): number[] => [...get(base), ...get(e), ADD];
+export const pointer = (base = -1, e = E!): number[] => [
+  ...(base < 0 ? baseOf(HDR, 0) : get(base)),
+  ...get(e),
+  ADD,
+];
 export const load = (offset: number | bigint = 0): number[] => [...access(LOAD64, offset), DROP];
 export const use = [...pointer(), ...load()];
+/** The same with the base that a local holds. */
+export const useLocal = [...pointer(B!), ...load()];
 
 export function accepts(code: number[], change?: Partial<FunctionParts>): void {
   const bytes = assemble(module_(code, change));

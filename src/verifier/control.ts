@@ -9,7 +9,7 @@ import { NESTING_MAX, OPERANDS_MAX } from '../base/limits.ts';
 import { RefusedError } from '../base/malformed.ts';
 import type { Locals } from './locals.ts';
 import { beginRounds, entryRefusal, type Rounds, roundRefusal } from './rounds.ts';
-import { NONE, type Values } from './values.ts';
+import { NONE, type Touches, type Values } from './values.ts';
 
 // Kinds of constructs. A try_table is a block; an if becomes an ELSE when its second part begins.
 export const BLOCK = 0;
@@ -28,12 +28,12 @@ interface Frame {
   results: number;
   /** `if`: what it asked. */
   condition: number;
-  // The state of the locals when it was opened.
+  /** The state of the locals when it was opened. */
   floor: number;
-  assigned: number;
-  /** Whether a branch leads to its end, and what all of these have assigned. */
-  reached: boolean;
-  reachedAssigned: number;
+  /** How many ways lead to its end so far: branches, and the end of an if's first part. */
+  ways: number;
+  /** What may be touched about the one result of an if's first part. */
+  first: Touches | null;
   /** A loop's. */
   hint: LoopHint | null;
   /** What is known at the head of a loop that counts its rounds. */
@@ -113,16 +113,8 @@ export class Control {
   open(kind: number, params: number, results: number, condition = NONE): Frame {
     if (this.depth === this.#frames.length) {
       if (this.depth === NESTING_MAX) this.refuse(`more than ${NESTING_MAX} constructs open`);
-      const blank = { kind: 0, start: 0, height: 0, params: 0, results: 0, condition: 0 };
-      this.#frames.push({
-        ...blank,
-        floor: 0,
-        assigned: 0,
-        reached: false,
-        reachedAssigned: 0,
-        hint: null,
-        rounds: null,
-      });
+      const blank = { kind: 0, start: 0, height: 0, params: 0, results: 0, condition: 0, floor: 0, ways: 0 };
+      this.#frames.push({ ...blank, first: null, hint: null, rounds: null });
     }
     const frame = this.#frames[this.depth++]!;
     if (this.#sp - params < this.#floor) this.refuse('too few operands');
@@ -134,9 +126,7 @@ export class Control {
     frame.results = results;
     frame.condition = condition;
     frame.floor = this.#locals.floor;
-    frame.assigned = this.#locals.assigned;
-    frame.reached = false;
-    frame.reachedAssigned = -1;
+    frame.ways = 0;
     frame.hint = null;
     frame.rounds = null;
     return frame;
@@ -147,13 +137,14 @@ export class Control {
     const frame = this.open(LOOP, params, results);
     this.#sp = frame.height;
     this.pushUnknown(params);
+    const isCounted = hint !== null && hint.fuel >= 0;
+    if (isCounted) this.demand(entryRefusal(this.#values, this.#locals, hint));
+    this.#values.leave(this.at);
     if (hint === null) {
       this.#locals.floor = this.at;
       return;
     }
     frame.hint = hint;
-    const isCounted = hint.fuel >= 0;
-    if (isCounted) this.demand(entryRefusal(this.#values, this.#locals, hint));
     this.demand(this.#locals.enterLoop(hint.varying, this.at));
     if (!isCounted) return;
     const rounds = beginRounds(this.#values, this.#locals, hint, this.at);
@@ -166,18 +157,12 @@ export class Control {
     if (wrong !== '') this.refuse(wrong);
   }
 
-  /** An edge to the end of a construct, with the state of now. */
-  #edge(frame: Frame, assigned = this.#locals.assigned): void {
-    frame.reached = true;
-    frame.reachedAssigned &= assigned;
-  }
-
   /** A branch; `condition`: what a `br_if` asks. */
   branch(label: number, condition = NONE): void {
     if (label >= this.depth) this.refuse(`there is no label ${label}`);
     const frame = this.#frames[this.depth - 1 - label]!;
     if (frame.rounds !== null) this.demand(roundRefusal(this.#values, this.#locals, frame.rounds, condition));
-    this.#edge(frame);
+    frame.ways++;
   }
 
   /** A catch clause of the try_table just opened: control may come from any call in it. Labels count from outside. */
@@ -190,7 +175,9 @@ export class Control {
     const frame = this.#frames[this.depth - 1]!;
     if (frame.kind !== IF) this.refuse('else without if');
     this.#checkHeight(frame);
-    if (this.isLive) this.#edge(frame);
+    // Of the result of an if that both parts leave by their ends, and no branch, something may be known behind it.
+    const ends = this.isLive && frame.ways++ === 0 && frame.results === 1;
+    frame.first = ends ? this.#values.touches(this.top) : null;
     frame.kind = ELSE;
     this.#restore(frame, frame.params);
     this.#values.isZero(frame.condition, this.at);
@@ -200,21 +187,20 @@ export class Control {
   end(): void {
     const frame = this.#frames[this.depth - 1]!;
     const { isLive } = this;
-    const { kind, reached } = frame;
+    const { kind, ways, first } = frame;
     this.#checkHeight(frame);
     this.depth--;
     this.#floor = this.depth === 0 ? 0 : this.#frames[this.depth - 1]!.height;
     if (frame.hint !== null) this.#locals.leaveLoop(frame.hint.varying);
-    if (kind === LOOP || (kind !== IF && !reached)) {
+    if (kind === LOOP || (kind !== IF && ways === 0)) {
       // One way in, for branches to a loop do not lead here: what holds before the end holds behind. Or none.
       if (!isLive) this.#operands(frame, frame.results);
       return;
     }
-    if (isLive) this.#edge(frame);
-    if (kind === IF) this.#edge(frame, frame.assigned);
+    const second = kind === ELSE && isLive && ways === 1 && first ? this.#values.touches(this.top) : null;
     this.#restore(frame, frame.results);
-    this.#locals.assigned = frame.reachedAssigned;
-    if (kind === IF && !isLive && !reached) this.#values.isZero(frame.condition, this.at);
+    if (first && second) this.#stack[this.#sp - 1] = this.#values.oneOf(first, second, this.at);
+    if (kind === IF && !isLive && ways === 0) this.#values.isZero(frame.condition, this.at);
   }
 
   #checkHeight(frame: Frame): void {
@@ -225,7 +211,6 @@ export class Control {
   #restore(frame: Frame, operands: number): void {
     this.#values.join(frame.start, this.at);
     this.#locals.floor = frame.floor;
-    this.#locals.assigned = frame.assigned;
     this.#operands(frame, operands);
   }
 

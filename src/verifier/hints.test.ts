@@ -6,12 +6,12 @@ import { encodeHints } from '../compiler/hints.ts';
 import { decodeHints } from './hints.ts';
 
 const HINTS: FunctionHints[] = [
-  { index: 3, roles: [{ local: 200, role: 'base', memory: 0 }], loops: [] },
+  { index: 3, limits: [{ local: 200, memory: 0 }], loops: [] },
   {
     index: 700,
-    roles: [
-      { local: 5, role: 'limit', memory: 0 },
-      { local: 6, role: 'base', memory: 3 },
+    limits: [
+      { local: 5, memory: 0 },
+      { local: 6, memory: 3 },
     ],
     loops: [
       { loop: 0, varying: [0, 1, 300], fuel: -1, pointers: [] },

@@ -1,7 +1,7 @@
 /**
  * Reads what a module claims of its functions (abi/hints.ts has the format). Every number is one below 2^32.
  */
-import type { FunctionHints, LoopHint, PointerHint, RoleLocal } from '../abi/hints.ts';
+import type { FunctionHints, LimitLocal, LoopHint, PointerHint } from '../abi/hints.ts';
 import { Cursor } from './cursor.ts';
 
 /**
@@ -21,11 +21,7 @@ export function decodeHints(bytes: Uint8Array, start: number, end: number): Func
       return last;
     };
   };
-  const role = (): RoleLocal => {
-    const local = c.u32();
-    const code = c.u32();
-    return { local, role: code % 2 === 1 ? 'limit' : 'base', memory: Math.floor(code / 2) };
-  };
+  const limit = (): LimitLocal => ({ local: c.u32(), memory: c.u32() });
   const pointer = (): PointerHint => {
     const local = c.u32();
     const code = c.u32();
@@ -42,9 +38,9 @@ export function decodeHints(bytes: Uint8Array, start: number, end: number): Func
   const index = ascending();
   while (c.pos < end) {
     const at = index();
-    const roles = list(role);
+    const limits = list(limit);
     const loops = ascending();
-    functions.push({ index: at, roles, loops: list(() => loop(loops)) });
+    functions.push({ index: at, limits, loops: list(() => loop(loops)) });
   }
   return functions;
 }

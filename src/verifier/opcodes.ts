@@ -44,6 +44,9 @@ export const takes = (entry: number): number => entry & 3;
 export const gives = (entry: number): number => (entry >> 2) & 1;
 export const follows = (entry: number): number => (entry >> 3) & 15;
 export const touches = (entry: number): number => (entry >> 7) & 31;
+/** What touches memory and takes more than an address writes, unless it loads a lane. */
+export const writes = (entry: number): boolean =>
+  takes(entry) > 1 && (gives(entry) === 0 || follows(entry) === MEMARG);
 export const most = (entry: number): number => MOST[entry >> 13]!;
 
 const entry = (takes: number, gives: number, follows = NOTHING, bytes = 0, most = 0): number =>

@@ -26,8 +26,12 @@ export interface Surroundings {
   readonly types: readonly FuncShape[];
   /** Type index of every function, imported ones included. */
   readonly functions: readonly number[];
+  /** By index of a window template: WINDOW_READ, WINDOW_WRITE or NEITHER. */
+  readonly windows: ReadonlyMap<number, number | undefined>;
 }
 
+/** What a window template gives that only tells. */
+export const NEITHER = -1;
 const END = 0x0b;
 const LOCAL_GET = 0x20;
 const EXTEND_U = 0xad;
@@ -88,7 +92,7 @@ export class FunctionPass {
     c.end = end;
     const type = this.#module.types[this.#module.functions[index]!]!;
     this.#values.begin();
-    this.#locals.begin(index, start);
+    this.#locals.begin(start);
     this.#control.begin(index, start);
     this.#declareLocals(type.params);
     this.#declareHints(hints, type.params);
@@ -120,10 +124,11 @@ export class FunctionPass {
     this.#locals.count = locals;
   }
 
-  #declareHints({ roles, loops }: FunctionHints, params: number): void {
+  #declareHints({ limits, loops }: FunctionHints, params: number): void {
     const memories = this.#evidence.memories.length;
     const wrong =
-      this.#locals.declareRoles(roles, params, memories) || hintsRefusal(loops, this.#locals.count, memories);
+      this.#locals.declareLimits(limits, params, memories) ||
+      hintsRefusal(loops, this.#locals.count, memories);
     if (wrong !== '') this.#control.refuse(wrong);
     this.#hints = loops;
     this.#nextHint = 0;
@@ -164,7 +169,9 @@ export class FunctionPass {
     if (table.follows(entry) === table.MEMARG_LANE) c.u8();
     const top = control.top;
     const address = control.popMany(count);
-    control.demand(accessRefusal(this.#values, this.#evidence, op, address, top, offset, size));
+    control.demand(
+      accessRefusal(this.#values, this.#evidence, op, address, top, offset, size, table.writes(entry)),
+    );
     if (table.gives(entry) !== 0)
       control.push(entry < table.BOUNDED ? NONE : this.#values.fresh(table.most(entry)));
   }
@@ -292,7 +299,7 @@ export class FunctionPass {
       }
       case 0x10: // call
       case 0x12: // return_call
-        return this.#called(this.#callee(), op === 0x10);
+        return this.#call(op === 0x10);
       case 0x11: // call_indirect
       case 0x13: // return_call_indirect
         return this.#called(this.#indirectCallee(), op === 0x11);
@@ -360,12 +367,19 @@ export class FunctionPass {
     }
   }
 
-  #callee(): FuncShape {
+  #call(returns: boolean): void {
     const index = this.#c.u32();
-    const { functions, types } = this.#module;
+    const { functions, types, windows } = this.#module;
     if (index >= functions.length) this.#control.refuse(`there is no function ${index}`);
     this.#control.demand(callRefusal(this.#evidence, this.#control.function, index));
-    return types[functions[index]!]!;
+    const memory = returns ? windows.get(index) : undefined;
+    if (memory === undefined) return this.#called(types[functions[index]!]!, returns);
+    const values = this.#values;
+    const bytes = values.literalOf(this.#control.pop());
+    const low = values.literalOf(this.#control.pop());
+    this.#control.pop();
+    const from = low < 0 || memory === NEITHER ? Infinity : low; // what is no constant is not known
+    this.#control.push(values.window(memory, from, low + bytes, this.#control.at));
   }
 
   #indirectCallee(): FuncShape {
@@ -378,6 +392,7 @@ export class FunctionPass {
 
   #called(type: FuncShape, returns: boolean): void {
     this.#control.popMany(type.params);
+    this.#values.leave(this.#control.at);
     if (returns) this.#control.pushUnknown(type.results);
     else this.#leave();
   }

@@ -140,6 +140,7 @@ const none = { start: 0, count: 0 };
 const SURROUNDINGS: Surroundings = {
   types: new Array(MANY).fill({ params: 0, results: 0, signature: '>' }),
   functions: new Array<number>(MANY).fill(0),
+  windows: new Map(),
   evidence: {
     ...{ memories: [], controlBytes: 65536, hdrGlobal: MANY, systemGlobals: { start: MANY, count: 1 } },
     ...{ imports: none, prelude: none, init: -1, restore: -1, programTables: MANY, refsTable: -1 },
@@ -153,7 +154,7 @@ function lengthToVerifier(code: readonly number[]): number {
   const bytes = Uint8Array.from([...HEAD, ...OPERANDS.flat(), ...code]);
   const c = new Cursor(bytes);
   const pass = new FunctionPass(c, SURROUNDINGS);
-  pass.begin(0, { index: 0, roles: [], loops: [] }, 0, bytes.length);
+  pass.begin(0, { index: 0, limits: [], loops: [] }, 0, bytes.length);
   for (const _ of OPERANDS) pass.step();
   const start = c.pos;
   try {

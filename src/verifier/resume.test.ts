@@ -195,11 +195,8 @@ test('it brings nothing of its own but functions, and exports only those', () =>
 test('its code is held to the rules for code', () => {
   const [E, B, L] = [0, 1, 2];
   const locals = [I64, I64, I64];
-  const roles = [
-    { local: B, role: 'base' as const, memory: 0 },
-    { local: L, role: 'limit' as const, memory: 0 },
-  ];
-  const hints = [{ index: OWN, roles, loops: [] }];
+  const limits = [{ local: L, memory: 0 }];
+  const hints = [{ index: OWN, limits, loops: [] }];
   const checked = [
     ...[...baseOf(HDR, 0), ...set(B), ...global(LIMIT), ...set(L)],
     ...[
@@ -221,7 +218,7 @@ test('its code is held to the rules for code', () => {
   accepts({ locals, hints, code: [...checked, ...load(0)] });
   refuses(/./, { locals, hints, code: [...checked, ...load(1)] });
   refuses(/./, { locals, hints, code: [...checked, ...i64(0), ...set(B), ...load(0)] });
-  refuses(/./, { locals, hints: [{ ...hints[0]!, roles: [{ ...roles[0]!, local: 9 }] }] });
+  refuses(/./, { locals, hints: [{ ...hints[0]!, limits: [{ ...limits[0]!, local: 9 }] }] });
   refuses(/no function to be looked at/, { hints: [{ ...hints[0]!, index: OWN + 1 }] });
   refuses(/global of the system/, { code: [...i64(0), 0x24, HDR] });
   refuses(/./, { code: [...i64(0), ...access(LOAD64, 0), DROP] });
@@ -231,7 +228,7 @@ test('whatever is cut, turned or thrown in, the verifier only ever refuses', () 
   const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
   console.log(`PERDURE_SEED=${seed}`);
   const prng = new Prng(seed);
-  const whole = resume({ code: call(CALLEE), hints: [{ index: OWN, roles: [], loops: [] }] });
+  const whole = resume({ code: call(CALLEE), hints: [{ index: OWN, limits: [], loops: [] }] });
   let refusals = 0;
   for (let i = 0; i < 1500; i++) {
     let bytes = whole.slice();

@@ -6,10 +6,10 @@
  * Give V8 the very bytes that were verified, and each import from the instance under exactly the name it has here.
  */
 import type { Evidence } from '../abi/evidence.ts';
-import { EXPORT, globalExport, MAIN_MODULE } from '../abi/system.ts';
+import { EXPORT, globalExport, MAIN_MODULE, SYSTEM_IMPORTS } from '../abi/system.ts';
 import { type Decoded, decode, FUNC, GLOBAL, imported, signature, TABLE, TAG } from './decode.ts';
 import { checkSystemImports, demand, isCallable, SYSTEM_ITEMS } from './rules.ts';
-import { checkBodies } from './verify.ts';
+import { checkBodies, windowsOf } from './verify.ts';
 
 const I64 = 0x7e;
 
@@ -20,7 +20,7 @@ const I64 = 0x7e;
 export function verifyResume(bytes: Uint8Array, main: Evidence): void {
   const m = decode(bytes);
   checkSystemImports(m);
-  checkMainImports(m, main);
+  const functions = checkMainImports(m, main);
   checkNothingElse(m);
   m.exports.forEach(({ name, kind, index, at }) => {
     const plain = kind === FUNC && index >= imported(m, FUNC) && index < m.functions.length;
@@ -39,13 +39,19 @@ export function verifyResume(bytes: Uint8Array, main: Evidence): void {
     },
     ...{ init: -1, save: -1, restore: -1, functionAt: -1, refsTable: -1 },
   };
-  checkBodies(m, evidence, []);
+  const known = windowsOf(main);
+  const windows = new Map(functions.map((index, i) => [SYSTEM_IMPORTS.length + i, known.get(index)]));
+  checkBodies(m, evidence, [], windows);
 }
 
 const typeOf = (m: Decoded, index: number): string => m.types[m.functions[index]!]!.signature;
 
-/** R1: all globals, tables and tags of the rewritten module, in its order, and functions that all its code may call. */
-function checkMainImports(m: Decoded, main: Evidence): void {
+/**
+ * R1: all globals, tables and tags of the rewritten module, in its order, and functions that all its code may call. Gives
+ * the functions' indices there.
+ */
+function checkMainImports(m: Decoded, main: Evidence): number[] {
+  const functions: number[] = [];
   const { systemGlobals, programTables } = main;
   const seen = new Map<number, number>();
   for (const { module, name, kind, at } of m.imports.slice(SYSTEM_ITEMS)) {
@@ -57,13 +63,17 @@ function checkMainImports(m: Decoded, main: Evidence): void {
     else if (kind === TABLE)
       demand(i < programTables && name === EXPORT.table + i, `table ${i} is not "${name}"`, at);
     else if (kind === TAG) demand(name === EXPORT.tag + i, `tag ${i} is not "${name}"`, at);
-    else demand(kind === FUNC && isCallableName(main, name), `function "${name}" is for nobody to call`, at);
+    else {
+      demand(kind === FUNC && isCallableName(main, name), `function "${name}" is for nobody to call`, at);
+      functions.push(Number(name));
+    }
   }
   const globals = systemGlobals.start + systemGlobals.count;
   demand(m.globals.length === globals, 'the globals are not all of the rewritten module');
   m.globals.slice(systemGlobals.start).forEach(({ type, mutable }, i) => {
     demand(type === I64 && mutable === 1, `global ${systemGlobals.start + i} of the system`);
   });
+  return functions;
 }
 
 function isCallableName(main: Evidence, name: string): boolean {

@@ -2,7 +2,7 @@
  * Loops that count their rounds down (rule L of README.md): what must hold where such a loop is entered, what is known at
  * its head, and which branches may lead back to it.
  */
-import type { LoopHint } from '../abi/hints.ts';
+import { type LoopHint, WINDOW_READ, WINDOW_WRITE } from '../abi/hints.ts';
 import type { Locals } from './locals.ts';
 import { DECREMENT, NONE, RETREATED, STEPPED, VALUE, type Values } from './values.ts';
 
@@ -28,7 +28,9 @@ export function hintsRefusal(loops: readonly LoopHint[], locals: number, memorie
     let most = Math.max(fuel, varying.at(-1) ?? -1); // varying locals are ascending
     for (const { local } of pointers) most = Math.max(most, local);
     if (most >= locals) return `the hint for loop ${loop} names local ${most}, which does not exist`;
-    const wrong = pointers.find(({ memory }) => memory >= memories);
+    const wrong = pointers.find(
+      ({ memory }) => memory >= memories && memory !== WINDOW_READ && memory !== WINDOW_WRITE,
+    );
     if (wrong) return `the hint for loop ${loop} names memory ${wrong.memory}, which does not exist`;
   }
   return '';
@@ -79,7 +81,8 @@ export function roundRefusal(values: Values, locals: Locals, rounds: Rounds, con
   if (values.kind[condition] !== DECREMENT || values.root[condition] !== rounds.left)
     return 'a branch to a loop that does not count one round';
   if (locals.peek(fuel) !== condition) return `local ${fuel} does not hold the rounds that are left`;
-  for (const [i, { local, step }] of pointers.entries()) {
+  for (const [i, { local, memory, step, reach }] of pointers.entries()) {
+    if (values.known(rounds.roots[i]!, memory) < reach) return `the window of local ${local} may be gone`;
     const id = locals.peek(local);
     const kind = values.kind[id];
     const isDown = kind === RETREATED;

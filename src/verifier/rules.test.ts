@@ -149,9 +149,7 @@ test('hints are there once at most, and speak of functions that are looked at', 
       ...sections(BYTES),
       ...lists.map((list) => ({ id: 0, payload: [name.length, ...name, ...encodeHints(list)] })),
     ]);
-  const hint = (index: number): FunctionHints[] => [
-    { index, roles: [{ local: 0, role: 'limit', memory: 0 }], loops: [] },
-  ];
+  const hint = (index: number): FunctionHints[] => [{ index, limits: [{ local: 0, memory: 0 }], loops: [] }];
   verify(withHints([]));
   refused(withHints([], []), /hints: more than one section/);
   refused(withHints(hint(AT.quick)), /not a local of its own/);

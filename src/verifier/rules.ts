@@ -38,6 +38,7 @@ const within = (index: number, range: Range): boolean =>
 export function checkModule(m: Decoded, evidence: Evidence): void {
   checkImports(m, evidence);
   checkFunctionRanges(m, evidence);
+  checkWindows(evidence);
   checkMemories(evidence);
   checkGlobals(m, evidence);
   checkTables(m, evidence);
@@ -110,6 +111,14 @@ function checkFunctionRanges(m: Decoded, evidence: Evidence): void {
   if (!suspend) return;
   const typed = functionAt < m.functions.length && typeOf(functionAt) === signature([I32], [FUNCREF]);
   demand(typed, 'functionAt does not give a function for a number');
+}
+
+/** Of M2: with windows, of a first memory of 32-bit addresses, the first templates are those that find them. */
+function checkWindows({ windows, memories, templateList }: Evidence): void {
+  if (!windows) return;
+  demand(memories[0]?.is64 === false, 'evidence: windows of no memory');
+  const fits = [0, 1, 2, 3].every((i) => templateList[i]?.kind === 'window' && templateList[i].a === i);
+  demand(fits, 'evidence: the window templates are out of place');
 }
 
 /** M3: memories are of possible sizes, and their globals are those of their places. */

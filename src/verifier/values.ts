@@ -12,7 +12,10 @@
  *
  * Never keep an id across `begin`.
  */
+
+import { WINDOW_READ, WINDOW_WRITE } from '../abi/hints.ts';
 import { larger } from '../base/arrays.ts';
+import { assert } from '../base/assert.ts';
 import { MAX_MEMORIES } from '../base/limits.ts';
 import { I32_MAX, mostOf } from './bounds.ts';
 
@@ -53,9 +56,21 @@ export const ABOVE = 9;
 
 /** Facts for this memory say that root + k <= I32_MAX. */
 const WORD = MAX_MEMORIES;
+assert(
+  WINDOW_READ > WORD && WINDOW_WRITE > WORD,
+  'what stands in the place of a memory is none, and tells itself apart',
+);
 
 /** The largest constant part of a VALUE, and the largest fact: sums of a few stay far below 2^53 and 2^64. */
 export const CONSTANT_MAX = 2 ** 41;
+
+/** Bytes about a value, an address, that may be touched: those from value + `from` to value + `to`; none unless from < to. */
+export interface Touches {
+  /** WINDOW_READ, or WINDOW_WRITE where they may be written too. */
+  readonly memory: number;
+  readonly from: number;
+  readonly to: number;
+}
 
 /** Ints a node takes, one of them spare. */
 const NODE_INTS = 4;
@@ -87,8 +102,11 @@ export class Values {
   #to: Int32Array = new Int32Array(64);
   #ranges = 0;
 
-  /** Bytes that each memory has at least. */
-  readonly #minimum = new Float64Array(MAX_MEMORIES);
+  /** What is known of windows with an older stamp holds no more. */
+  #left = 0;
+
+  /** Bytes that each memory has at least; windows have none. */
+  readonly #minimum = new Float64Array(WINDOW_WRITE + 1);
 
   /** `minimum`: bytes that each memory has at least; `control`: those of the control area. */
   constructor(minimum: readonly number[], control: number) {
@@ -115,6 +133,7 @@ export class Values {
     this.#nodeCount = 1;
     this.#factCount = 1;
     this.#ranges = 0;
+    this.#left = 0;
   }
 
   #make(kind: number, root: number, base: number, constant: number): number {
@@ -154,6 +173,33 @@ export class Values {
   /** base + root */
   pointer(memory: number, root: number): number {
     return this.#make(VALUE, root, memory + 1, 0);
+  }
+
+  /** An address of which so much is known from here on. */
+  window(memory: number, from: number, to: number, stamp: number): number {
+    if (from >= to) return NONE;
+    const root = this.fresh();
+    this.remember(root, memory, to - from, stamp);
+    return this.#make(VALUE, root, memory + 1, -from);
+  }
+
+  /** An address that is one of two: what may be touched about both is known, and only to be read where one may not be written. */
+  oneOf(x: Touches, y: Touches, stamp: number): number {
+    const memory = Math.min(x.memory, y.memory);
+    return this.window(memory, Math.max(x.from, y.from), Math.min(x.to, y.to), stamp);
+  }
+
+  /** What may be touched about an address. */
+  touches(id: number): Touches {
+    const base = this.base[id]!;
+    const known = this.kind[id] === VALUE && base !== 0 ? this.known(this.root[id]!, base - 1) : -1;
+    const from = -this.constant[id]!;
+    return { memory: base - 1 === WINDOW_READ ? WINDOW_READ : WINDOW_WRITE, from, to: from + known };
+  }
+
+  /** The kernel may run here, or a loop's next round begins: what windows showed before need not be there any more. */
+  leave(stamp: number): void {
+    this.#left = stamp;
   }
 
   /** A constant of i32 or i64, as an unsigned number; NONE when it is larger than anything useful. */
@@ -336,7 +382,9 @@ export class Values {
     const node = this.#nodeOf(root, memory);
     if (node !== 0) {
       let fact = this.#nodes[node + 1]!;
-      while (fact !== 0 && this.isVoid(this.#stamps[fact]!)) fact = this.#older[fact]!;
+      const oldest = memory > WORD ? this.#left : 0;
+      while (fact !== 0 && (this.#stamps[fact]! < oldest || this.isVoid(this.#stamps[fact]!)))
+        fact = this.#older[fact]!;
       this.#nodes[node + 1] = fact; // void stamps stay void
       if (fact !== 0) return this.#bounds[fact]!;
     }

@@ -9,7 +9,7 @@
  * Why: RATIONALE.md#the-verifier-looks-at-the-output
  */
 import { decodeEvidence, type Evidence } from '../abi/evidence.ts';
-import type { FunctionHints } from '../abi/hints.ts';
+import { type FunctionHints, WINDOW_READ, WINDOW_WRITE } from '../abi/hints.ts';
 import {
   copyTemplate,
   fillTemplate,
@@ -18,12 +18,13 @@ import {
   preludeFunctions,
   type TemplateFunction,
   type TemplateMemory,
+  windowTemplate,
 } from '../abi/prelude.ts';
 import { RefusedError } from '../base/malformed.ts';
 import { Cursor } from './cursor.ts';
 import { type Decoded, decode, FUNC, imported, signature } from './decode.ts';
 import { decodeHints } from './hints.ts';
-import { FunctionPass } from './pass.ts';
+import { FunctionPass, NEITHER } from './pass.ts';
 import { checkModule } from './rules.ts';
 
 /**
@@ -50,15 +51,28 @@ export function verify(bytes: Uint8Array, share: Share = WHOLE): Evidence {
   const evidence = decodeEvidence(bytes.subarray(section.start, section.end));
   if (!evidence.isolate) throw new RefusedError('evidence: the module was not made to share a space', -1, -1);
   checkModule(m, evidence);
-  checkBodies(m, evidence, templates(evidence, m), share);
+  checkBodies(m, evidence, templates(evidence, m), windowsOf(evidence), share);
   return evidence;
 }
 
-/** Goes over the code of a share. `fixed`: bodies of the first functions, which are to be exactly these. */
+/**
+ * By function of the rewritten module: the window templates, which end no window. They give addresses to read, to write, or
+ * (NEITHER) none.
+ */
+export function windowsOf({ windows, templates: { start } }: Evidence): Map<number, number> {
+  const rights = windows ? [WINDOW_READ, WINDOW_WRITE, NEITHER, NEITHER] : [];
+  return new Map(rights.map((right, i) => [start + i, right]));
+}
+
+/**
+ * Goes over the code of a share. `fixed`: bodies of the first functions, which are to be exactly these; `windows`: which
+ * functions are window templates.
+ */
 export function checkBodies(
   m: Decoded,
   evidence: Evidence,
   fixed: readonly TemplateFunction[],
+  windows: ReadonlyMap<number, number | undefined>,
   share: Share = WHOLE,
 ): void {
   const first = imported(m, FUNC);
@@ -68,6 +82,7 @@ export function checkBodies(
     evidence,
     types: m.types,
     functions: m.functions,
+    windows,
   });
   m.bodies.forEach(({ start, end }, i) => {
     const template = fixed[i];
@@ -81,7 +96,7 @@ export function checkBodies(
     throw new RefusedError(`hints for ${left.index}, no function to be looked at`, -1, m.hints[0]!.start);
 }
 
-const NO_HINTS: FunctionHints = { index: 0, roles: [], loops: [] };
+const NO_HINTS: FunctionHints = { index: 0, limits: [], loops: [] };
 
 /** What the module says of its functions, ascending. */
 function hintsOf(m: Decoded): FunctionHints[] {
@@ -96,9 +111,11 @@ function templates(evidence: Evidence, m: Decoded): TemplateFunction[] {
     const found = evidence.memories[index];
     if (!found) throw new RefusedError(`evidence: a template for memory ${index}`, -1, -1);
     const { is64, baseGlobal, limitGlobal } = found;
-    return { is64, baseGlobal, limitGlobal, offset: index === 0 ? evidence.controlBytes : 0 };
+    const windows = evidence.windows && index === 0 ? evidence.templates.start : -1;
+    return { is64, baseGlobal, limitGlobal, offset: index === 0 ? evidence.controlBytes : 0, windows };
   };
   const bulk = evidence.templateList.map(({ kind, a, b }): TemplateFunction => {
+    if (kind === 'window') return windowTemplate(evidence.hdrGlobal, a);
     if (kind === 'fill') return fillTemplate(memory(a));
     if (kind === 'copy') return copyTemplate(memory(a), memory(b));
     if (b < 0 || b >= m.datas) throw new RefusedError(`evidence: a template for data segment ${b}`, -1, -1);

@@ -411,6 +411,7 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     extern_id: () => -1,
     extern_of: () => null,
     ref_of: () => null,
+    window: noWindow,
   };
   const imports: WebAssembly.Imports = { [SYSTEM_MODULE]: system };
   for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
@@ -423,4 +424,9 @@ function importsFor(domain: Domain, module: WebAssembly.Module): WebAssembly.Imp
     };
   }
   return imports;
+}
+
+/** Nothing is mapped. */
+function noWindow(): never {
+  throw new WebAssembly.RuntimeError('memory access out of bounds');
 }

@@ -4,7 +4,7 @@
  * functions is written with the small words below. Nothing is checked here: tests make broken modules with it too.
  */
 import { EVIDENCE_SECTION, EVIDENCE_VERSION, type Evidence, encodeEvidence } from '../../src/abi/evidence.ts';
-import { HINTS_SECTION, type LoopHint, type RoleLocal } from '../../src/abi/hints.ts';
+import { HINTS_SECTION, type LimitLocal, type LoopHint } from '../../src/abi/hints.ts';
 import type { TemplateFunction } from '../../src/abi/prelude.ts';
 import {
   copyTemplate,
@@ -13,6 +13,7 @@ import {
   initTemplate,
   PRELUDE_ORDER,
   preludeFunctions,
+  windowTemplate,
 } from '../../src/abi/prelude.ts';
 import { SYSTEM_IMPORTS } from '../../src/abi/system.ts';
 import { pushSigned, pushUnsigned } from '../../src/base/leb.ts';
@@ -73,7 +74,7 @@ export interface FunctionParts {
   params: number[];
   results: number[];
   locals?: number[];
-  roles?: RoleLocal[];
+  limits?: LimitLocal[];
   loops?: LoopHint[];
   code: number[];
 }
@@ -83,6 +84,8 @@ export interface ModuleParts {
   /** Imported functions of the program, from module "env", named "0", "1", …: parameters and results. */
   imports?: { params: number[]; results: number[] }[];
   templates?: Evidence['templateList'];
+  /** The first templates are the four that find windows. */
+  windows?: boolean;
   quick: FunctionParts[];
   save?: FunctionParts;
   /** Program globals: mutable i64. */
@@ -98,6 +101,13 @@ const name = (text: string): number[] => {
 };
 const vector = (items: readonly number[][]): number[] => [...u(items.length), ...items.flat()];
 const section = (id: number, body: number[]): number[] => [id, ...u(body.length), ...body];
+
+/** The templates of a module with windows: these and no more. */
+export const WINDOW_TEMPLATES: Evidence['templateList'] = [0, 1, 2, 3].map((a) => ({
+  kind: 'window',
+  a,
+  b: 0,
+}));
 
 /** Where things lie in a module of these parts; what code must know to call and read. */
 export function places(parts: ModuleParts) {
@@ -132,8 +142,13 @@ function fixedFunctions(parts: ModuleParts, { hdr }: Places): TemplateFunction[]
     baseGlobal: baseGlobal(hdr, i),
     limitGlobal: limitGlobal(hdr, i),
     offset: i === 0 ? H : 0,
+    windows:
+      parts.windows && i === 0
+        ? SYSTEM_IMPORTS.length + (parts.imports ?? []).length + PRELUDE_ORDER.length
+        : -1,
   });
   const bulk = (parts.templates ?? []).map(({ kind, a, b }): TemplateFunction => {
+    if (kind === 'window') return windowTemplate(hdr, a);
     if (kind === 'fill') return fillTemplate(memory(a));
     if (kind === 'copy') return copyTemplate(memory(a), memory(b));
     return kind === 'frame' ? frameTemplate(hdr, b) : initTemplate(memory(a), b);
@@ -186,6 +201,7 @@ function evidenceOf(parts: ModuleParts, at: Places): Evidence {
   const range = (start: number, end: number) => ({ start, count: end - start });
   return {
     ...{ version: EVIDENCE_VERSION, compiler: 'by hand', isolate: true, suspend: true, track: true },
+    windows: parts.windows === true,
     ...{ controlBytes: H, hdrGlobal: at.hdr },
     memories: memoriesOf(parts).map((memory, i) => ({
       ...{ ...memory, shared: false, imported: null },
@@ -233,8 +249,8 @@ export function assemble(parts: ModuleParts): Uint8Array<ArrayBuffer> {
     ),
   ];
   const hints = own
-    .map(({ roles = [], loops = [] }, i) => ({ index: at.wrappers + i, roles, loops }))
-    .filter(({ roles, loops }) => roles.length + loops.length > 0);
+    .map(({ limits = [], loops = [] }, i) => ({ index: at.wrappers + i, limits, loops }))
+    .filter(({ limits, loops }) => limits.length + loops.length > 0);
   const datas = (parts.datas ?? []).map((bytes) => [1, ...u(bytes.length), ...bytes]);
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],

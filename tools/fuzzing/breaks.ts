@@ -17,16 +17,27 @@ const CONTROL: Breaks = [
   ['locals outlive a loop head', 'this.#locals.floor = this.at;', ''],
   ['joins forget nothing', 'this.#values.join(frame.start, this.at);', ''],
   [
-    'bases are set behind a join',
-    'this.#locals.assigned = frame.reachedAssigned;',
-    'this.#locals.assigned = -1;',
+    'a first part that goes on has one way',
+    'kind === IF && !isLive && ways === 0',
+    'kind === IF && ways === 0',
   ],
-  ['parts of an if bring no bits of bases', 'frame.reachedAssigned &= assigned;', ''],
-  ['an else keeps the bits of bases', 'this.#locals.assigned = frame.assigned;', ''],
-  ['an if without else has one way', 'if (kind === IF) this.#edge(frame, frame.assigned);', ''],
-  ['a first part that goes on has one way', 'kind === IF && !isLive && !reached', 'kind === IF && !reached'],
-  ['a first part that branches has one way', 'kind === IF && !isLive && !reached', 'kind === IF && !isLive'],
-  ['blocks have one way', '(kind !== IF && !reached)', '(kind !== IF)'],
+  [
+    'a first part that branches has one way',
+    'kind === IF && !isLive && ways === 0',
+    'kind === IF && !isLive',
+  ],
+  [
+    'what a first part gives is kept though a branch led there',
+    'frame.ways++ === 0 &&',
+    'frame.ways++ >= 0 &&',
+  ],
+  [
+    'what a second part gives is kept though a branch led there',
+    'isLive && ways === 1 && first',
+    'isLive && first',
+  ],
+  ['windows outlive a loop head', 'this.#values.leave(this.at);', ''],
+  ['blocks have one way', '(kind !== IF && ways === 0)', '(kind !== IF)'],
   ['a dead end keeps operands', 'if (!isLive) this.#operands(frame, frame.results);', 'this.isLive = true;'],
   ['a branch to counted rounds is free', 'if (frame.rounds !== null)', 'if (frame.rounds === undefined)'],
   ['catch clauses lead nowhere', 'this.branch(label + 1);', ''],
@@ -57,15 +68,11 @@ const LOCALS: Breaks = [
     'for (const local of varying) this.#named[local] = this.#hinted;',
     '',
   ],
-  ['a base local may be set to anything', 'role !== id', 'false'],
-  ['a parameter may have a role', 'local < params ||', ''],
-  ['a base local is a base from the beginning', 'this.assigned = LIMIT_BIT;', 'this.assigned = -1;'],
-  [
-    'roles name memories there are not',
-    "if (memory >= memories && (role === 'limit' || memory > 0))",
-    'if (memory < 0)',
-  ],
-  ['a local may have two roles', 'if (this.isRole(local)) return `local', 'if (false) return `local'],
+  ['a limit local may be set to anything', "this.#value[local] === id ? ''", "id >= 0 ? ''"],
+  ['a limit local stays one', 'this.#stamp[local] = 0;', ''],
+  ['a parameter may be a limit local', 'local < params ||', ''],
+  ['limit locals name memories there are not', 'if (memory >= memories)', 'if (memory < 0)'],
+  ['a local may be a limit twice', 'if (this.isLimit(local)) return `local', 'if (false) return `local'],
   ['a sum that wrapped stays in a local', '&& !this.#values.mayWrap(known)', ''],
 ];
 
@@ -92,7 +99,8 @@ const ROUNDS: Breaks = [
   ['one local may be two pointers', 'if (locals.peek(local) !== NONE)', 'if (false)'],
   ['a counter need not vary', 'if (!locals.varies(local))', 'if (false)'],
   ['hints name locals there are not', 'if (most >= locals)', 'if (most < -1)'],
-  ['hints name memories there are not', 'memory >= memories)', 'memory < 0)'],
+  ['hints name memories there are not', 'memory >= memories &&', 'memory < 0 &&'],
+  ['loops with windows may call', 'values.known(rounds.roots[i]!, memory) < reach', 'false'],
 ];
 
 const VALUES: Breaks = [
@@ -109,7 +117,22 @@ const VALUES: Breaks = [
     'isVoid(stamp: number): boolean {',
     'isVoid(stamp: number): boolean {\n    if (stamp >= 0) return false;',
   ],
-  ['facts are never void', 'fact !== 0 && this.isVoid(this.#stamps[fact]!)', 'false'],
+  ['facts are never void', '|| this.isVoid(this.#stamps[fact]!)', ''],
+  ['windows are never forgotten', 'this.#stamps[fact]! < oldest ||', ''],
+  [
+    'windows have a byte more',
+    'this.remember(root, memory, to - from, stamp)',
+    'this.remember(root, memory, to - from + 1, stamp)',
+  ],
+  ['windows begin at the near address', 'root, memory + 1, -from)', 'root, memory + 1, 0)'],
+  ['joined addresses have what one of them has', 'Math.min(x.to, y.to)', 'Math.max(x.to, y.to)'],
+  ['joined addresses begin where one of them does', 'Math.max(x.from, y.from)', 'Math.min(x.from, y.from)'],
+  ['joined addresses may be written', 'Math.min(x.memory, y.memory)', 'Math.max(x.memory, y.memory)'],
+  [
+    'what is read may be written',
+    'memory: base - 1 === WINDOW_READ ? WINDOW_READ',
+    'memory: base < 0 ? WINDOW_READ',
+  ],
   ['unknown extensions are one value', 'if (id === NONE) return this.fresh(I32_MAX);', ''],
   ['an extension has no bound of its own', 'this.fresh(Math.min(this.#most[id]!, I32_MAX))', 'this.fresh(1)'],
   [
@@ -164,6 +187,8 @@ const ACCESS: Breaks = [
   ['a mark may be before the memory', 'pages >= 0 &&', ''],
   ['a mark may be anything', 'values.literalOf(top) !== 1', 'false'],
   ['a mark may be read', 'op !== I32_STORE8', 'false'],
+  ['a mark may be before a window', 'reach < 0 && values.root[address] !== ZERO', 'false'],
+  ['windows for reading may be written', 'writes && memory === WINDOW_READ', 'false'],
   ['any word may be polled', 'offset === FLAG_ADDRESS', 'true'],
   ['the safepoint word may be written', 'op === I32_LOAD &&', ''],
 ];
@@ -182,6 +207,8 @@ const PASS: Breaks = [
   ['sign extension is below 2^32', 'op === EXTEND_U ?', 'op === EXTEND_U || op === 0xac ?'],
   ['globals of the system may be written', 'c.u32() >= this.#evidence.systemGlobals.start', 'c.u32() < 0'],
   ['references to anything', 'if (!isCallable(this.#evidence, index))', 'if (false)'],
+  ['windows outlive calls', 'this.#values.leave(this.#control.at);', ''],
+  ['distances in windows may be anything', 'low < 0 || memory', 'memory'],
   ['code may stand where none is reached', 'c.pos >= c.end || (next !== END && next !== ELSE)', 'false'],
   ['bodies end early', 'if (this.#c.pos !== end)', 'if (false)'],
   ['hints for loops there are not', 'if (left) this.#control.refuse', 'if (false) this.#control.refuse'],
@@ -208,6 +235,11 @@ const OPCODES: Breaks = [
   ['a store of 8 bytes touches 4', "[store(8), '37 39']", "[store(4), '37 39']"],
   ['a vector has 8 bytes', "[load(16), '00']", "[load(8), '00']"],
   ['signed bytes have bounds', "[load(1), '2c 30']", "[load(1, 2), '2c 30']"],
+  [
+    'what adds atomically only reads',
+    '(gives(entry) === 0 || follows(entry) === MEMARG)',
+    'gives(entry) === 0',
+  ],
   ['lanes have a byte', '[loadLane(bytes),', '[loadLane(1),'],
 ];
 
@@ -241,6 +273,11 @@ const VERIFY: Breaks = [
   ['modules that share no space', 'if (!evidence.isolate)', 'if (false)'],
   ['templates for memories there are not', 'if (!found)', 'if (false)'],
   ['templates for segments there are not', 'if (b < 0 || b >= m.datas)', 'if (false)'],
+  [
+    'windows are what the first templates give, whatever is said',
+    'windows ? [WINDOW_READ',
+    'start >= 0 ? [WINDOW_READ',
+  ],
   ['hints for functions there are not', 'if (left)\n', 'if (false)\n'],
 ];
 
@@ -256,6 +293,8 @@ const MODULE: Breaks = [
   ['system functions of any type', 'demand(fits(name, FUNC) && typed,', 'demand(fits(name, FUNC),'],
   ['system functions of any name', 'demand(fits(name, FUNC) && typed,', 'demand(typed,'],
   ['a memory of its own', "demand(m.memories === 1, 'a second memory');", ''],
+  ['windows of 64-bit addresses', 'demand(memories[0]?.is64 === false,', 'demand(true,'],
+  ['window templates anywhere', "demand(fits, 'evidence: the window", "demand(true, 'evidence: the window"],
   ['ranges of functions with gaps', 'range.start === next && range.count >= 0', 'range.count >= 0'],
   ['a part of the prelude', 'demand(prelude.count === PRELUDE_ORDER.length,', 'demand(true,'],
   ['templates differ in number', 'demand(templates.count === evidence.templateList.length,', 'demand(true,'],
@@ -337,6 +376,7 @@ const RESUME: Breaks = [
   ['continuations have element segments', 'demand(m.elements < 0,', 'demand(true,'],
   ['continuations have data segments', 'demand(m.datas === 0,', 'demand(true,'],
   ['continuations start', 'demand(m.start < 0,', 'demand(true,'],
+  ['continuations write what they may read', 'known.get(index)]', 'known.has(index) ? 18 : undefined]'],
   ['continuations export anything', 'demand(plain && typeOf', 'demand(true || typeOf'],
   ['continuations export imported functions', 'index >= imported(m, FUNC) &&', ''],
   ['continuations export functions of any type', 'plain && typeOf(m, index) === signature([], [])', 'plain'],

@@ -15,7 +15,7 @@ import { BROKEN } from './breaks.ts';
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Tests of the verifier, the quick ones first. What fuzzes is not among them. */
 const TESTS = [
-  ...['access', 'control', 'loops', 'rounds', 'bounds', 'rules', 'resume', 'hints'],
+  ...['access', 'control', 'loops', 'rounds', 'bounds', 'windows', 'rules', 'resume', 'hints'],
   ...['shares', 'reading', 'opcodes'],
 ];
 const KINDS = ['mutants', 'random', 'continuations'];

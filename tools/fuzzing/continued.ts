@@ -6,7 +6,7 @@ import { KIND_BEFORE, KIND_CALLING } from '../../src/abi/frame.ts';
 import type { FrameSite } from '../../src/abi/resume.ts';
 import { MalformedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { compile, programInfo } from '../../src/compiler/index.ts';
+import { compile, FULL, programInfo } from '../../src/compiler/index.ts';
 import { verifyResume } from '../../src/verifier/resume.ts';
 import { decodeModule } from '../../src/wasm/module.ts';
 import { wat } from '../../src/wasm/wat.testing.ts';
@@ -103,8 +103,9 @@ export class ContinuedHunt implements Kind {
 }
 
 function continuedPrey(program: Uint8Array<ArrayBuffer>, prng: Prng): ContinuedPrey | null {
-  const rewritten = compile(program).bytes;
-  const info = programInfo(program, rewritten);
+  const options = { ...FULL, windows: prng.chance(0.5) };
+  const rewritten = compile(program, options).bytes;
+  const info = programInfo(program, rewritten, options);
   const sites: FrameSite[] = [];
   decodeModule(program).codes.forEach(({ start, end }, i) => {
     const functionIndex = info.importedFunctionCount + i;

@@ -3,7 +3,7 @@
  * accesses need no check because the address is bounded: accepted as they are, and every number in them as large or
  * small as the verifier lets it be. So a mutant that changes one by one must be refused or do no harm.
  */
-import type { LoopHint, PointerHint, RoleLocal } from '../../src/abi/hints.ts';
+import { type LimitLocal, type LoopHint, type PointerHint, WINDOW_WRITE } from '../../src/abi/hints.ts';
 import { FRAME_BYTES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
 import {
@@ -31,6 +31,7 @@ import {
   set,
   tee,
   UNREACHABLE,
+  WINDOW_TEMPLATES,
 } from './assembly.ts';
 import { cut } from './cut.ts';
 
@@ -53,7 +54,7 @@ const STORES: Readonly<Record<number, number>> = { 8: 0x37, 4: 0x3e, 2: 0x3d, 1:
 export function countingModule(seed: number, wrong?: Prng): Uint8Array<ArrayBuffer> {
   const at = places(partsOf([], [], []));
   const make = (off: number, by: number): Maker => {
-    const maker = new Maker(new Prng(seed), at.hdr, at.wrappers, off, by);
+    const maker = new Maker(new Prng(seed), at, off, by);
     maker.body();
     return maker;
   };
@@ -65,18 +66,17 @@ export function countingModule(seed: number, wrong?: Prng): Uint8Array<ArrayBuff
 }
 
 function partsOf(own: readonly number[], loops: LoopHint[], code: number[]): ModuleParts {
-  const roles: RoleLocal[] = [0, 1].flatMap((memory) => [
-    { local: BASES[memory]!, role: 'base', memory },
-    { local: LIMITS[memory]!, role: 'limit', memory },
-  ]);
+  const limits: LimitLocal[] = [0, 1].map((memory) => ({ local: LIMITS[memory]!, memory }));
   return {
     memories: [
       { is64: false, min: 1, max: -1 },
       { is64: true, min: 1, max: -1 },
     ],
+    windows: true,
+    templates: WINDOW_TEMPLATES,
     imports: [{ params: [], results: [] }],
     quick: [
-      { params: PARAMS, results: [I64], locals: [I64, I64, I64, I64, I64, ...own], roles, loops, code },
+      { params: PARAMS, results: [I64], locals: [I64, I64, I64, I64, I64, ...own], limits, loops, code },
     ],
   };
 }
@@ -85,6 +85,7 @@ class Maker {
   readonly #prng: Prng;
   readonly #hdr: number;
   readonly #import: number;
+  readonly #windows: number;
   /** Types of the locals behind SUM. */
   readonly locals: number[] = [];
   readonly loops: LoopHint[] = [];
@@ -94,10 +95,11 @@ class Maker {
   readonly #off: number;
   readonly #by: number;
 
-  constructor(prng: Prng, hdr: number, imported: number, off: number, by: number) {
+  constructor(prng: Prng, { hdr, wrappers, templates }: ReturnType<typeof places>, off: number, by: number) {
     this.#prng = prng;
     this.#hdr = hdr;
-    this.#import = imported;
+    this.#import = wrappers;
+    this.#windows = templates;
     this.#off = off;
     this.#by = by;
   }
@@ -118,7 +120,8 @@ class Maker {
       ...[...global(limitGlobal(this.#hdr, memory)), ...set(LIMITS[memory]!)],
     ]);
     for (let n = 1 + this.#prng.below(3); n > 0; n--) {
-      out.push(...(this.#prng.chance(0.7) ? this.#checked() : this.#bounded()));
+      const kind = this.#prng.below(10);
+      out.push(...(kind < 5 ? this.#checked() : kind < 7 ? this.#windowed() : this.#bounded()));
     }
     this.code = [...out, ...get(SUM)];
   }
@@ -157,6 +160,25 @@ class Maker {
     ];
     const hint = { local: pointer, memory, step, reach };
     return [...known, ...sum, ...set(pointer), ...this.#loop(hint, rounds, 0)];
+  }
+
+  /** A counting loop in a window or in own memory, whichever it is. */
+  #windowed(): number[] {
+    const { chance, pick } = bound(this.#prng);
+    const near = this.#local(I64);
+    const pointer = this.#local(I64);
+    const rounds = pick([1, 2, 3, 17]);
+    const step = pick([0, 1, 8, 24, -1, -8]);
+    const reach = pick([8, 9, 16]);
+    const low = chance(0.3) ? pick([8, 4096]) : 0;
+    const down = Math.max(-step, 0) * (rounds - 1);
+    const bytes = Math.abs(step) * (rounds - 1) + reach;
+    const exceeds = [...get(near), ...i64(this.#n(low + bytes)), ADD, ...get(LIMITS[0]!), GT_U];
+    const window = [...get(near), ...i64(this.#n(low)), ...i64(this.#n(bytes)), ...call(this.#windows + 1)];
+    const either = [...exceeds, IF[0]!, I64, ...window, 0x05, ...get(BASES[0]!), ...get(near), ADD, END];
+    const ahead = low + down > 0 ? [...i64(this.#n(low + down)), ADD] : [];
+    const begin = [...get(pick(X)), EXTEND_U, ...set(near), ...either, ...ahead, ...set(pointer)];
+    return [...begin, ...this.#loop({ local: pointer, memory: WINDOW_WRITE, step, reach }, rounds, 2)];
   }
 
   /** An i32 that is at most this, by a mask or a question, which may be asked in several ways. */
@@ -208,7 +230,8 @@ class Maker {
     const inner: number[] = [];
     if (chance(0.8)) inner.push(...this.#access(get(local), reach));
     if (depth < 2 && chance(0.4)) inner.push(...this.#inner(hint, depth));
-    if (chance(0.2)) inner.push(...call(this.#import));
+    // Of a window nothing is known behind a call.
+    if (hint.memory !== WINDOW_WRITE && chance(0.2)) inner.push(...call(this.#import));
     if (chance(0.3)) inner.push(...get(pick(X)), ...IF, ...this.#access(get(local), reach), END);
     const count = chance(0.7) ? [...i32(this.#n(1)), SUB] : [...i32(-this.#n(1)), 0x6a];
     const moved = chance(0.3) && step > 0 ? [...this.#word(step), EXTEND_U] : i64(this.#n(Math.abs(step)));

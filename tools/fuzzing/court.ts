@@ -17,6 +17,8 @@ import { UnsupportedError } from '../../src/base/errors.ts';
 import { FRAME_BYTES, PAGE_BYTES, SPACE_MAX_FRAMES } from '../../src/base/limits.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { argument, hurting } from './arguments.ts';
+import { elements } from './elements.ts';
+import { Mapped, SEGMENT_FRAMES } from './mapped.ts';
 import { type Fixed, MARK, OWN, POLL, PRELUDE, Watch, type Watcher } from './watch.ts';
 
 const I64 = 0x7e;
@@ -78,6 +80,7 @@ export class Court {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #contents: Uint8Array;
+  readonly #windows: Mapped;
   readonly #unwind = new WebAssembly.Tag({ parameters: [] });
   #prng = new Prng(0);
   #ground = new Ground();
@@ -88,13 +91,14 @@ export class Court {
   constructor(watchers: readonly [Watcher, Watcher]) {
     [this.#watcher, this.#resumeWatcher] = watchers;
     this.#memory = new WebAssembly.Memory({
-      initial: BigInt(SPACE_FRAMES),
+      initial: BigInt(SPACE_FRAMES + SEGMENT_FRAMES),
       maximum: BigInt(SPACE_MAX_FRAMES),
       shared: true,
       address: 'i64',
     });
     this.#bytes = new Uint8Array(this.#memory.buffer);
     this.#view = new DataView(this.#memory.buffer);
+    this.#windows = new Mapped(this.#view, SPACE_FRAMES);
     const words = new Int32Array(8 * FRAME_BYTES).map(
       (_, i) => Math.imul(i, 0x9e3779b1) >>> (i & 3 ? 24 : 0),
     );
@@ -128,6 +132,7 @@ export class Court {
     }
     this.#ground.exports = instance.exports;
     this.#setGlobals();
+    this.#remap();
     this.#call(EXPORT.init, instance.exports[EXPORT.init], [], judgement);
     const isFocus = (f: unknown): boolean => typeof f === 'function' && f.name === String(focus);
     const called = callables.filter(({ name }) => isFocus(instance.exports[name]));
@@ -184,6 +189,7 @@ export class Court {
     this.#view.setBigUint64(region + CONTROL.stackBase, BigInt(stack), true);
     this.#view.setBigUint64(region + CONTROL.stackPointer, BigInt(stack + used), true);
     this.#view.setBigUint64(region + CONTROL.stackLimit, BigInt(stack + STACK_BYTES), true);
+    this.#windows.tell(region);
   }
 
   /** Tells the watch what belongs to the domain now. */
@@ -201,7 +207,15 @@ export class Court {
       const extent = [g.bases[i]!, g.bases[i]! + g.limits[i]!] as const;
       list.push([...extent, OWN], [...marks(...extent), MARK]);
     }
+    if (this.#evidence!.windows) list.push(...this.#windows.places(g.region));
     this.#watch.places = list;
+  }
+
+  /** Other windows than before, as there may be after any call the code makes. */
+  #remap(): void {
+    if (!this.#evidence!.windows) return;
+    this.#windows.remap(this.#prng);
+    this.#places();
   }
 
   #setGlobals(): void {
@@ -326,7 +340,8 @@ export class Court {
   }
 
   #hurting(words: readonly number[], wide = true): bigint {
-    return hurting(this.#prng, this.#ground.limits, words, wide);
+    const near = this.#evidence!.windows ? this.#windows.hurting(this.#prng, words) : null;
+    return near ?? hurting(this.#prng, this.#ground.limits, words, wide);
   }
 
   /** What must be as it was: globals of the system, its table, and whose functions the program's tables hold. */
@@ -362,6 +377,7 @@ export class Court {
     const prng = this.#prng;
     const unwound = new WebAssembly.Exception(this.#unwind, []);
     const host = (): void => {
+      this.#remap();
       if (prng.chance(0.3)) this.#grow();
       if (prng.chance(0.1)) this.#view.setUint32(FLAG_ADDRESS, 1, true);
     };
@@ -371,6 +387,7 @@ export class Court {
       grow: (memory: number) => {
         const before = BigInt((this.#ground.limits[memory] ?? 0) / FRAME_BYTES);
         if (prng.chance(0.2)) throw unwound;
+        this.#remap();
         if (prng.chance(0.7)) this.#grow();
         return before;
       },
@@ -384,7 +401,10 @@ export class Court {
         host();
         return 0;
       },
-      notify: () => 0,
+      notify: () => {
+        this.#remap();
+        return 0;
+      },
       ref_index: (f: unknown) => {
         this.#own(f, 'ref_index');
         return -1;
@@ -392,6 +412,7 @@ export class Court {
       extern_id: () => -1,
       extern_of: () => null,
       ref_of: () => null,
+      window: (near: bigint, bytes: bigint, write: number) => this.#windows.find(near, bytes, write),
     };
     const imports: WebAssembly.Imports = {
       [SYSTEM_MODULE]: system,
@@ -418,17 +439,6 @@ const framesOf = ({ controlBytes, memories }: Evidence): number =>
 /** The functions that `callables` may name in this module: what it exports of the program. */
 export function callablesOf(exports: readonly { name: string; params: readonly number[] }[]): Callable[] {
   return exports.filter(({ name }) => name.startsWith(GUEST_EXPORT));
-}
-
-function elements(table: WebAssembly.Table): unknown[] {
-  const wide = typeof table.length === 'bigint';
-  return Array.from({ length: Math.min(64, Number(table.length)) }, (_, i) => {
-    try {
-      return table.get(wide ? BigInt(i) : i) as unknown;
-    } catch {
-      return null; // exnref
-    }
-  });
 }
 
 const marks = (from: number, to: number): [number, number] => [

@@ -2,19 +2,29 @@
  * Random modules for the verifier's fuzzer, made of the code of `pieces.ts`: two memories, the second with 64-bit
  * addresses, two imported functions, and one function that takes the addresses it uses.
  */
-import type { LoopHint, RoleLocal } from '../../src/abi/hints.ts';
+import type { LimitLocal, LoopHint } from '../../src/abi/hints.ts';
 import { assert } from '../../src/base/assert.ts';
 import { RefusedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { Cursor } from '../../src/verifier/cursor.ts';
 import { decode } from '../../src/verifier/decode.ts';
 import { verify } from '../../src/verifier/verify.ts';
-import { assemble, BLOCK, DROP, I32, I64, i64, type ModuleParts, places, UNREACHABLE } from './assembly.ts';
+import {
+  assemble,
+  BLOCK,
+  DROP,
+  I32,
+  I64,
+  i64,
+  type ModuleParts,
+  places,
+  UNREACHABLE,
+  WINDOW_TEMPLATES,
+} from './assembly.ts';
 import { cut, reachable } from './cut.ts';
-import { BASES, Generator, LIMITS, SECOND_BASE } from './pieces.ts';
+import { Generator, LIMITS } from './pieces.ts';
 
 /** Locals with a role, which no hint names. */
-const ROLES: readonly number[] = [...BASES, ...LIMITS, SECOND_BASE];
 
 /**
  * A random module. With `repair`, whatever the verifier refuses in it is taken out, instruction by instruction, until it
@@ -22,7 +32,7 @@ const ROLES: readonly number[] = [...BASES, ...LIMITS, SECOND_BASE];
  */
 export function generate(prng: Prng, repair: boolean): Uint8Array<ArrayBuffer> {
   const at = places(partsWith([], []));
-  let code = split(new Generator(prng, at.hdr, at.wrappers).body());
+  let code = split(new Generator(prng, at).body());
   const hinted = prng.chance(0.7) ? 0.8 : 0;
   const hintSeed = prng.u32();
   const left = prng.chance(0.5) ? 0.4 : 0;
@@ -95,7 +105,7 @@ function loopHints(prng: Prng, code: readonly number[][], share: number, left: n
       open.push(hint);
     } else if (op === 0x02 || op === 0x04 || op === 0x1f) open.push(null);
     else if (op === 0x0b) open.pop();
-    else if ((op === 0x21 || op === 0x22) && !ROLES.includes(local)) {
+    else if ((op === 0x21 || op === 0x22) && !LIMITS.includes(local)) {
       for (const hint of open) hint?.set.add(local);
     }
   }
@@ -110,21 +120,19 @@ function loopHints(prng: Prng, code: readonly number[][], share: number, left: n
 }
 
 function partsWith(code: number[], loops: LoopHint[]): ModuleParts {
-  const roles: RoleLocal[] = [
-    ...[0, 1].map((memory) => ({ local: BASES[memory]!, role: 'base' as const, memory })),
-    ...[0, 1].map((memory) => ({ local: LIMITS[memory]!, role: 'limit' as const, memory })),
-    { local: SECOND_BASE, role: 'base', memory: 0 },
-  ];
+  const limits: LimitLocal[] = [0, 1].map((memory) => ({ local: LIMITS[memory]!, memory }));
   const locals = [I64, I64, I64, I64, I64, I32, I32, I64, I32, I64, I64, I64, I64, I64];
   return {
     memories: [
       { is64: false, min: 1, max: -1 },
       { is64: true, min: 1, max: -1 },
     ],
+    windows: true,
+    templates: WINDOW_TEMPLATES,
     imports: [
       { params: [], results: [] },
       { params: [], results: [] },
     ],
-    quick: [{ params: [I32, I32, I32, I64, I64], results: [I64], locals, roles, loops, code }],
+    quick: [{ params: [I32, I32, I32, I64, I64], results: [I64], locals, limits, loops, code }],
   };
 }

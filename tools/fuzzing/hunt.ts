@@ -7,7 +7,7 @@
 import type { Evidence } from '../../src/abi/evidence.ts';
 import { MalformedError, RefusedError } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { compile } from '../../src/compiler/index.ts';
+import { compile, FULL } from '../../src/compiler/index.ts';
 import { decode, FUNC } from '../../src/verifier/decode.ts';
 import { verify } from '../../src/verifier/verify.ts';
 import { wat } from '../../src/wasm/wat.testing.ts';
@@ -115,7 +115,7 @@ export class Hunt implements Kind {
     }
     if (block % 2 === 1) return preyOf(`random ${block}`, generate(new Prng(block), true));
     const { text } = edgeProgram(new Prng(block), 1);
-    return preyOf(`edges ${block}`, compile(await wat(text)).bytes);
+    return preyOf(`edges ${block}`, compile(await wat(text), { ...FULL, windows: block % 4 === 0 }).bytes);
   }
 
   #try(prey: Prey, mutant: Mutant, seed: number): Found | null {

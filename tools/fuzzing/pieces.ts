@@ -29,6 +29,7 @@ import {
   LOOP,
   limitGlobal,
   OR,
+  type places,
   RETURN,
   SHR_U,
   STORE8,
@@ -69,6 +70,8 @@ export class Generator {
   readonly prng: Prng;
   readonly #hdr: number;
   readonly #imports: number;
+  /** The first window template. */
+  readonly #windows: number;
   /** Kinds of the labels that are open: true for a loop. */
   readonly #labels: boolean[] = [];
   readonly #usual: number;
@@ -78,10 +81,11 @@ export class Generator {
   /** How many more pieces there may be. */
   #left: number;
 
-  constructor(prng: Prng, hdr: number, imports: number) {
+  constructor(prng: Prng, { hdr, wrappers, templates }: ReturnType<typeof places>) {
     this.prng = prng;
     this.#hdr = hdr;
-    this.#imports = imports;
+    this.#imports = wrappers;
+    this.#windows = templates;
     this.#usual = prng.below(2);
     this.#focus = prng.pick(E);
     this.#reached = prng.pick([8, 16, 64]);
@@ -113,6 +117,7 @@ export class Generator {
   #piece(depth: number): number[] {
     const { prng } = this;
     this.#left--;
+    if (prng.chance(0.12)) return this.#windowed(depth);
     const kind = prng.below(depth < 4 && this.#left > 0 ? 34 : 25);
     if (kind < 2) return this.#check(this.#e(), this.#memory());
     if (kind < 7) return this.#access();
@@ -263,6 +268,46 @@ export class Generator {
       ...[...near, ...check, ...this.#base(memory), ...get(e), ADD, ...tee(prng.pick(P))],
       ...[...access(code, offset), ...get(SUM), ADD, ...set(SUM)],
     ];
+  }
+
+  /** An address that a window template gives, or one of it and of own memory; used at once, later, or not at all. */
+  #windowed(depth: number): number[] {
+    const { prng } = this;
+    const e = this.#e();
+    const low = prng.pick([0, 0, 0, 8, 16]);
+    const bytes = prng.pick([8, 8, 16, 24]);
+    const which = prng.pick([0, 0, 1, 1, 1, 2]);
+    const asked = [...get(e), ...i64(low), ...i64(bytes), ...call(this.#windows + which)];
+    const window = which > 1 ? [...asked, EXTEND_U] : asked;
+    const some = (p: number): number[] =>
+      depth < 4 && this.#left > 0 && prng.chance(p) ? this.#pieces(4) : [];
+    const own = [...this.#base(0), ...get(e), ADD];
+    const parts = prng.chance(0.9)
+      ? [window, own]
+      : prng.pick([
+          [own, window],
+          [window, window],
+          [window, get(prng.pick(P))],
+        ]);
+    const condition = prng.chance(0.9)
+      ? [...get(e), ...i64(low + bytes), ADD, ...this.#limit(0), GT_U]
+      : get(prng.pick(C));
+    const calls = (): number[] => (prng.chance(0.1) ? call(this.#imports) : []);
+    const [first, second] = [
+      [...calls(), ...parts[0]!],
+      [...calls(), ...parts[1]!],
+    ];
+    const either = [...condition, 0x04, 0x7e, ...first, ELSE, ...second, END];
+    const address = prng.chance(0.5) ? window : either;
+    const kept = [...address, ...tee(prng.pick(P)), ...some(0.2)];
+    const size = prng.pick([8, 8, 4]);
+    const at = prng.chance(0.8)
+      ? low + bytes - size
+      : prng.pick([low, 0, Math.max(0, low - 1), low + bytes - size + 1]);
+    if (prng.chance(0.3)) return [...kept, DROP];
+    if (prng.chance(0.5))
+      return [...kept, ...access(size === 8 ? 0x29 : 0x35, at), ...get(SUM), ADD, ...set(SUM)];
+    return [...kept, ...i64(prng.u32()), ...access(size === 8 ? 0x37 : 0x3e, at)];
   }
 
   /** The usual ways to fool a one-pass analysis, in outline: an access, a change, and a way back or around. */

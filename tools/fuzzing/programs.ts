@@ -2,7 +2,7 @@
  * Small programs whose compiled form the verifier's fuzzer mutates: everything that touches memory, tables, globals
  * and control, in functions that take the addresses they use as parameters, with calls to the host in between.
  */
-import { compile } from '../../src/compiler/index.ts';
+import { compile, FULL } from '../../src/compiler/index.ts';
 import { wat } from '../../src/wasm/wat.testing.ts';
 
 const TEXT = `(module
@@ -102,5 +102,10 @@ export async function sources(): Promise<Program[]> {
 
 /** The programs, compiled. */
 export async function programs(): Promise<Program[]> {
-  return (await sources()).map(({ name, bytes }) => ({ name, bytes: compile(bytes).bytes }));
+  const each = await sources();
+  const windows = { ...FULL, windows: true };
+  return [
+    ...each.map(({ name, bytes }) => ({ name, bytes: compile(bytes).bytes })),
+    ...each.map(({ name, bytes }) => ({ name: `${name}, windows`, bytes: compile(bytes, windows).bytes })),
+  ];
 }

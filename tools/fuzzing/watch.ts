@@ -22,6 +22,7 @@ import {
   OP_IMMEDIATE,
   OP_POPS,
   OP_PUSHES,
+  OP_WRITES,
 } from '../../src/wasm/optable.ts';
 import { type FuncType, I32, I64, type ValueType } from '../../src/wasm/types.ts';
 import { Writer } from '../../src/wasm/writer.ts';
@@ -34,6 +35,8 @@ export const PRELUDE = 2;
 export const MARK = 4;
 /** The safepoint word: a single read of four bytes. */
 export const POLL = 8;
+/** What may only be read. */
+export const READ = 16;
 
 /** Module and name of the watcher's memory. */
 const WATCH = 'watch';
@@ -301,7 +304,8 @@ export class Watcher {
     const params = OP_POPS[op]!.map(wide);
     const w = new Writer(64);
     const offset = memoryOffset(source, cursor);
-    const kinds = OWN | may | (op === OP.i32_load && offset === BigInt(FLAG_ADDRESS) ? POLL : 0);
+    const reads = OP_WRITES[op] === 1 ? 0 : READ;
+    const kinds = OWN | may | reads | (op === OP.i32_load && offset === BigInt(FLAG_ADDRESS) ? POLL : 0);
     this.#ask(w, 0, offset, BigInt(OP_ACCESS_BYTES[op]!), () => {
       w.u8(0x41);
       w.s32(kinds);
@@ -320,11 +324,13 @@ export class Watcher {
   #bulk(cursor: InstructionCursor, source: Uint8Array, may: number): Accessor {
     const { op } = cursor;
     const w = new Writer(64);
-    const kinds = (mark: boolean) => (): void => {
-      w.u8(0x41);
-      w.s32(OWN | may);
-      if (mark) orMark(w);
-    };
+    const kinds =
+      (mark: boolean, reads = 0) =>
+      (): void => {
+        w.u8(0x41);
+        w.s32(OWN | may | reads);
+        if (mark) orMark(w);
+      };
     const params =
       op === OP.memory_copy ? [I64, I64, I64] : op === OP.memory_fill ? [I64, I32, I64] : [I64, I32, I32];
     if (op === OP.memory_init) {
@@ -341,7 +347,7 @@ export class Watcher {
       w.u32(this.#first + 1);
     } else {
       this.#ask(w, 0, 0n, 2, kinds(op === OP.memory_fill));
-      if (op === OP.memory_copy) this.#ask(w, 1, 0n, 2, kinds(false));
+      if (op === OP.memory_copy) this.#ask(w, 1, 0n, 2, kinds(false, READ));
     }
     for (let i = 0; i < 3; i++) {
       w.u8(0x20);
