@@ -188,7 +188,7 @@ export function codeLines(text: string): number {
 
 /** Most lines of code of the verifier itself, and with all it imports: it is to be read in one sitting. */
 export const VERIFIER_LINES = 2000;
-export const TRUSTED_LINES = 2650;
+export const TRUSTED_LINES = 2700;
 
 export function verifierBreaches(own: number, all: number): Breach[] {
   const breach = (rule: string): Breach => ({ file: VERIFIER[0]!, line: 1, rule });

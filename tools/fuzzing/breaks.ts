@@ -43,8 +43,8 @@ const CONTROL: Breaks = [
   ['catch clauses lead nowhere', 'this.branch(label + 1);', ''],
   [
     'loop parameters are what they were',
-    'this.#sp = frame.height;\n    this.pushUnknown(params);\n    if',
-    'if',
+    'this.#sp = frame.height;\n    this.pushUnknown(params);\n    const',
+    'const',
   ],
   [
     'operands of outer constructs may be taken',
