@@ -13,6 +13,7 @@
 
 #include "perdure/account.h"
 #include "perdure/capability.h"
+#include "perdure/channel.h"
 #include "perdure/error.h"
 #include "perdure/ring.h"
 #include "perdure/semaphore.h"

@@ -124,6 +124,51 @@ int32_t perdure_revoke(perdure_handle handle);
 PERDURE_KERNEL("cap_describe")
 int32_t perdure_describe(perdure_handle handle, perdure_description *out);
 
+/* Bytes of a sturdy reference with its closing 0. */
+#define PERDURE_STURDY_BYTES 85
+
+PERDURE_KERNEL("cap_sturdy") int32_t perdure_sturdy_(perdure_handle handle, uint32_t rights, char *out);
+PERDURE_KERNEL("cap_restore") int32_t perdure_restore_(const char *text, uint32_t length);
+PERDURE_KERNEL("sturdy_forget") int32_t perdure_forget_(const char *text, uint32_t length);
+
+/*
+ * Writes a text that gives a copy of the capability back, with at most those rights, to whoever has the text: also after a restart,
+ * and years later. It cannot be guessed. Needs PERDURE_SHARE. 0, or an error: DQUOT.
+ *
+ *     char text[PERDURE_STURDY_BYTES];
+ *     assert(perdure_sturdy(perdure_granted("peer"), PERDURE_READ, text) == 0);
+ *     assert(strncmp(text, "perdure:", 8) == 0);
+ */
+static inline int32_t perdure_sturdy(perdure_handle handle, uint32_t rights, char out[PERDURE_STURDY_BYTES]) {
+  int32_t bytes = perdure_sturdy_(handle, rights, out);
+  if (bytes < 0) return bytes;
+  out[PERDURE_STURDY_BYTES - 1] = 0;
+  return 0;
+}
+
+/*
+ * What a sturdy reference stands for. A handle, or an error: INVAL where it is no such text, NOENT where nothing is kept under it,
+ * REVOKED, GONE, DQUOT.
+ *
+ *     char text[PERDURE_STURDY_BYTES];
+ *     perdure_description what;
+ *     perdure_sturdy(perdure_granted("peer"), PERDURE_READ, text);
+ *     perdure_handle again = perdure_restore(text);
+ *     assert(perdure_describe(again, &what) == 0 && what.kind == PERDURE_DOMAIN && what.rights == PERDURE_READ);
+ *     assert(perdure_restore("open sesame") == -PERDURE_INVAL);
+ */
+static inline perdure_handle perdure_restore(const char *text) { return perdure_restore_(text, (uint32_t)strlen(text)); }
+
+/*
+ * Ends a sturdy reference that the program's account pays for. 0, or an error: NOTCAPABLE where another does.
+ *
+ *     char text[PERDURE_STURDY_BYTES];
+ *     perdure_sturdy(perdure_granted("peer"), PERDURE_READ, text);
+ *     assert(perdure_forget(text) == 0);
+ *     assert(perdure_restore(text) == -PERDURE_NOENT);
+ */
+static inline int32_t perdure_forget(const char *text) { return perdure_forget_(text, (uint32_t)strlen(text)); }
+
 /*
  * How many places of the list are in use.
  *

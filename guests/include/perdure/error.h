@@ -12,6 +12,8 @@ typedef enum perdure_error {
   PERDURE_AGAIN = 6,
   /* There is no such handle. */
   PERDURE_BADF = 8,
+  /* Somebody else's bytes make no sense. */
+  PERDURE_BADMSG = 9,
   PERDURE_BUSY = 10,
   PERDURE_CANCELED = 11,
   /* What is asked for would wait for itself. */
