@@ -6,6 +6,7 @@
  *
  *   0x000000  superblock page: the kernel's root record; the safepoint word at FLAG_ADDRESS
  *   0x001000  revocation page: the epoch at EPOCH_ADDRESS
+ *   0x002000  transfer area of gates
  *   0x100000  page marks: one byte a page of the whole space; non-zero means changed since the last checkpoint
  *   0x500000  frame table: one u32 a frame: who owns it
  *   0x600000  first frame that can be allocated
@@ -20,7 +21,7 @@
  * Memories 1.. of a module lie in extents of their own, near address a at base_i + a.
  */
 import { assert } from '../base/assert.ts';
-import { FRAME_BYTES, PAGE_SHIFT, SPACE_MAX_FRAMES } from '../base/limits.ts';
+import { FRAME_BYTES, GATE_VALUES_MAX, PAGE_SHIFT, SPACE_MAX_FRAMES } from '../base/limits.ts';
 
 /** The safepoint word, u32: non-zero asks running code to unwind. Written by any thread, read by polls. */
 export const FLAG_ADDRESS = 64;
@@ -31,6 +32,11 @@ export const GRACE_ADDRESS = FLAG_ADDRESS + 4;
  * not be true any more (an object is gone, a mapping has changed). Written by the kernel; read by gates and windows.
  */
 export const EPOCH_ADDRESS = 0x1000;
+/**
+ * The transfer area: parameters and results on their way between two domains, VALUE_BYTES each. Only from one end of a gate
+ * to the other; between, none but the kernel runs. Its contents in a checkpoint mean nothing.
+ */
+export const TRANSFER_ADDRESS = 0x2000;
 /** Page marks: byte n tells whether page n of the space changed since the last checkpoint. */
 export const MARKS_ADDRESS = 0x100000;
 export const MARKS_BYTES = SPACE_MAX_FRAMES << (16 - PAGE_SHIFT);
@@ -100,6 +106,7 @@ export function ownMarks(memory: number): number {
 
 assert(FLAG_ADDRESS % 4 === 0 && FLAG_ADDRESS < 4096, 'the safepoint word is aligned, in the first page');
 assert(EPOCH_ADDRESS >= 4096 && EPOCH_ADDRESS + 8 <= MARKS_ADDRESS, 'the epoch lies behind the superblock');
+assert(TRANSFER_ADDRESS + GATE_VALUES_MAX * VALUE_BYTES <= MARKS_ADDRESS, 'values in transfer have room');
 assert(MARKS_ADDRESS + MARKS_BYTES <= FRAME_TABLE_ADDRESS, 'marks end before the frame table');
 assert(
   FRAME_TABLE_ADDRESS + FRAME_TABLE_BYTES <= FIRST_FREE_ADDRESS,

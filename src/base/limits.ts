@@ -42,6 +42,14 @@ export const NATIVE_FRAMES_MAX = 100_000;
 /** Native stack that must be left when a program calls the kernel, in bytes: what kernel code may use. */
 export const HEADROOM_BYTES = 64 << 10;
 
+/** Native stack that must be left for a call through a gate to go on at once, in bytes: what the callee may count on. */
+export const GATE_HEADROOM_BYTES = 256 << 10;
+/** Most visits of one activation: domains that it is inside of at once. */
+export const GATE_DEPTH_MAX = 256;
+/** Longest name of a procedure, in characters, and most parameters or results of one. */
+export const GATE_NAME_MAX = 64;
+export const GATE_VALUES_MAX = 64;
+
 /** Least size of a buffer that takes the pages of a checkpoint, and the largest that is kept for the next, in bytes. */
 export const CUT_BUFFER_BYTES = 4 << 20;
 export const CUT_BUFFER_KEEP_BYTES = 256 << 20;

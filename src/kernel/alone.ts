@@ -20,7 +20,8 @@ import { OWNER, Space } from '../space/index.ts';
 import type { SliceEnd } from './activation.ts';
 import type { Personality } from './caller.ts';
 import { Core, type Powers } from './core.ts';
-import { type Domain, DomainRecord, END, FLAG, NO_DEADLINE } from './domain.ts';
+import { type Domain, END, FLAG, NO_DEADLINE, STATE } from './domain.ts';
+import type { Activation } from './gate/activations.ts';
 import { Imports } from './imports.ts';
 import { growStack, placeAlone, trimStack } from './memory.ts';
 import { OwnMemory } from './own.ts';
@@ -31,8 +32,6 @@ import { keepTables, savedTables } from './saved.ts';
 import { NO_TRACE, placesText } from './trace.ts';
 import { STACK_EXHAUSTED } from './traps.ts';
 import { stateBytes } from './zone.ts';
-
-const R = DomainRecord.fields;
 
 export interface AloneOptions {
   /** Nanoseconds from any fixed point. */
@@ -73,6 +72,7 @@ export class Alone {
   readonly #domain: Domain;
   readonly #hasher: PageHasher;
   readonly #clock: ProgramClock;
+  readonly #activation: Activation;
   #runner: Runner | null = null;
   #memories: OwnMemory[] = [];
   /** Bytes of saved frames that the kernel has as they are here. */
@@ -93,6 +93,8 @@ export class Alone {
     this.#hasher = new PageHasher(options.hashKey);
     const { memoryLimitBytes } = options;
     this.#domain = new Roster(this.#core, () => {}).add({ name: 'alone', module, memoryLimitBytes });
+    this.#activation = this.#core.activations.start(this.#domain, 0);
+    this.#domain.state = STATE.ready;
   }
 
   /**
@@ -106,7 +108,7 @@ export class Alone {
     this.#takeOver(order);
     this.#clock.set(order.now);
     domain.stackLow = Number.POSITIVE_INFINITY;
-    let end = this.#runner.slice(domain);
+    let end = this.#runner.slice(this.#activation);
     // Not before: a wish to stop that comes early still holds.
     this.#core.clearFlag();
     const reason = domain.instance === null ? null : this.#runner.save(domain);
@@ -140,8 +142,7 @@ export class Alone {
     const [domain, space] = [this.#domain, this.space];
     for (const run of order.pages) (this.#memories[run.memory] as OwnMemory).write(run);
     space.writeBytes(domain.region + STATE_OFFSET, order.state);
-    R.scratch.set(space, domain.at, order.scratch);
-    R.scratchUsed.set(space, domain.at, 1);
+    this.#activation.scratch = order.scratch;
     if (order.tables !== null) keepTables(space, domain, order.tables);
     const bytes = order.keptFrameBytes + order.frames.length;
     while (domain.stackLimit - domain.stackBase < bytes) {
@@ -150,7 +151,7 @@ export class Alone {
     space.writeBytes(domain.stackBase + order.keptFrameBytes, order.frames);
     domain.setStackPointer(domain.stackBase + bytes);
     this.#knownFrames = bytes;
-    domain.deadline = NO_DEADLINE;
+    this.#activation.deadline = NO_DEADLINE;
   }
 
   #stop(end: SliceEnd, all: boolean): Stop {
@@ -163,7 +164,7 @@ export class Alone {
     return {
       reason: reasonOf(end, waiting),
       memoryRefused: domain.hasFlag(FLAG.memoryRefused),
-      deadline: domain.deadline,
+      deadline: this.#activation.deadline,
       text: end.kind === 'ended' ? end.reason : '',
       trace: end.kind === 'ended' ? placesText(end.trace) : '',
       sizes: this.#memories.map((memory) => memory.pages),
@@ -174,7 +175,7 @@ export class Alone {
       frames: space.readBytes(domain.stackBase + kept, length - kept),
       tables: this.#changedTables(),
       state: space.readBytes(domain.region + STATE_OFFSET, stateBytes(domain.module)),
-      scratch: R.scratch.get(space, domain.at),
+      scratch: this.#activation.scratch,
     };
   }
 

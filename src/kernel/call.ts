@@ -100,10 +100,10 @@ export class CoreCaller implements Caller {
   }
 
   getScratch(word: number): bigint {
-    return this.#core.caller().getScratch(word);
+    return this.#core.running().getScratch(word);
   }
   setScratch(word: number, value: bigint): void {
-    this.#core.caller().setScratch(word, value);
+    this.#core.running().setScratch(word, value);
   }
 
   now(): bigint {
@@ -115,8 +115,8 @@ export class CoreCaller implements Caller {
     return BigInt(Math.round(used + Math.max(0, powers.threadCpuMicros() - sliceStartMicros))) * 1000n;
   }
   block(deadline?: bigint): never {
-    const domain = this.#core.caller();
-    domain.deadline = deadline === undefined ? NO_DEADLINE : clamp(deadline - domain.clockOffset);
+    const { clockOffset } = this.#core.caller();
+    this.#core.running().deadline = deadline === undefined ? NO_DEADLINE : clamp(deadline - clockOffset);
     this.#core.blocked = true;
     throw this.#core.unwind;
   }

@@ -8,15 +8,20 @@ import { assert } from '../base/assert.ts';
 import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { registerAccounts } from './account/calls.ts';
+import type { Ending } from './activation.ts';
 import type { Personality } from './caller.ts';
 import { CallTable } from './calls.ts';
 import { Authority } from './capability/authority.ts';
 import { capabilityCalls } from './capability/calls.ts';
 import { Capabilities } from './capability/capabilities.ts';
 import { CLists } from './capability/clists.ts';
+import { moveEpoch } from './capability/epoch.ts';
 import { Objects } from './capability/objects.ts';
 import { Sturdies } from './capability/sturdy.ts';
 import { type Domain, END } from './domain.ts';
+import { type Activation, Activations } from './gate/activations.ts';
+import type { Granted } from './gate/gates.ts';
+import { Passage } from './gate/passage.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';
 import type { Ports } from './ports.ts';
@@ -25,6 +30,7 @@ import { Hosts } from './ring/hosts.ts';
 import { Nodes } from './ring/nodes.ts';
 import { Rings } from './ring/rings.ts';
 import type { Touched } from './touched.ts';
+import type { Trace } from './trace.ts';
 import type { Waits } from './wait/queues.ts';
 
 /** What the kernel takes from its host. */
@@ -35,6 +41,15 @@ export interface Powers {
   threadCpuMicros(): number;
   /** Fills with bytes fit for keys. Without it no sturdy reference can be made. */
   random?(into: Uint8Array): void;
+}
+
+/** A domain that is to end, and how. */
+export interface Condemned {
+  readonly domain: Domain;
+  readonly end: number;
+  readonly code: number;
+  readonly reason: string;
+  readonly trace: Trace;
 }
 
 export class Core {
@@ -66,7 +81,19 @@ export class Core {
   readonly unwind = new WebAssembly.Exception(this.unwindTag, []);
   /** Most bytes of saved call stack of a domain while it runs. */
   frameStackMax = FRAME_STACK_MAX_BYTES;
+  /** The domain whose code runs. */
   current: Domain | null = null;
+  /** The activation that runs. */
+  activation: Activation | null = null;
+  readonly activations: Activations;
+  /** Sees to it that a domain has a running form; gives its end where it can have none. */
+  prepare: (domain: Domain) => Ending | null = () => null;
+  /** Where imports of procedures lead, by what a domain was granted. */
+  granted: Granted = () => null;
+  /** Calls through gates: what is of the moment. */
+  readonly passage = new Passage();
+  /** Domains that are to end when nothing is on the native stack. */
+  condemned: Condemned[] = [];
   /** Notes what the current system call writes, where somebody has to know. */
   touched: Touched | null = null;
   /** The current system call waits: the domain becomes blocked when it has unwound. */
@@ -92,6 +119,7 @@ export class Core {
     this.authority = new Authority(this);
     this.calls.add(capabilityCalls(this));
     registerAccounts(this);
+    this.activations = new Activations(space);
     this.rings = new Rings(this);
     this.nodes = new Nodes(this);
     this.hosts = new Hosts(this);
@@ -147,6 +175,29 @@ export class Core {
   caller(): Domain {
     assert(this.current !== null, 'a system call has a caller');
     return this.current;
+  }
+
+  /** The activation whose system call this is. */
+  running(): Activation {
+    assert(this.activation !== null, 'a system call is made by an activation');
+    return this.activation;
+  }
+
+  /**
+   * Ends a domain as soon as nothing is on the native stack; from now on no code of it begins to run. From inside a system
+   * call, of whatever domain. If that is the same, its code must unwind.
+   */
+  condemn(domain: Domain, end: Omit<Condemned, 'domain'>): void {
+    if (this.condemned.some((each) => each.domain === domain)) return;
+    this.condemned.push({ domain, ...end });
+    domain.ending ??= { end: end.end, code: end.code, reason: end.reason };
+    domain.halted = true;
+    this.moveEpoch();
+  }
+
+  /** What was looked up before may not be true any more. */
+  moveEpoch(): void {
+    moveEpoch(this.space);
   }
 
   /** Ends the running domain: its code unwinds, then it is gone. Throws; what it throws no program can keep. */

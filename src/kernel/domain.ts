@@ -12,6 +12,8 @@ import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../spac
 import { charge, left, refund } from './account/account.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
+import type { Activation } from './gate/activations.ts';
+import { isCrowded } from './gate/procedures.ts';
 import type { Instance } from './instance.ts';
 import type { Maker } from './maker.ts';
 import type { OwnMemory } from './own.ts';
@@ -33,6 +35,8 @@ export const STATE = {
   exited: 5,
   /** Suspended by its owner until resumed. */
   stopped: 6,
+  /** What it was started with has returned; its procedures can be called. */
+  idle: 7,
 } as const;
 export type StateName = keyof typeof STATE;
 export const STATE_NAMES: readonly (StateName | undefined)[] = Object.entries(STATE).reduce<StateName[]>(
@@ -71,10 +75,13 @@ export const NO_DEADLINE = 0xffff_ffff_ffff_ffffn;
 
 export const DomainRecord = defineRecord('domain', {
   id: u32('kernel', 'Number of the domain; never used twice.'),
-  state: u8('core', 'One of STATE.'),
+  state: u8('core', 'One of STATE; ready stands for all states of the activation it was started with.'),
   flags: u8('kernel', 'FLAG bits.'),
   end: u8('core', 'One of END.'),
-  scratchUsed: u8('core', '1 when a scratch word may be non-zero.'),
+  oldScratchUsed: u8(
+    'core',
+    'In spaces of version 2, as the four fields below that say so: see ActivationRecord.',
+  ),
   exitCode: i32('core', 'Exit code, for END.exit.'),
   memories: u32('kernel', 'Memories of the program.'),
   nameBytes: u32('kernel', 'Length of the name.'),
@@ -100,14 +107,14 @@ export const DomainRecord = defineRecord('domain', {
   reasonBytes: u32('core', 'Length of it.'),
   traceBytes: u32('core', 'Length of the call stack text.'),
   trace: num('core', 'Heap block: the call stack at the end (UTF-8), 0 for none.'),
-  entry: u32('core', 'Function the activation began with.'),
+  oldEntry: u32('core', 'In spaces of version 2.'),
   reserved: u32('kernel', 'Zero.'),
-  deadline: u64('core', 'When the blocked activation wants to be woken, ns; NO_DEADLINE for never.'),
+  oldDeadline: u64('core', 'In spaces of version 2.'),
   clockOffset: u64(
     'kernel',
     "Its time less the time of the space (two's complement): it keeps its own when carried over.",
   ),
-  scratch: bytes(8 * SCRATCH_WORDS, 'core', 'Scratch words of the system call in progress.'),
+  oldScratch: bytes(8 * SCRATCH_WORDS, 'core', 'In spaces of version 2.'),
   clist: num('core', 'Heap block: its capability list (capability/clists.ts), 0 while it is empty.'),
   grants: num('kernel', 'Heap block: names of entries of that list (capability/grants.ts), 0 for none.'),
   capability: num('kernel', 'The capability record to the domain itself, 0 while nobody has asked for one.'),
@@ -155,10 +162,10 @@ export class Domain {
   /** False once it was removed: its record may be another's now. */
   alive = true;
   /**
-   * Its code is on the native stack, and may hold addresses: its region and memories stay where they are (limits may
-   * grow). Set by whoever calls into the instance.
+   * So often its code is on the native stack, where it may hold addresses: its region and memories stay where they are
+   * (limits may grow). Counted by whoever calls into the instance.
    */
-  nativeFrames = false;
+  nativeFrames = 0;
   /** The memory.grow that unwound, for its memory had to be moved to grow: see memory.ts. */
   growth: Growth | null = null;
   /** Its memories, where they are not in the space: it is alone in this process (alone.ts). */
@@ -171,9 +178,20 @@ export class Domain {
   maker: Maker | null = null;
   /** Released modules are to be looked through for those that nothing can reach: see sweep.ts. */
   sweep: 'none' | 'wanted' | 'done' = 'none';
-  /** In the ready queue. */
-  queued = false;
-  /** A wake came while it ran: its next block returns to the queue at once. */
+  /** The activation it was started with, while that is not over. */
+  main: Activation | null = null;
+  /** Saved visits of it, those that wait at its door included. */
+  present = 0;
+  /** How often activations are inside of it, and which one, null where they are several. */
+  visits = 0;
+  occupant: Activation | null = null;
+  /** Those that wait to enter, first come first. */
+  waiters: Activation[] = [];
+  /** Activations that wait in system calls its code has made. */
+  readonly sleepers = new Set<Activation>();
+  /** No code of it may run any more, or for now: it is ending, or has been stopped. */
+  halted = false;
+  /** A wake came while something ran: the next block in it returns to the queue at once. */
   wakePending = false;
   /** It ran since the last cut, so saved state is stale. */
   ran = false;
@@ -181,6 +199,8 @@ export class Domain {
   ending: Ended | null = null;
   /** Bytes on the frame stack below the code that runs, or ran last: frames of functions outside of it. */
   liveFrom = 0;
+  /** Where else frames outside of it lie: [from, end) of the space, in place of those below. */
+  outside: readonly [from: number, end: number] | null = null;
   /** Functions that the exception on its way has left, innermost first; null while none has left one. */
   left: Ends<Place> | null = null;
   /** The function that returned last had references among its results, which are only in its instance. */
@@ -205,11 +225,25 @@ export class Domain {
   /** What is known of one. */
   readonly infos = (number: number): ProgramInfo | null => this.moduleAt(number)?.info ?? null;
 
+  /** One of STATE: of the domain, or, where it runs something, of the activation that it was started with. */
   get state(): number {
-    return R.state.get(this.space, this.at);
+    const state = R.state.get(this.space, this.at);
+    return state === STATE.ready ? (this.main?.state ?? STATE.idle) : state;
   }
   set state(value: number) {
-    R.state.set(this.space, this.at, value);
+    const own = value === STATE.ready || value === STATE.running || value === STATE.blocked;
+    R.state.set(this.space, this.at, own ? STATE.ready : value);
+    if (own && this.main !== null) this.main.state = value;
+  }
+  /** Results may have to make way for those of another activation that is inside. */
+  get crowded(): boolean {
+    return this.visits > 1 || isCrowded(this.module);
+  }
+  get ended(): boolean {
+    return R.state.get(this.space, this.at) === STATE.exited;
+  }
+  get stopped(): boolean {
+    return R.state.get(this.space, this.at) === STATE.stopped;
   }
   hasFlag(flag: number): boolean {
     return (R.flags.get(this.space, this.at) & flag) !== 0;
@@ -322,13 +356,6 @@ export class Domain {
     this.space.setNumber(this.region + CONTROL.stackPointer, value);
   }
 
-  /** In time of the space. */
-  get deadline(): bigint {
-    return R.deadline.get(this.space, this.at);
-  }
-  set deadline(value: bigint) {
-    R.deadline.set(this.space, this.at, value);
-  }
   get clockOffset(): bigint {
     return BigInt.asIntN(64, R.clockOffset.get(this.space, this.at));
   }
@@ -375,23 +402,6 @@ export class Domain {
   leaveProcess(): void {
     this.seat?.close();
     this.seat = null;
-  }
-
-  /** Scratch words of the system call in progress: see `Caller`. */
-  getScratch(word: number): bigint {
-    return this.space.view.getBigUint64(this.#scratch(word), true);
-  }
-  setScratch(word: number, value: bigint): void {
-    this.space.setU64(this.#scratch(word), value);
-    R.scratchUsed.set(this.space, this.at, 1);
-  }
-  #scratch(word: number): number {
-    return R.scratch.address(this.at) + 8 * (word & (SCRATCH_WORDS - 1));
-  }
-  clearScratch(): void {
-    if (R.scratchUsed.get(this.space, this.at) === 0) return;
-    this.space.zero(R.scratch.address(this.at), 8 * SCRATCH_WORDS);
-    R.scratchUsed.set(this.space, this.at, 0);
   }
 }
 

@@ -23,9 +23,10 @@ import { damaged, ended, type SliceEnd } from './activation.ts';
 import { CoreCaller } from './call.ts';
 import { type ImportValue, SCRATCH_WORDS } from './caller.ts';
 import type { Core } from './core.ts';
-import { type Domain, DomainRecord, END, FLAG, NO_DEADLINE, STATE } from './domain.ts';
+import { type Domain, END, FLAG, NO_DEADLINE, STATE } from './domain.ts';
 import type { Enclosure, Enclosures, Lost } from './enclosure.ts';
 import { type FrameHead, readFrame, readFrameValues } from './frames.ts';
+import type { Activation } from './gate/activations.ts';
 import type { Imports } from './imports.ts';
 import { growStack, growTo, mostPages } from './memory.ts';
 import type { ImportName, LoadedModule } from './program.ts';
@@ -35,8 +36,6 @@ import { NO_TRACE, retold } from './trace.ts';
 import { STACK_EXHAUSTED, savedTrace } from './traps.ts';
 import { toNumber, toRaw } from './values.ts';
 import { stateBytes } from './zone.ts';
-
-const R = DomainRecord.fields;
 
 /** What this process knows of the one in which a domain's code runs. */
 export class Seat {
@@ -102,7 +101,7 @@ export class Enforcer {
   slice(domain: Domain): SliceEnd {
     const { seat } = domain;
     domain.state = STATE.running;
-    domain.deadline = NO_DEADLINE;
+    mainOf(domain).deadline = NO_DEADLINE;
     if (seat?.computing) {
       const come = seat.enclosure.take();
       this.#charge(domain, seat);
@@ -153,7 +152,7 @@ export class Enforcer {
   /** Puts what the process did into the space. Null where the program goes on. */
   #apply(domain: Domain, seat: Seat, stop: Stop): SliceEnd | null {
     this.#deaths.delete(domain);
-    const { space, at } = domain;
+    const { space } = domain;
     if (stop.memoryRefused) domain.setFlag(FLAG.memoryRefused, true);
     const trace = retold(domain, stop.trace);
     if (stop.reason === STOP.trapped) {
@@ -192,9 +191,8 @@ export class Enforcer {
     if (stop.reason !== STOP.waiting) return null;
     if (stop.deadline !== NO_DEADLINE) {
       const deadline = BigInt.asIntN(64, stop.deadline) - domain.clockOffset;
-      domain.deadline = deadline < 0n ? 0n : deadline;
+      mainOf(domain).deadline = deadline < 0n ? 0n : deadline;
     }
-    R.scratchUsed.set(space, at, 1);
     return { kind: 'blocked' };
   }
 
@@ -225,6 +223,7 @@ export class Enforcer {
     const args = params.map((type, i) => toNumber(locals[i] ?? { type, low: 0n, high: 0n }));
     assert(core.current === null, 'one domain runs at a time');
     core.current = domain;
+    core.activation = mainOf(domain);
     core.blocked = false;
     domain.liveFrom = domain.stackPointer - domain.stackBase;
     core.touched = new Touched(domain);
@@ -234,7 +233,7 @@ export class Enforcer {
         call === undefined
           ? core.trap(`unknown import ${importName(module, functionIndex)}`)
           : call(this.#caller, ...args);
-      domain.clearScratch();
+      core.running().clearScratch();
       keepResult(domain, results, value);
     } catch (error) {
       if (core.translate(error) !== core.unwind) throw error;
@@ -244,6 +243,7 @@ export class Enforcer {
       for (const page of core.touched.finish()) seat?.written.add(page);
       core.touched = null;
       core.current = null;
+      core.activation = null;
     }
     const { fault } = core;
     core.fault = null;
@@ -271,7 +271,7 @@ export class Enforcer {
       frames: space.readBytes(domain.stackBase + kept, length - kept),
       tables: whole ? savedTables(space, domain) : null,
       state: space.readBytes(domain.region + STATE_OFFSET, stateBytes(domain.module)),
-      scratch: R.scratch.get(space, domain.at),
+      scratch: mainOf(domain).scratch,
     };
     seat.written.clear();
     seat.knownFrames = length;
@@ -299,6 +299,12 @@ export class Enforcer {
   }
 }
 
+/** The one activation such a domain has: none can come in from outside. */
+function mainOf({ main }: Domain): Activation {
+  assert(main !== null, 'an enforced domain that runs has been started');
+  return main;
+}
+
 function importName({ info }: LoadedModule, functionIndex: number): string {
   const { module, name } = info.imports.filter(({ kind }) => kind === 'func')[functionIndex] as ImportName;
   return `${module}.${name}`;
@@ -306,11 +312,10 @@ function importName({ info }: LoadedModule, functionIndex: number): string {
 
 function setScratch(domain: Domain, scratch: Uint8Array): void {
   if (scratch.every((byte) => byte === 0)) {
-    domain.clearScratch();
+    mainOf(domain).clearScratch();
     return;
   }
-  R.scratch.set(domain.space, domain.at, scratch);
-  R.scratchUsed.set(domain.space, domain.at, 1);
+  mainOf(domain).scratch = scratch;
 }
 
 /** A call's result, as the program's code finds it. */

@@ -10,7 +10,7 @@
  * Why: RATIONALE.md#kernel-code-never-runs-out-of-stack-half-way
  */
 import { pushUnsigned } from '../base/leb.ts';
-import { HEADROOM_BYTES } from '../base/limits.ts';
+import { GATE_HEADROOM_BYTES, HEADROOM_BYTES } from '../base/limits.ts';
 
 function section(id: number, content: number[]): number[] {
   const out = [id];
@@ -30,8 +30,8 @@ function sized(content: number[]): number[] {
 }
 
 /** Function 0: () -> v128, never the same to the optimiser. Function 1, exported: (i32) -> (), with the large frame. */
-function moduleBytes(): Uint8Array<ArrayBuffer> {
-  const count = Math.ceil(HEADROOM_BYTES / 16);
+function moduleBytes(frameBytes: number): Uint8Array<ArrayBuffer> {
+  const count = Math.ceil(frameBytes / 16);
   const body: number[] = [];
   const locals: number[] = [];
   pushUnsigned(locals, 1);
@@ -65,13 +65,23 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
   ]);
 }
 
-let probe: ((run: number) => void) | null = null;
+type Probe = (run: number) => void;
+function makeProbe(frameBytes: number): Probe {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes(frameBytes)));
+  return instance.exports.p as Probe;
+}
+
+let probe: Probe | null = null;
+let gateProbe: Probe | null = null;
 
 /** @throws RangeError when fewer than HEADROOM_BYTES of native stack are left. */
 export function headroom(): void {
-  if (probe === null) {
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()));
-    probe = instance.exports.p as (run: number) => void;
-  }
+  probe ??= makeProbe(HEADROOM_BYTES);
   probe(0);
+}
+
+/** @throws RangeError when fewer than GATE_HEADROOM_BYTES of native stack are left, for a callee in another domain. */
+export function gateHeadroom(): void {
+  gateProbe ??= makeProbe(GATE_HEADROOM_BYTES);
+  gateProbe(0);
 }

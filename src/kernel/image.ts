@@ -8,12 +8,14 @@
  * Why: RATIONALE.md#imported-programs-are-compiled-again
  */
 import { RESOURCE } from '../abi/account.ts';
+import { ERRNO } from '../abi/errno.ts';
 import { TRAILER_BYTES } from '../abi/frame.ts';
 import { RESULTS_OFFSET, VALUE_BYTES } from '../abi/layout.ts';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
 import {
   FRAME_BYTES,
   FRAME_STACK_MAX_BYTES,
+  GATE_VALUES_MAX,
   MADE_CODE_MAX_BYTES,
   MADE_MODULE_MAX_BYTES,
   MADE_MODULES_MAX,
@@ -24,7 +26,7 @@ import { chargeTime, cpuLimitMs } from './account/time.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import { adoptObject, type ObjectImage, objectImage } from './capability/carried.ts';
 import type { Core } from './core.ts';
-import { type Domain, DomainRecord, FLAG, NO_DEADLINE, STATE, STATE_NAMES } from './domain.ts';
+import { type Domain, DomainRecord, FLAG, STATE, STATE_NAMES } from './domain.ts';
 import { framesAreWhole } from './frames.ts';
 import { MADE, type Maker } from './maker.ts';
 import { growStack, placeDomain } from './memory.ts';
@@ -33,8 +35,8 @@ import { keepTables, markControl, savedTables } from './saved.ts';
 import { mostResults } from './zone.ts';
 
 const R = DomainRecord.fields;
-/** 2 has frames of version 2 and modules made at run time; what 1 holds means the same. */
-export const IMAGE_VERSION = 2;
+/** 2 has frames of version 2 and modules made at run time, 3 calls of procedures; what 1 and 2 hold means the same. */
+export const IMAGE_VERSION = 3;
 const IMAGE_OLDEST_VERSION = 1;
 
 export interface SlotImage {
@@ -67,7 +69,7 @@ export interface DomainImage {
   name: string;
   /** SHA-256 of the program, hexadecimal. */
   hash: string;
-  state: 'created' | 'ready' | 'blocked' | 'stopped';
+  state: 'created' | 'ready' | 'blocked' | 'stopped' | 'idle';
   memoryLimitBytes: number;
   cpuLimitMs: number;
   cpuMicros: number;
@@ -89,6 +91,10 @@ export interface DomainImage {
   clock: bigint;
   /** What the personality makes of its state. */
   personality: unknown;
+  /** How the call of a procedure ended that the innermost frame is to make again; missing where it is none. */
+  answer?: { errno: number; values: Uint8Array };
+  /** How the last call of a procedure ended; missing before version 3. */
+  gateError?: number;
   /** Ascending by number; missing in version 1. */
   made?: MadeImage[];
   /** What it is to whoever has a capability to it; missing where nobody had one. */
@@ -120,13 +126,27 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     results: space.readBytes(domain.region + RESULTS_OFFSET, results),
     frames: space.readBytes(domain.stackBase, domain.stackPointer - domain.stackBase),
     tables: savedTables(space, domain) ?? new Int32Array(0),
-    scratch: R.scratch.get(space, at),
-    entry: R.entry.get(space, at),
+    scratch: ownScratch(domain),
+    entry: domain.main?.entry ?? 0,
     clock: core.now() + domain.clockOffset,
     personality: state === 0 ? null : (core.personality.describe?.(space, domain.id, state) ?? null),
+    ...callsImage(domain),
     made: [...(domain.maker?.numbers() ?? [])].map((number) => madeImage(domain, number)),
     object: objectImage(core, domain),
   };
+}
+
+/** That of a call which its own code has made. */
+const ownScratch = ({ main }: Domain): Uint8Array =>
+  main?.visits.length === 1 ? main.scratch : new Uint8Array(8 * SCRATCH_WORDS);
+
+/** A call that is under way in another domain cannot come along: it will be found to have failed. */
+function callsImage({ main }: Domain): Pick<DomainImage, 'answer' | 'gateError'> {
+  if (main === null) return {};
+  const { gateError } = main;
+  if (main.visits.length > 1) return { gateError, answer: { errno: ERRNO.GONE, values: new Uint8Array(0) } };
+  if (!main.answered) return { gateError };
+  return { gateError, answer: { errno: main.answerErrno, values: main.answerValues } };
 }
 
 function slotImages(domain: Domain, slots: readonly StateSlot[]): SlotImage[] {
@@ -160,6 +180,8 @@ function memoryImage(domain: Domain, memory: number): MemoryImage {
   return { pages: domain.pagesOf(memory), pieces };
 }
 
+const STATES = ['created', 'ready', 'blocked', 'stopped', 'idle'];
+
 function demand(ok: boolean, what: string): asserts ok {
   if (!ok) throw new MalformedError(`domain image: ${what}`, -1);
 }
@@ -177,7 +199,14 @@ export function checkImage(image: DomainImage, module: LoadedModule): void {
   demand(known, `version ${String(version)} is not ${IMAGE_VERSION}`);
   demand(image.hash === module.hash, 'it is of another program');
   demand(typeof image.name === 'string', 'its name');
-  demand(['created', 'ready', 'blocked', 'stopped'].includes(image.state), 'its state is none');
+  demand(STATES.includes(image.state), 'its state is none');
+  const { answer, gateError = 0 } = image;
+  demand(isCount(gateError) && gateError < 2 ** 16, 'how its last call ended');
+  if (answer !== undefined) {
+    demand(isCount(answer?.errno) && answer.errno < 2 ** 16, 'how a call ended');
+    const most = VALUE_BYTES * GATE_VALUES_MAX;
+    demand(isBytes(answer.values) && answer.values.length <= most, 'the results of a call');
+  }
   demand(isCount(image.cpuMicros) && isCount(image.memoryLimitBytes), 'limits');
   demand(
     typeof image.cpuLimitMs === 'number' && image.cpuLimitMs >= 0 && image.cpuLimitMs < 2 ** 40,
@@ -213,11 +242,9 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
   }
   adoptState(domain, image);
   adoptMade(domain, image.made ?? []);
-  adoptFrames(domain, image);
-  R.entry.set(space, at, image.entry);
+  adoptActivation(core, domain, image);
   chargeTime(domain, image.cpuMicros);
   domain.clockOffset = BigInt.asIntN(64, image.clock - core.now());
-  domain.deadline = NO_DEADLINE;
   domain.setFlag(FLAG.started, image.started === true);
   domain.setFlag(FLAG.initialised, true);
   if (image.personality !== null) {
@@ -225,13 +252,28 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
     R.personality.set(space, at, core.personality.adopt(space, domain.id, image.personality, domain.name));
   }
   if (image.object !== undefined) adoptObject(core, domain, image.object);
-  if (image.state === 'stopped') domain.state = STATE.stopped;
+  if (image.state === 'idle') domain.state = STATE.idle;
+  if (image.state === 'stopped') {
+    domain.state = STATE.stopped;
+    domain.halted = true;
+  }
   return image.state === 'ready' || image.state === 'blocked';
+}
+
+/** What it was doing: its saved frames, and the call that the innermost stands in. */
+function adoptActivation(core: Core, domain: Domain, image: DomainImage): void {
+  demand(isBytes(image.scratch) && image.scratch.length === 8 * SCRATCH_WORDS, 'the call in progress');
+  adoptFrames(domain, image);
+  if (image.frames.length === 0) return;
+  const activation = core.activations.start(domain, image.entry);
+  activation.scratch = image.scratch;
+  activation.gateError = image.gateError ?? 0;
+  if (image.answer !== undefined) activation.answer(image.answer.errno, image.answer.values);
 }
 
 /** Globals, flags, results, tables. */
 function adoptState(domain: Domain, image: DomainImage): void {
-  const { space, at, module } = domain;
+  const { space, module } = domain;
   adoptSlots(domain, image.slots, module.info.stateSlots);
   demand(isBytes(image.results) && image.results.length <= VALUE_BYTES * mostResults(module), 'results');
   space.writeBytes(domain.region + RESULTS_OFFSET, image.results);
@@ -239,9 +281,6 @@ function adoptState(domain: Domain, image: DomainImage): void {
   if (image.tables.length > 0) {
     keepTables(space, domain, image.tables);
   }
-  demand(isBytes(image.scratch) && image.scratch.length === 8 * SCRATCH_WORDS, 'the call in progress');
-  R.scratch.set(space, at, image.scratch);
-  R.scratchUsed.set(space, at, 1);
   markControl(domain);
 }
 
@@ -285,7 +324,9 @@ function adoptFrames(domain: Domain, image: DomainImage): void {
     isBytes(frames) && frames.length % 8 === 0 && frames.length <= FRAME_STACK_MAX_BYTES,
     'saved frames',
   );
-  demand(image.state === 'created' ? frames.length === 0 : frames.length >= TRAILER_BYTES, 'saved frames');
+  const runs = image.state === 'ready' || image.state === 'blocked';
+  const none = image.state === 'created' || image.state === 'idle';
+  demand(frames.length === 0 ? !runs : !none && frames.length >= TRAILER_BYTES, 'saved frames');
   while (domain.stackLimit - domain.stackBase < frames.length) {
     demand(growStack(domain), 'saved frames are more than there is room for');
   }

@@ -1,6 +1,6 @@
 /**
- * What a rewritten module imports: the system functions and the personality's, bound once for each module and shared by
- * all its instances. Every function is total: arguments come from code that may be hostile.
+ * What a rewritten module imports: the system functions, the kernel's and the personality's, bound once for each module and
+ * shared by all its instances; and procedures of other domains (gate/gates.ts), bound for each instance. Every function is total: arguments come from code that may be hostile.
  *
  * Each call first makes sure of native stack for the kernel (headroom.ts) and ends in one of three ways: it returns;
  * it unwinds the domain (to wait, or to end it); never by any other exception, which a program's catch_all could
@@ -15,6 +15,7 @@ import { CoreCaller } from './call.ts';
 import type { Caller, ImportValue, SystemCall } from './caller.ts';
 import type { Core } from './core.ts';
 import { type Domain, END, FLAG } from './domain.ts';
+import { Gate } from './gate/gates.ts';
 import { headroom } from './headroom.ts';
 import { Making } from './making.ts';
 import { growMemory, growStack } from './memory.ts';
@@ -23,14 +24,26 @@ import type { LoadedModule } from './program.ts';
 import { type RawStack, STACK_EXHAUSTED, savedPlaces, unwoundPlaces } from './traps.ts';
 import { atomicNotify, atomicWait } from './wait/atomics.ts';
 
+/** An import that neither the kernel nor the personality supplies; `shape`, of a function. */
+interface Wanted {
+  readonly module: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly shape: FunctionShape | undefined;
+}
+/** The imports of a program: those that are the same for all domains of it, and the rest. */
+interface Bound {
+  readonly supplied: WebAssembly.Imports;
+  readonly wanted: readonly Wanted[];
+}
+
 export class Imports {
   readonly #core: Core;
   readonly #caller: Caller;
   readonly #making: Making;
   readonly #system: Record<string, WebAssembly.ExternValue>;
   readonly #calls = new WeakMap<LoadedModule, readonly (SystemCall | undefined)[]>();
-  readonly #strict = new WeakMap<LoadedModule, WebAssembly.Imports>();
-  readonly #trapping = new WeakMap<LoadedModule, WebAssembly.Imports>();
+  readonly #modules = new WeakMap<LoadedModule, Bound>();
 
   /** @param own memories of the one program there is, which are not in the space */
   constructor(core: Core, own: readonly WebAssembly.Memory[] = []) {
@@ -43,19 +56,47 @@ export class Imports {
     });
   }
 
-  /**
-   * The import object for a module.
-   * @param trapUnknown imports nobody supplies become functions that trap when called.
-   * @throws EnvironmentError naming all imports nobody supplies.
-   */
-  for(module: LoadedModule, trapUnknown: boolean): WebAssembly.Imports {
-    const cache = trapUnknown ? this.#trapping : this.#strict;
-    let imports = cache.get(module);
-    if (imports === undefined) {
-      imports = this.#build(module, trapUnknown);
-      cache.set(module, imports);
+  /** The import object for the program of a domain, as `check` has found it. */
+  of(domain: Domain): WebAssembly.Imports {
+    const { supplied, wanted } = this.#bound(domain.module);
+    if (wanted.length === 0) return supplied;
+    const imports = Object.assign(Object.create(null) as WebAssembly.Imports, supplied);
+    for (const { module, name, shape } of wanted) {
+      const own = Object.create(null) as Record<string, WebAssembly.ExternValue>;
+      imports[module] = Object.assign(own, imports[module], {
+        [name]: this.#beyond(domain, module, name, shape as FunctionShape),
+      });
     }
     return imports;
+  }
+
+  /**
+   * Whether everything that a domain's program imports is there for it.
+   * @throws EnvironmentError naming all imports nobody supplies
+   */
+  check(domain: Domain): void {
+    const refused: string[] = [];
+    const gates: string[] = [];
+    const trap = domain.hasFlag(FLAG.trapUnknown);
+    for (const { module, name, kind, shape } of this.#bound(domain.module).wanted) {
+      if (shape === undefined) {
+        refused.push(showImport({ module, name, kind }));
+        continue;
+      }
+      const refusal = new Gate(this.#core, domain, module, name, shape).refusal();
+      if (refusal === null || (trap && !refusal.known)) continue;
+      refused.push(refusal.text);
+      if (!refusal.known) gates.push(module);
+    }
+    if (refused.length > 0) refuseUnknown(refused, gates);
+  }
+
+  /** What an import is that neither the kernel nor the personality supplies: a gate, where it is allowed that there is none. */
+  #beyond(domain: Domain, from: string, name: string, shape: FunctionShape): WebAssembly.Func {
+    const nothing = domain.hasFlag(FLAG.trapUnknown) && this.#core.granted(domain, from, name) === null;
+    return nothing
+      ? this.#bind((caller) => caller.trap(`unknown import ${from}.${name}`), shape.params.length)
+      : new Gate(this.#core, domain, from, name, shape).function();
   }
 
   /**
@@ -79,41 +120,40 @@ export class Imports {
     return calls.filter((_, i) => module.info.imports[i]?.kind === 'func');
   }
 
-  #build(module: LoadedModule, trapUnknown: boolean): WebAssembly.Imports {
+  #bound(module: LoadedModule): Bound {
+    let bound = this.#modules.get(module);
+    if (bound === undefined) {
+      bound = this.#build(module);
+      this.#modules.set(module, bound);
+    }
+    return bound;
+  }
+
+  #build(module: LoadedModule): Bound {
     // Null prototypes, so that no name of a module or an import finds something of ours.
-    const imports = Object.create(null) as WebAssembly.Imports;
-    imports[SYSTEM_MODULE] = this.#system;
-    const unknown: string[] = [];
+    const supplied = Object.create(null) as WebAssembly.Imports;
+    supplied[SYSTEM_MODULE] = this.#system;
+    const wanted: Wanted[] = [];
     let functionIndex = 0;
     for (const { module: from, name, kind } of WebAssembly.Module.imports(module.program)) {
       if (from === SYSTEM_MODULE) continue;
+      const shape = kind === 'function' ? module.info.functionShape(functionIndex++) : undefined;
       const value =
         kind === 'function'
-          ? this.#function(module, functionIndex++, from, name, trapUnknown)
+          ? this.#function(from, name, shape as FunctionShape)
           : this.#core.personality.provide?.(from, name, kind);
-      if (value === undefined)
-        unknown.push(showImport({ module: from, name, kind: kind === 'function' ? 'func' : kind }));
+      if (value === undefined) wanted.push({ module: from, name, kind, shape });
       else {
-        imports[from] ??= Object.create(null) as Record<string, WebAssembly.ExternValue>;
-        imports[from][name] = value;
+        supplied[from] ??= Object.create(null) as Record<string, WebAssembly.ExternValue>;
+        supplied[from][name] = value;
       }
     }
-    if (unknown.length > 0) refuseUnknown(unknown);
-    return imports;
+    return { supplied, wanted };
   }
 
-  #function(
-    module: LoadedModule,
-    functionIndex: number,
-    from: string,
-    name: string,
-    trapUnknown: boolean,
-  ): WebAssembly.Func | undefined {
-    const shape = module.info.functionShape(functionIndex);
-    let call = this.#resolve(from, name, shape);
-    if (call === undefined && trapUnknown) call = (caller) => caller.trap(`unknown import ${from}.${name}`);
-    if (call === undefined) return undefined;
-    return this.#bind(call, shape.params.length);
+  #function(from: string, name: string, shape: FunctionShape): WebAssembly.Func | undefined {
+    const call = this.#resolve(from, name, shape);
+    return call === undefined ? undefined : this.#bind(call, shape.params.length);
   }
 
   #resolve(from: string, name: string, shape: FunctionShape): SystemCall | undefined {
@@ -132,7 +172,7 @@ export class Imports {
       plainStacks();
       try {
         const result = body();
-        core.caller().clearScratch();
+        core.running().clearScratch();
         return result;
       } catch (error) {
         throw core.translate(error);
@@ -241,11 +281,14 @@ export class Imports {
 const showImport = ({ module, name, kind }: { module: string; name: string; kind: string }): string =>
   `${module}.${name}${kind === 'func' ? '' : ` (${kind})`}`;
 
-function refuseUnknown(unknown: readonly string[]): never {
+function refuseUnknown(unknown: readonly string[], gates: readonly string[] = []): never {
+  const granted = [...new Set(gates)].map((name) => `a domain as "${name}"`).join(', ');
   throw new EnvironmentError(
     'unknown-imports',
     `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
-    'run it with --trap-unknown-imports if it can do without them',
+    `run it with --trap-unknown-imports if it can do without them${
+      granted === '' ? '' : `; if they are procedures of other domains, grant ${granted}`
+    }`,
   );
 }
 

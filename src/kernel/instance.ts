@@ -77,7 +77,7 @@ export class Instance {
    * stack, and no memory ever has less than the program declares: the verifier counts on both.
    */
   place(domain: Domain): void {
-    assert(!domain.nativeFrames, 'a domain whose code runs stays where it is');
+    assert(domain.nativeFrames === 0, 'a domain whose code runs stays where it is');
     this.main.place(domain);
     for (const part of this.#made.values()) part.place(domain);
   }

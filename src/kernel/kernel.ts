@@ -15,13 +15,18 @@
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
-import { clearFrames, pushEntry, readResults, type SliceEnd } from './activation.ts';
+import { clearFrames, pushEntry } from './activation.ts';
 import type { Authority } from './capability/authority.ts';
 import { Core } from './core.ts';
 import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
-import { type Domain, DomainRecord, END, FLAG, STATE } from './domain.ts';
+import { type Domain, END, FLAG, STATE } from './domain.ts';
 import { Enforcer } from './enforced.ts';
 import type { RawValue } from './frames.ts';
+import type { Activation } from './gate/activations.ts';
+import { gateCalls } from './gate/calls.ts';
+import { grantedTo, grantGate } from './gate/grants.ts';
+import { beginCall } from './gate/host.ts';
+import { checkProcedures } from './gate/procedures.ts';
 import { headroom } from './headroom.ts';
 import { adoptImage, checkImage, type DomainImage, makeImage } from './image.ts';
 import { Imports } from './imports.ts';
@@ -32,18 +37,18 @@ import { compactDomain, placeDomain, relocateDomain } from './memory.ts';
 import type { KernelOptions, Outcome, RunResult } from './options.ts';
 import type { LoadedModule } from './program.ts';
 import { fromReference, isReference, toReference } from './references.ts';
+import { readResults } from './results.ts';
 import { checkGrants, type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
 import { Runner } from './runner.ts';
-import { Scheduler } from './scheduler.ts';
-import { decodeTrace, type Trace } from './trace.ts';
+import { decodeTrace, NO_TRACE, type Trace } from './trace.ts';
+import { Turns } from './turns.ts';
 import { type Argument, toRaw } from './values.ts';
 import { Waits } from './wait/queues.ts';
 
 export type { KernelOptions, Outcome, RunResult } from './options.ts';
 export type { DomainOptions, DomainStatus, ModuleSource } from './roster.ts';
 export { ProgramTrapError } from './runner.ts';
-
-const R = DomainRecord.fields;
+export type { Answer } from './turns.ts';
 
 export class Kernel {
   readonly space: Space;
@@ -54,14 +59,12 @@ export class Kernel {
   readonly #roster: Roster;
   readonly #runner: Runner;
   readonly #enforcer: Enforcer;
-  readonly #scheduler = new Scheduler();
+  readonly #turns: Turns;
   readonly #cutBuffers = new CutBuffers();
-  readonly #stress: boolean;
 
   constructor(space: Space, options: KernelOptions) {
     headroom();
     this.space = space;
-    this.#stress = options.stress === true;
     this.core = new Core(space, options.powers, options.personality, options.ports ?? null);
     this.authority = this.core.authority;
     this.core.wake = (id) => this.#wake(id);
@@ -69,9 +72,14 @@ export class Kernel {
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
     this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
-    this.core.waits = new Waits(this.core, (id) => this.wake(id));
+    this.core.waits = new Waits(this.core);
     this.#enforcer = new Enforcer(this.core, this.#imports, options.enclosures, options.problem);
-    this.#runner = new Runner(this.core, this.#imports, this.#stress, this.#enforcer);
+    const stress = options.stress === true;
+    this.#runner = new Runner(this.core, this.#imports, stress, this.#enforcer);
+    this.#turns = new Turns(this.core, this.#roster, this.#runner, stress, options.onAnswer);
+    this.#roster.sever = (domain) => this.#turns.sever(domain);
+    this.core.calls.add(gateCalls(this.core));
+    this.core.granted = grantedTo(this.core);
   }
 
   /** The programs the domains of a space need: ask before `recover`. */
@@ -86,12 +94,10 @@ export class Kernel {
    */
   static recover(space: Space, options: KernelOptions, source: ModuleSource): Kernel {
     const kernel = new Kernel(space, options);
-    const domains = kernel.#roster.recover(source);
+    kernel.#roster.recover(source);
     kernel.core.rings.recover();
-    for (const domain of domains) {
-      // Whoever waited makes its call again, and waits again where it must.
-      if (domain.state === STATE.ready || domain.state === STATE.blocked) kernel.#makeReady(domain);
-    }
+    // Whoever waited makes its call again, and waits again where it must.
+    for (const activation of kernel.core.activations.all()) kernel.#turns.makeReady(activation);
     return kernel;
   }
 
@@ -109,10 +115,11 @@ export class Kernel {
     let domain: Domain | null = null;
     try {
       checkGrants(this.core, options);
-      if (module.alone === undefined) this.#imports.for(module, options.trapUnknownImports === true);
+      checkProcedures(module);
       domain = this.#roster.add(options);
       for (const grant of options.grants ?? []) this.authority.grant(domain.id, grant);
-      if (module.alone !== undefined) this.#enforcer.check(domain);
+      if (module.alone === undefined) this.#imports.check(domain);
+      else this.#enforcer.check(domain);
       placeDomain(
         domain,
         module.evidence.memories.map((memory) => memory.min),
@@ -128,12 +135,17 @@ export class Kernel {
 
   /**
    * Makes the domain call an exported function when it runs next; its start function comes first.
-   * @throws EnvironmentError where there is no such function, or the arguments do not fit it
+   * @throws EnvironmentError where there is no such function, or the arguments do not fit it; SpaceFullError
    */
   start(id: number, exportName: string, args: readonly Argument[] = []): void {
+    this.#turns.makeReady(this.#begin(id, exportName, args));
+  }
+
+  #begin(id: number, exportName: string, args: readonly Argument[]): Activation {
     const domain = this.#roster.get(id);
     const { info } = domain.module;
-    assert(domain.state === STATE.created, 'a domain is started when it has nothing to run');
+    const free = domain.state === STATE.created || domain.state === STATE.idle;
+    assert(free, 'a domain is started when it has nothing to run');
     const functionIndex = info.exportedFunction(exportName);
     if (functionIndex < 0) {
       throw new EnvironmentError(
@@ -149,7 +161,6 @@ export class Kernel {
       throw new EnvironmentError('bad-argument', `${domain.name}: the arguments do not fit "${exportName}"`);
     }
     clearFrames(domain);
-    R.entry.set(this.space, domain.at, functionIndex);
     let pushed = pushEntry(domain, functionIndex, raws as RawValue[]);
     if (pushed && info.startFunction >= 0 && !domain.hasFlag(FLAG.started)) {
       pushed = pushEntry(domain, info.startFunction, []);
@@ -158,36 +169,43 @@ export class Kernel {
       clearFrames(domain);
       throw new EnvironmentError('no-such-export', `${domain.name}: "${exportName}" cannot be started`);
     }
+    return this.#begun(domain, functionIndex);
+  }
+
+  /** Its entry frame has been pushed. */
+  #begun(domain: Domain, functionIndex: number): Activation {
+    const activation = this.core.activations.start(domain, functionIndex);
     domain.setFlag(FLAG.started, true);
-    this.#makeReady(domain);
+    domain.state = STATE.ready;
+    return activation;
   }
 
   /** Runs domains in turn; see the head of this file. */
   run(options: { maxSlices?: number } = {}): RunResult {
-    const { core } = this;
-    const most = options.maxSlices ?? Number.POSITIVE_INFINITY;
-    const result = (done: number, idle: boolean): RunResult => {
-      return { slices: done, idle, nextDeadline: this.#nextDeadline() };
-    };
-    core.clearFlag();
-    for (let slices = 0; slices < most; slices++) {
-      for (const domain of this.#scheduler.expired(this.now())) this.#makeReady(domain);
-      core.rings.work();
-      const domain = this.#scheduler.next() ?? (this.core.waits?.lookAgain() ? this.#scheduler.next() : null);
-      if (domain === null) return result(slices, true);
-      core.yielded = false;
-      this.#slice(domain);
-      if (core.yielded || this.#stress) core.clearFlag();
-      else if (core.flagRaised) return result(slices + 1, false);
-    }
-    return result(most, false);
+    return this.#turns.run(options.maxSlices ?? Number.POSITIVE_INFINITY);
+  }
+
+  /**
+   * Calls a procedure of a domain (abi/gate.ts), as an activation of its own that runs like any other. Returns its ticket, by
+   * which `KernelOptions.onAnswer` tells what came of it; after a restart nobody is told.
+   * @throws EnvironmentError where there is no such procedure, it cannot be called, or the arguments do not fit it
+   */
+  callProcedure(id: number, name: string, args: readonly Argument[] = []): number {
+    const activation = beginCall(this.core, this.#roster.get(id), name, args);
+    this.#turns.makeReady(activation);
+    return activation.id;
+  }
+
+  /** Grants a procedure of one domain to another under a name, as the one gate that may be called. Returns the handle there. */
+  grantGate(to: number, name: string, of: number, procedure: string): number {
+    return grantGate(this.core, this.#roster.get(to), name, this.#roster.get(of), procedure);
   }
 
   /** Calls an exported function of a resident domain and runs only that domain until the call is over or blocks. */
   invoke(id: number, exportName: string, args: readonly Argument[] = []): Outcome {
     const domain = this.#roster.get(id);
     assert(domain.hasFlag(FLAG.resident), 'only resident domains are called');
-    this.start(id, exportName, args);
+    this.#begin(id, exportName, args);
     return this.proceed(id);
   }
 
@@ -197,30 +215,32 @@ export class Kernel {
     const { startFunction } = domain.module.info;
     if (startFunction < 0 || domain.hasFlag(FLAG.started)) return { kind: 'returned', results: [] };
     clearFrames(domain);
-    R.entry.set(this.space, domain.at, startFunction);
     const pushed = pushEntry(domain, startFunction, []);
     assert(pushed, 'a start function takes nothing, and a fresh stack has room for it');
-    domain.setFlag(FLAG.started, true);
-    this.#makeReady(domain);
+    this.#begun(domain, startFunction);
     return this.proceed(id);
   }
 
   /** Goes on with a call of a resident domain that was blocked. */
   proceed(id: number): Outcome {
     const domain = this.#roster.get(id);
-    if (domain.state === STATE.blocked) this.#makeReady(domain);
+    const { main } = domain;
+    assert(main !== null, 'a call is under way');
+    const { entry } = main;
     for (;;) {
+      this.#turns.unblock(main);
       this.core.clearFlag();
       this.core.rings.work();
-      const end = this.#slice(domain);
-      if (end.kind === 'blocked') return { kind: 'blocked' };
-      if (end.kind === 'returned') {
-        return { kind: 'returned', results: readResults(domain, R.entry.get(this.space, domain.at)) };
+      const end = this.#turns.slice(main);
+      if (end.kind === 'returned') return { kind: 'returned', results: readResults(domain, entry) };
+      if (end.kind === 'quit') return { kind: 'exit', code: 0 };
+      if (end.kind === 'ended') {
+        if (end.end === END.exit) return { kind: 'exit', code: end.code };
+        if (end.end === END.exception) return { kind: 'exception', exception: end.exception };
+        return { kind: 'trap', reason: end.reason, trace: end.trace };
       }
-      if (end.kind !== 'ended') continue;
-      if (end.end === END.exit) return { kind: 'exit', code: end.code };
-      if (end.end === END.exception) return { kind: 'exception', exception: end.exception };
-      return { kind: 'trap', reason: end.reason, trace: end.trace };
+      if (!main.alive) return { kind: 'trap', reason: domain.reason, trace: NO_TRACE };
+      if (main.state === STATE.blocked || main.parked) return { kind: 'blocked' };
     }
   }
 
@@ -232,25 +252,17 @@ export class Kernel {
 
   #wake(id: number): void {
     const domain = this.#roster.peek(id);
-    if (domain?.state === STATE.running) domain.wakePending = true;
-    else if (domain?.state === STATE.blocked) this.#makeReady(domain);
+    if (domain !== undefined) this.#turns.wake(domain);
   }
 
-  /** Suspends a domain until `resume`. False where there is nothing to suspend. */
+  /** Suspends a domain until `resume`. Calls of it by others fail. False where there is nothing to suspend. */
   stop(id: number): boolean {
-    const domain = this.#roster.get(id);
-    if (domain.state !== STATE.ready && domain.state !== STATE.blocked) return false;
-    domain.leaveProcess();
-    domain.state = STATE.stopped;
-    return true;
+    return this.#turns.stop(this.#roster.get(id));
   }
 
   /** Lets a stopped domain go on. */
   resume(id: number): boolean {
-    const domain = this.#roster.get(id);
-    if (domain.state !== STATE.stopped) return false;
-    this.#makeReady(domain);
-    return true;
+    return this.#turns.resume(this.#roster.get(id));
   }
 
   /** Ends a domain. What is left is its record, until `remove`. */
@@ -281,7 +293,7 @@ export class Kernel {
       if (domain.seat?.computing !== true) continue;
       const end = this.#enforcer.takeHome(domain);
       if (end === null) home = false;
-      else this.#settle(domain, end);
+      else if (domain.main !== null) this.#turns.settle(domain.main, end);
     }
     return home;
   }
@@ -382,51 +394,21 @@ export class Kernel {
     const trapUnknownImports = image.trapUnknownImports === true;
     const options = { name, module, memoryLimitBytes, cpuLimitMs, trapUnknownImports, compiler };
     checkGrants(this.core, options);
-    if (module.alone === undefined) this.#imports.for(module, trapUnknownImports);
+    checkProcedures(module);
     const domain = this.#roster.add({ ...options, resident: image.resident === true });
     try {
-      if (module.alone !== undefined) this.#enforcer.check(domain);
+      if (module.alone === undefined) this.#imports.check(domain);
+      else this.#enforcer.check(domain);
       const ready = adoptImage(this.core, domain, image);
       if (module.alone === undefined) this.#runner.instance(domain);
-      if (ready) this.#makeReady(domain);
+      if (ready && domain.main !== null) {
+        domain.state = STATE.ready;
+        this.#turns.makeReady(domain.main);
+      }
       return domain.id;
     } catch (error) {
       this.#roster.drop(domain);
       throw error;
-    }
-  }
-
-  #nextDeadline(): bigint | null {
-    const [sleeper, timer] = [this.#scheduler.nextDeadline(), this.core.rings.nextDeadline];
-    return sleeper === null || (timer !== null && timer < sleeper) ? timer : sleeper;
-  }
-
-  #makeReady(domain: Domain): void {
-    domain.state = STATE.ready;
-    this.#scheduler.enqueue(domain);
-  }
-
-  /** One turn, and what follows from how it ended. */
-  #slice(domain: Domain): SliceEnd {
-    const end = this.#runner.slice(domain);
-    this.#settle(domain, end);
-    return end;
-  }
-
-  #settle(domain: Domain, end: SliceEnd): void {
-    const resident = domain.hasFlag(FLAG.resident);
-    if (end.kind === 'paused' || (end.kind === 'blocked' && domain.wakePending)) {
-      this.#makeReady(domain);
-    } else if (end.kind === 'blocked') {
-      domain.state = STATE.blocked;
-      this.#scheduler.sleep(domain);
-    } else if (resident && !(end.kind === 'ended' && (end.end === END.limit || end.end === END.killed))) {
-      if (end.kind === 'ended') clearFrames(domain);
-      domain.state = STATE.created;
-    } else if (end.kind === 'returned') {
-      this.#roster.end(domain, END.exit, 0, '');
-    } else {
-      this.#roster.end(domain, end.end, end.code, end.reason, end.trace);
     }
   }
 }

@@ -146,6 +146,8 @@ test('nothing is left of a domain that made code', async () => {
   const made = await making([await wat(`(module ${RUN})`)], '(call $log (call $make (i32.const 0)))');
   const system = new TestSystem();
   const first = system.add('z', made, { compiler: true });
+  system.kernel.start(first, 'main');
+  system.runAll();
   system.kernel.remove(first);
   const { blockCount, usedBytes } = system.space.heap;
   const id = system.add('a', made, { compiler: true });

@@ -198,12 +198,12 @@ for (const stress of [false, true]) {
   test(`growth for which there is no room gives -1, once and for all${how}`, async () => {
     const system = new TestSystem({ stress });
     const id = system.add('a', await program(GROWING));
+    system.kernel.start(id, 'run');
     for (let frames = 16384; frames >= 1; frames >>= 1) {
       try {
         for (;;) system.space.frames.alloc(frames, OWNER.domain | 999);
       } catch {}
     }
-    system.kernel.start(id, 'run');
     system.runAll();
     assert.deepEqual(system.values('a'), [-1_000_000 - 100_000 + 1275, 1, 0]);
   });
@@ -241,6 +241,7 @@ test('a frame stack that needs more than the space has ends the program, not the
         (else (call $wait (i32.const 0)))))
     (func (export "_start") (drop (call $down (i32.const 6000)))))`;
   const id = system.add('a', await program(text));
+  system.kernel.start(id, '_start');
   const { frames } = system.space;
   // All but a few frames are taken, so the stack of 6000 frames finds no room.
   const hog: number[] = [];
@@ -250,7 +251,6 @@ test('a frame stack that needs more than the space has ends the program, not the
   try {
     for (;;) hog.push(frames.alloc(1, OWNER.domain | 999));
   } catch {}
-  system.kernel.start(id, '_start');
   system.runAll();
   const status = system.kernel.status(id);
   assert.equal(status.end, 'trap');

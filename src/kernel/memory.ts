@@ -219,7 +219,7 @@ export function growByMoving(domain: Domain): void {
 function moveMemory(domain: Domain, memory: number, frames: number): void {
   const { space } = domain;
   const extent = domain.extent(memory);
-  assert(!domain.nativeFrames, 'nothing moves that code on the native stack knows the address of');
+  assert(domain.nativeFrames === 0, 'nothing moves that code on the native stack knows the address of');
   assert(frames >= extent.frames, 'a memory is moved to where it fits');
   const used = memory === 0 ? domain.stackPointer - domain.stackBase : 0;
   const to = space.frames.alloc(frames, ownerOf(domain));

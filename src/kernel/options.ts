@@ -6,6 +6,7 @@ import type { RawValue } from './frames.ts';
 import type { MakeModule } from './loader.ts';
 import type { Ports } from './ports.ts';
 import type { Trace } from './trace.ts';
+import type { OnAnswer } from './turns.ts';
 
 export interface KernelOptions {
   powers: Powers;
@@ -24,13 +25,15 @@ export interface KernelOptions {
   problem?: (text: string) => void;
   /** A domain has ended; its status can still be asked. */
   onEnd?: (id: number) => void;
+  /** What came of a call that `callProcedure` began. */
+  onAnswer?: OnAnswer;
 }
 
 export interface RunResult {
   slices: number;
   /** Nothing is ready. */
   idle: boolean;
-  /** When a blocked domain wants to go on, in `now()` terms. */
+  /** When a blocked activation wants to go on, in `now()` terms. */
   nextDeadline: bigint | null;
 }
 

@@ -22,7 +22,6 @@ import {
   type EndName,
   FLAG,
   hashOf,
-  NO_DEADLINE,
   STATE,
   STATE_NAMES,
   type StateName,
@@ -142,6 +141,8 @@ export class Roster {
   readonly #domains = new Map<number, Domain>();
   readonly #byName = new Map<string, Domain>();
   readonly #onEnd: (id: number) => void;
+  /** Ends what activations do in a domain that goes. Set by whoever lets them run. */
+  sever: (domain: Domain) => void = () => {};
 
   constructor(core: Core, onEnd: (id: number) => void) {
     this.#core = core;
@@ -203,7 +204,6 @@ export class Roster {
     R.hash.set(space, at, hashBytes(options.module));
     R.account.set(space, at, this.#account(options));
     R.created.set(space, at, this.#core.now());
-    R.deadline.set(space, at, NO_DEADLINE);
     R.personality.set(space, at, options.personalityState ?? 0);
     const domain = new Domain(space, at, options.module);
     this.#adopt(domain);
@@ -239,7 +239,9 @@ export class Roster {
       const at = (table as RecordTable).address(row);
       makers.set(MakerRecord.fields.domain.get(space, at), at);
     }
-    for (const row of [...this.#table.rows()]) this.#recoverRow(this.#table.address(row), source, makers);
+    for (const row of this.#table.rows()) this.#recoverRow(this.#table.address(row), source, makers);
+    this.#core.activations.recover((id) => this.#domains.get(id));
+    for (const domain of this.#domains.values()) recoverState(domain, this.#core);
     this.#core.waits?.recover();
     // What they have may be paid for by any domain: all are there before one goes.
     for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
@@ -265,7 +267,6 @@ export class Roster {
     this.#adopt(domain);
     const maker = makers.get(domain.id);
     if (maker !== undefined) domain.maker = new Maker(space, maker, domain.module, this.#core.loader);
-    assert(domain.state !== STATE.running, 'no code runs at a cut');
   }
 
   /** Before version 3 a domain had its limits in its record. */
@@ -333,8 +334,11 @@ export class Roster {
   #giveBack(domain: Domain, end: number, code: number): void {
     const space = this.#space;
     const { at } = domain;
+    this.sever(domain);
+    domain.halted = true;
     domain.instance = null;
     this.#core.waits?.forget(domain);
+    this.#core.moveEpoch();
     domain.maker?.drop(this.#makers());
     domain.maker = null;
     domain.leaveProcess();
@@ -353,8 +357,6 @@ export class Roster {
     const tables = R.tables.get(space, at);
     if (tables !== 0) space.heap.free(tables);
     R.tables.set(space, at, 0);
-    domain.clearScratch();
-    domain.deadline = NO_DEADLINE;
   }
 
   #adopt(domain: Domain): void {
@@ -373,6 +375,21 @@ function withLimit(domain: Domain, end: number, code: number, reason: string): s
   const most = limitOf(domain.space, domain.account, RESOURCE.memory);
   const limit = `its memory limit of ${mib(most)} was reached`;
   return reason === '' ? limit : `${reason}; ${limit}`;
+}
+
+/** What of a domain's state is not in its record. */
+function recoverState(domain: Domain, { activations }: Core): void {
+  const { space, at } = domain;
+  domain.halted = domain.ended || domain.stopped;
+  if (domain.ended || domain.main !== null) return;
+  const state = R.state.get(space, at);
+  if (state === STATE.created || state === STATE.idle) return;
+  // In a space of version 2 the record was the activation's too.
+  const activation = activations.start(domain, R.oldEntry.get(space, at));
+  activation.innermost.entered = true;
+  activations.enter(activation, domain);
+  if (R.oldScratchUsed.get(space, at) !== 0) activation.scratch = R.oldScratch.get(space, at);
+  if (state !== STATE.stopped) domain.state = STATE.ready;
 }
 
 /** Whether the record's domain will run again. */

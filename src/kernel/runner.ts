@@ -2,7 +2,6 @@
  * Running forms: makes instances from the space, gives domains their turns, and puts what instances hold back into the
  * space before a cut.
  */
-import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { chargeTime } from './account/time.ts';
@@ -10,6 +9,7 @@ import { runActivation, type SliceEnd } from './activation.ts';
 import type { Core } from './core.ts';
 import { type Domain, END, FLAG } from './domain.ts';
 import type { Enforcer } from './enforced.ts';
+import type { Activation } from './gate/activations.ts';
 import type { Imports } from './imports.ts';
 import { Instance } from './instance.ts';
 import { addParts } from './making.ts';
@@ -44,6 +44,7 @@ export class Runner {
     this.#imports = imports;
     this.#stress = stress;
     this.#enforcer = enforcer;
+    core.prepare = (domain) => this.#prepare(domain);
   }
 
   /**
@@ -55,27 +56,17 @@ export class Runner {
     return domain.instance as Instance;
   }
 
-  /** One turn of a domain, with its processor time counted. */
-  slice(domain: Domain): SliceEnd {
-    const core = this.#core;
+  /** One turn of an activation, with its processor time counted for the domain where it began. */
+  slice(activation: Activation): SliceEnd {
+    const [core, domain] = [this.#core, activation.home];
     const { powers } = core;
     const before = powers.threadCpuMicros();
     const began = powers.monotonicNs();
     core.sliceStartMicros = before;
-    let end: SliceEnd;
-    try {
-      domain.wakePending = false;
-      if (this.#enforcer !== null && domain.hasFlag(FLAG.enforced)) end = this.#enforcer.slice(domain);
-      else {
-        this.instance(domain);
-        this.#noteRan(domain);
-        end = runActivation(core, domain, this.#stress);
-      }
-    } catch (error) {
-      // No instance can be made of it any more: a damaged state, or imports that nobody supplies since an upgrade.
-      if (!(error instanceof ProgramTrapError)) throw error;
-      end = { kind: 'ended', end: END.trap, code: 0, reason: error.message, trace: error.trace };
-    }
+    const alone = this.#enforcer !== null && domain.hasFlag(FLAG.enforced);
+    let end = alone
+      ? (this.#enforcer as Enforcer).slice(domain)
+      : runActivation(core, activation, this.#stress);
     const took = Math.max(0, powers.threadCpuMicros() - before);
     if (end.kind === 'paused') core.noteSlice(Number(powers.monotonicNs() - began) / 1000, took);
     domain.settleMemory();
@@ -83,6 +74,19 @@ export class Runner {
       end = { kind: 'ended', end: END.limit, code: 0, reason: 'cpu limit', trace: savedTrace(domain) };
     }
     return end;
+  }
+
+  /** Makes a domain ready to run code of. Gives its end where no instance can be made of it any more. */
+  #prepare(domain: Domain): Extract<SliceEnd, { kind: 'ended' }> | null {
+    try {
+      if (domain.instance === null) this.#instantiate(domain);
+      if (!domain.ran) this.#noteRan(domain);
+      return null;
+    } catch (error) {
+      // A damaged state, or imports that nobody supplies since an upgrade.
+      if (!(error instanceof ProgramTrapError)) throw error;
+      return { kind: 'ended', end: END.trap, code: 0, reason: error.message, trace: error.trace };
+    }
   }
 
   /**
@@ -124,10 +128,7 @@ export class Runner {
     const [space, core] = [this.#space, this.#core];
     try {
       checkFit(domain.module, domain.hasFlag(FLAG.volatile));
-      const instance = new Instance(
-        domain,
-        this.#imports.for(domain.module, domain.hasFlag(FLAG.trapUnknown)),
-      );
+      const instance = new Instance(domain, this.#imports.of(domain));
       domain.instance = instance;
       this.#speakingFor(domain, () => {
         if (!domain.hasFlag(FLAG.initialised)) {
@@ -167,14 +168,14 @@ export class Runner {
   /** Runs a part of the domain's code that is not its program: system calls in it find their caller. */
   #speakingFor(domain: Domain, body: () => void): void {
     const core = this.#core;
-    assert(core.current === null, 'one domain runs at a time');
+    const { current } = core;
     core.current = domain;
-    domain.nativeFrames = true;
+    domain.nativeFrames++;
     try {
       body();
     } finally {
-      domain.nativeFrames = false;
-      core.current = null;
+      domain.nativeFrames--;
+      core.current = current;
     }
   }
 }

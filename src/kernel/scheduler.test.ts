@@ -1,26 +1,34 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prng, seedFrom } from '../base/prng.ts';
-import { type Domain, NO_DEADLINE, STATE } from './domain.ts';
+import { NO_DEADLINE, STATE } from './domain.ts';
+import type { Activation } from './gate/activations.ts';
 import { Scheduler } from './scheduler.ts';
 
-/** As much of a domain as the scheduler looks at. */
+/** As much of an activation as the scheduler looks at. */
 interface Fake {
   state: number;
   deadline: bigint;
   alive: boolean;
   queued: boolean;
+  parked: boolean;
 }
-const fake = (): Fake => ({ state: STATE.ready, deadline: NO_DEADLINE, alive: true, queued: false });
-const asDomain = (domain: Fake): Domain => domain as unknown as Domain;
+const fake = (): Fake => ({
+  state: STATE.ready,
+  deadline: NO_DEADLINE,
+  alive: true,
+  queued: false,
+  parked: false,
+});
+const asActivation = (each: Fake): Activation => each as unknown as Activation;
 
-test('ready domains come in turn, each once, and never one that is not ready any more', () => {
+test('ready activations come in turn, each once, and never one that is not ready any more', () => {
   const scheduler = new Scheduler();
   const [a, b, c] = [fake(), fake(), fake()];
-  for (const domain of [a, b, a, c, b]) scheduler.enqueue(asDomain(domain));
-  b.state = STATE.stopped;
+  for (const activation of [a, b, a, c, b]) scheduler.enqueue(asActivation(activation));
+  b.parked = true;
   assert.equal(scheduler.next(), a);
-  scheduler.enqueue(asDomain(a));
+  scheduler.enqueue(asActivation(a));
   assert.equal(scheduler.next(), c);
   c.alive = false;
   assert.equal(scheduler.next(), a);
@@ -32,18 +40,18 @@ test('deadlines come in order, and only those that still mean something', () => 
   console.log(`PERDURE_SEED=${seed}`);
   const prng = new Prng(seed);
   const scheduler = new Scheduler();
-  const domains = Array.from({ length: 50 }, fake);
+  const activations = Array.from({ length: 50 }, fake);
   let now = 0n;
   for (let step = 0; step < 30000; step++) {
-    const domain = prng.pick(domains);
-    if (domain.state === STATE.blocked && prng.chance(0.5)) {
-      domain.state = STATE.ready; // woken by something else
+    const activation = prng.pick(activations);
+    if (activation.state === STATE.blocked && prng.chance(0.5)) {
+      activation.state = STATE.ready; // woken by something else
     } else {
-      domain.state = STATE.blocked;
-      domain.deadline = prng.chance(0.1) ? NO_DEADLINE : now + BigInt(prng.below(5000));
-      scheduler.sleep(asDomain(domain));
+      activation.state = STATE.blocked;
+      activation.deadline = prng.chance(0.1) ? NO_DEADLINE : now + BigInt(prng.below(5000));
+      scheduler.sleep(asActivation(activation));
     }
-    const want = domains.filter((d) => d.state === STATE.blocked && d.deadline !== NO_DEADLINE);
+    const want = activations.filter((d) => d.state === STATE.blocked && d.deadline !== NO_DEADLINE);
     const least = want.reduce<bigint | null>((m, d) => (m === null || d.deadline < m ? d.deadline : m), null);
     assert.equal(scheduler.nextDeadline(), least);
     if (step % 10 === 0) {

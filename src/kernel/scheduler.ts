@@ -1,12 +1,13 @@
 /**
- * Who runs next: ready domains in turn, blocked ones when woken or when their deadline has come. Nothing here is state:
- * after recovery every blocked domain is made ready and makes its call again.
+ * Who runs next: ready activations in turn, blocked ones when woken or when their deadline has come. Nothing here is state:
+ * after recovery every blocked activation is made ready and makes its call again.
  */
-import { type Domain, NO_DEADLINE, STATE } from './domain.ts';
+import { NO_DEADLINE, STATE } from './domain.ts';
+import type { Activation } from './gate/activations.ts';
 
 interface Sleeper {
   deadline: bigint;
-  domain: Domain;
+  activation: Activation;
 }
 
 /** Least length of the heap at which it is swept. */
@@ -18,42 +19,42 @@ export class Scheduler {
     return this.#sleepers.length;
   }
 
-  #ready: Domain[] = [];
+  #ready: Activation[] = [];
   #head = 0;
-  /** A binary heap by deadline. Entries of domains that went on meanwhile are dropped when they come up. */
+  /** A binary heap by deadline. Entries of activations that went on meanwhile are dropped when they come up. */
   #sleepers: Sleeper[] = [];
   /** When the heap is this long, entries that mean nothing any more are thrown out. */
   #sweepAt = SWEEP_FIRST;
 
-  /** Puts the domain at the end of the queue. */
-  enqueue(domain: Domain): void {
-    if (domain.queued) return;
-    domain.queued = true;
-    this.#ready.push(domain);
+  /** Puts the activation at the end of the queue. */
+  enqueue(activation: Activation): void {
+    if (activation.queued) return;
+    activation.queued = true;
+    this.#ready.push(activation);
   }
 
-  /** The next domain that is ready, or null. */
-  next(): Domain | null {
+  /** The next activation that is ready, or null. */
+  next(): Activation | null {
     while (this.#head < this.#ready.length) {
-      const domain = this.#ready[this.#head++] as Domain;
-      domain.queued = false;
+      const activation = this.#ready[this.#head++] as Activation;
+      activation.queued = false;
       if (this.#head > 1024 && this.#head * 2 > this.#ready.length) {
         this.#ready = this.#ready.slice(this.#head);
         this.#head = 0;
       }
-      if (domain.alive && domain.state === STATE.ready) return domain;
+      if (activation.alive && activation.state === STATE.ready && !activation.parked) return activation;
     }
     this.#ready = [];
     this.#head = 0;
     return null;
   }
 
-  /** A blocked domain with a deadline waits for its time. */
-  sleep(domain: Domain): void {
-    const { deadline } = domain;
+  /** A blocked activation with a deadline waits for its time. */
+  sleep(activation: Activation): void {
+    const { deadline } = activation;
     if (deadline === NO_DEADLINE) return;
     if (this.#sleepers.length >= this.#sweepAt) this.#sweep();
-    this.#push({ deadline, domain });
+    this.#push({ deadline, activation });
   }
 
   #push(sleeper: Sleeper): void {
@@ -67,28 +68,28 @@ export class Scheduler {
     }
   }
 
-  /** A domain that is woken and waits again, over and over, leaves an entry each time: keeps one for each. */
+  /** An activation that is woken and waits again, over and over, leaves an entry each time: keeps one for each. */
   #sweep(): void {
-    const valid = new Map<Domain, Sleeper>();
-    for (const sleeper of this.#sleepers) if (this.#means(sleeper)) valid.set(sleeper.domain, sleeper);
+    const valid = new Map<Activation, Sleeper>();
+    for (const sleeper of this.#sleepers) if (this.#means(sleeper)) valid.set(sleeper.activation, sleeper);
     this.#sleepers = [];
     for (const sleeper of valid.values()) this.#push(sleeper);
     this.#sweepAt = Math.max(SWEEP_FIRST, 2 * this.#sleepers.length);
   }
 
-  #means({ domain, deadline }: Sleeper): boolean {
-    return domain.alive && domain.state === STATE.blocked && domain.deadline === deadline;
+  #means({ activation, deadline }: Sleeper): boolean {
+    return activation.alive && activation.state === STATE.blocked && activation.deadline === deadline;
   }
 
-  /** Domains whose deadline is not after `now`. */
-  *expired(now: bigint): Generator<Domain> {
+  /** Activations whose deadline is not after `now`. */
+  *expired(now: bigint): Generator<Activation> {
     for (let first = this.#first(); first !== null && first.deadline <= now; first = this.#first()) {
       this.#pop();
-      yield first.domain;
+      yield first.activation;
     }
   }
 
-  /** The earliest deadline of a blocked domain, or null. */
+  /** The earliest deadline of a blocked activation, or null. */
   nextDeadline(): bigint | null {
     return this.#first()?.deadline ?? null;
   }

@@ -15,7 +15,10 @@ import { address } from './saved.ts';
 /** Removes released modules that cannot be reached. The call that waits for it is made again. */
 export function sweepModules(domain: Domain): void {
   const { maker, instance } = domain;
-  assert(maker !== null && instance !== null && !domain.nativeFrames, 'a domain that makes code has stopped');
+  assert(
+    maker !== null && instance !== null && domain.nativeFrames === 0,
+    'a domain that makes code has stopped',
+  );
   domain.sweep = 'done';
   const reached = new Set([0]);
   for (const number of maker.numbers()) if (maker.entry(number).state === MADE.live) reached.add(number);

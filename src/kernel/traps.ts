@@ -79,7 +79,7 @@ export function placesTrace(domain: Domain, list: Ends<Place>): Trace {
 
 /** The call stack of a domain that does not run. */
 export function savedTrace(domain: Domain): Trace {
-  return placesTrace(domain, savedPlaces(domain, domain.stackPointer));
+  return placesTrace(domain, savedPlaces(domain, [domain.stackBase, domain.stackPointer]));
 }
 
 const NOWHERE: Place = { functionNumber: -1, offset: 0 };
@@ -119,12 +119,18 @@ function pushSaved(places: Lazy, saved: Ends<Place>): void {
 }
 
 /**
- * Places of the saved frames in [from, end) of the frame stack, innermost first; by default those that were saved
+ * Places of the saved frames in [from, end) of the space, innermost first; by default those that were saved
  * before the code ran that runs now. Only their trailers are looked at, which may be anything.
  */
-export function savedPlaces(domain: Domain, end = domain.stackBase + domain.liveFrom): Ends<Place> {
+export function savedPlaces(
+  domain: Domain,
+  [from, end]: readonly [number, number] = domain.outside ?? [
+    domain.stackBase,
+    domain.stackBase + domain.liveFrom,
+  ],
+): Ends<Place> {
   const places = new Ends<Place>(TRACE_ENDS);
-  walk(domain, domain.stackBase, end, (place) => places.push(place));
+  walk(domain, from, end, (place) => places.push(place));
   return places;
 }
 

@@ -37,6 +37,7 @@ export const ROOT = {
   operations: 10,
   tables: 11,
   sturdies: 12,
+  activations: 20,
   /** Who waits at semaphores and for notifications. */
   waiters: 16,
   waitSets: 17,

@@ -26,7 +26,7 @@ export function atomicWait(
   const result =
     core.waits?.answered(caller) ??
     wait(core, caller, locate(core, memory, address, width), expected, timeout);
-  core.caller().clearScratch();
+  core.running().clearScratch();
   if (result < 0) core.trap(OUT_OF_BOUNDS); // it may not use the segment any more
   return result;
 }

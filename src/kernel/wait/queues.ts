@@ -21,12 +21,13 @@ import { waitSetCalls } from './setcalls.ts';
 import { WaitSets } from './sets.ts';
 
 const WaiterRecord = defineRecord('waiter', {
-  domain: u32('kernel', 'The domain that waits.'),
+  domain: u32('kernel', 'The domain whose code waits.'),
   places: u32('kernel', 'How many places it waits at.'),
   ticket: num('kernel', 'Those with lower ones came before. Also in scratch word 0 of its call.'),
   owner: num('kernel', 'The place: see `Key`.'),
   spot: num('kernel', 'Likewise.'),
   near: num('kernel', 'See `Seat`.'),
+  activation: num('kernel', 'The activation that waits.'),
   list: num('kernel', 'Where it waits at several: a heap block with these three of each; else 0.'),
 });
 const W = WaiterRecord.fields;
@@ -40,8 +41,15 @@ export interface Pointed extends Key {
   readonly near: number;
 }
 
+/** Who waits: an activation, in the code of a domain. */
+interface Who {
+  readonly domain: number;
+  readonly activation: number;
+}
+
 export interface Waiter {
   readonly domain: number;
+  readonly activation: number;
   readonly ticket: number;
   readonly row: number;
   seats: readonly Seat[];
@@ -52,7 +60,6 @@ export class Waits {
   readonly sets: WaitSets;
   readonly #core: Core;
   readonly #space: Space;
-  readonly #wake: (id: number) => void;
   readonly #byTicket = new Map<number, Waiter>();
   readonly #byDomain = new Map<number, Set<Waiter>>();
   /** Those who wait where they may lose the right to, and the epoch at which they all might. */
@@ -61,11 +68,9 @@ export class Waits {
   #opened: RecordTable | null = null;
   #nextTicket = 1;
 
-  /** @param wake lets a domain go on that waits */
-  constructor(core: Core, wake: (id: number) => void) {
+  constructor(core: Core) {
     this.#core = core;
     this.#space = core.space;
-    this.#wake = wake;
     this.places = new Places(core);
     this.sets = new WaitSets(core, this);
     core.calls.add(semaphoreCalls(core, this));
@@ -105,7 +110,7 @@ export class Waits {
     const ticket = Number(caller.getScratch(SCRATCH.ticket));
     if (ticket !== 0) {
       waiter = this.#byTicket.get(ticket);
-      if (waiter?.domain !== caller.domainId) waiter = undefined; // it was carried here from another space
+      if (waiter?.activation !== this.#core.running().id) waiter = undefined; // it was carried here from another space
       // Someone may have given and ended before telling so.
       for (const seat of waiter?.seats ?? []) if (seat.place.sort === SORT.semaphore) this.serve(seat.place);
       if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
@@ -157,7 +162,7 @@ export class Waits {
 
   /** Lets a waiter go on: its call gives this. @param extra for that call, beside its answer */
   answer(waiter: Waiter, answer: number, extra = 0n): void {
-    (this.#core.peek(waiter.domain) as Domain).setScratch(SCRATCH.extra, extra);
+    this.#core.activations.peek(waiter.activation)?.setScratch(SCRATCH.extra, extra);
     this.#answer(waiter, answer);
   }
   extra(caller: Caller): bigint {
@@ -206,7 +211,8 @@ export class Waits {
     for (const { row, ticket } of rows.sort((a, b) => a.ticket - b.ticket)) {
       const at = table.address(row);
       this.#nextTicket = ticket + 1;
-      const waiter = this.#seat(row, W.domain.get(space, at), ticket, this.#keysOf(at));
+      const who = { domain: W.domain.get(space, at), activation: W.activation.get(space, at) };
+      const waiter = this.#seat(row, who, ticket, this.#keysOf(at));
       this.#isOver(waiter);
     }
   }
@@ -223,8 +229,8 @@ export class Waits {
 
   /** True where the call is over in which it waited; its record is then gone too. */
   #isOver(waiter: Waiter): boolean {
-    const domain = this.#core.peek(waiter.domain);
-    if (domain?.getScratch(SCRATCH.ticket) === BigInt(waiter.ticket)) return false;
+    const activation = this.#core.activations.peek(waiter.activation);
+    if (activation?.getScratch(SCRATCH.ticket) === BigInt(waiter.ticket)) return false;
     this.#leave(waiter);
     return true;
   }
@@ -249,11 +255,12 @@ export class Waits {
   }
 
   #answer(waiter: Waiter, answer: number): void {
-    const domain = this.#core.peek(waiter.domain) as Domain;
+    const { activations, activation: running } = this.#core;
+    const activation = activations.peek(waiter.activation);
     this.#leave(waiter);
-    domain.setScratch(SCRATCH.answered, 1n);
-    domain.setScratch(SCRATCH.answer, BigInt(answer));
-    if (domain !== this.#core.current) this.#wake(domain.id);
+    activation?.setScratch(SCRATCH.answered, 1n);
+    activation?.setScratch(SCRATCH.answer, BigInt(answer));
+    if (activation !== undefined && activation !== running) activations.ready(activation);
   }
 
   #enter(caller: Caller, keys: readonly Pointed[]): Waiter {
@@ -270,7 +277,9 @@ export class Waits {
     }
     const at = table.address(row);
     const ticket = this.#nextTicket++;
-    W.domain.set(space, at, caller.domainId);
+    const who = { domain: caller.domainId, activation: this.#core.running().id };
+    W.domain.set(space, at, who.domain);
+    W.activation.set(space, at, who.activation);
     W.places.set(space, at, keys.length);
     W.ticket.set(space, at, ticket);
     W.owner.set(space, at, first.owner);
@@ -283,13 +292,14 @@ export class Waits {
       space.setNumber(list + LIST_BYTES * i + 16, near);
     }
     caller.setScratch(SCRATCH.ticket, BigInt(ticket));
-    const waiter = this.#seat(row, caller.domainId, ticket, keys);
+    const waiter = this.#seat(row, who, ticket, keys);
     for (const { place } of waiter.seats) this.places.settle(place);
     return waiter;
   }
 
-  #seat(row: number, domain: number, ticket: number, keys: readonly Pointed[]): Waiter {
-    const waiter: Waiter = { domain, ticket, row, seats: [] };
+  #seat(row: number, who: Who, ticket: number, keys: readonly Pointed[]): Waiter {
+    const { domain } = who;
+    const waiter: Waiter = { ...who, ticket, row, seats: [] };
     waiter.seats = keys.map((key, index) => new Seat(waiter, index, this.places.make(key), key.near));
     this.#byTicket.set(ticket, waiter);
     if (waiter.seats.some(({ place }) => place.isRevocable)) this.#revocable.add(waiter);

@@ -1,0 +1,420 @@
+/**
+ * Gates: what a program's import of another domain's procedure is. A call goes from the caller's code to a function of the
+ * kernel and from there into the callee's, on the native stack; a trap in the callee, which no WebAssembly can catch, is
+ * caught here. What was looked up is good while the epoch stands: then a call costs a few comparisons (`#enter`).
+ *
+ * All else goes the long way (`#slowly`): it looks up, waits at the callee's door, tells errors, and where the native stack
+ * is all but used up leaves the call to the trampoline.
+ *
+ * A call that has unwound is made again, as all calls of imports are: then its answer is there (visits.ts).
+ *
+ * Why: RATIONALE.md#a-gate-is-a-function-of-the-kernel
+ */
+import { ERRNO, errnoName } from '../../abi/errno.ts';
+import { sameShape } from '../../abi/gate.ts';
+import { EPOCH_ADDRESS, TRANSFER_ADDRESS, VALUE_BYTES } from '../../abi/layout.ts';
+import { KERNEL_MODULE } from '../../abi/objects.ts';
+import type { FunctionShape } from '../../abi/program.ts';
+import { GUEST_EXPORT } from '../../abi/system.ts';
+import { assert } from '../../base/assert.ts';
+import { SpaceFullError } from '../../space/index.ts';
+import { badEnd, type Ending, ended, keepFrames, limited } from '../activation.ts';
+import type { Core } from '../core.ts';
+import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
+import { entryFrame, I32, type RawValue, V128 } from '../frames.ts';
+import { gateHeadroom, headroom } from '../headroom.ts';
+import type { LoadedModule } from '../program.ts';
+import { STACK_EXHAUSTED } from '../traps.ts';
+import { makeVisit } from './activations.ts';
+import type { Passage } from './passage.ts';
+import { type Offered, procedureNamed } from './procedures.ts';
+import { type Callable, calleeSide, callerSide, isDirect } from './thunks.ts';
+import { door, errnoOf, onlyTheCall } from './visits.ts';
+
+/** What a name that was granted leads to. */
+export interface Leads {
+  readonly domain: number;
+  readonly procedure: string;
+}
+/** Where an import leads, by what the domain was granted: null where that says nothing of it, or an errno. */
+export type Granted = (caller: Domain, module: string, name: string) => Leads | number | null;
+
+/** Whether a program can be told errors of its calls through gates; else they trap. */
+const readsErrors = ({ info }: LoadedModule): boolean =>
+  info.imports.some(({ module, name }) => module === KERNEL_MODULE && name === 'gate_error');
+
+/** The import of a procedure in one instance of a program. */
+export class Gate {
+  readonly #core: Core;
+  readonly #passage: Passage;
+  readonly #caller: Domain;
+  readonly #from: string;
+  readonly #name: string;
+  readonly #shape: FunctionShape;
+  readonly #direct: boolean;
+  /** The low word of the epoch at which the callee was looked up. */
+  #epoch = 0;
+  /** All that was looked up allows the short way. */
+  #short = false;
+  #callee: Domain;
+  #procedure: Offered | null = null;
+  #call: Callable = () => 0;
+  #depthMax = 0;
+
+  constructor(core: Core, caller: Domain, from: string, name: string, shape: FunctionShape) {
+    this.#core = core;
+    this.#passage = core.passage;
+    this.#caller = caller;
+    this.#callee = caller;
+    this.#from = from;
+    this.#name = name;
+    this.#shape = shape;
+    this.#direct = isDirect(shape);
+  }
+
+  /** The function that the program imports. */
+  function(): WebAssembly.Func {
+    return this.#direct
+      ? this.#arity(this.#shape.params.length)
+      : callerSide(this.#core.space, this.#shape, this.#arity(0));
+  }
+
+  /** Why the program cannot be made a domain with this import: for people; null where it can. */
+  refusal(): { known: boolean; text: string } | null {
+    const [from, name] = [this.#from, this.#name];
+    const found = this.#core.granted(this.#caller, from, name);
+    if (found === null) return { known: false, text: `${from}.${name}` };
+    const errno = this.#lookUp();
+    if (errno === ERRNO.NOSYS) return { known: true, text: `${from}.${name}: there is no such procedure` };
+    if (errno === ERRNO.INVAL)
+      return { known: true, text: `${from}.${name}: the procedure has another type` };
+    return errno === 0 || errno === ERRNO.STOPPED
+      ? null
+      : { known: true, text: `${from}.${name}: ${errnoName(errno)}` };
+  }
+
+  /** Fixed arities: an array of arguments costs more than all the rest. */
+  #arity(count: number): Callable {
+    switch (count) {
+      case 0:
+        return () => {
+          if (!this.#enter()) return this.#slowly([]);
+          let result: unknown;
+          try {
+            result = this.#call();
+          } catch (error) {
+            return this.#caught(error, 0, null);
+          }
+          return this.#leave(result as number);
+        };
+      case 1:
+        return (a) => {
+          if (!this.#enter()) return this.#slowly([a]);
+          let result: unknown;
+          try {
+            result = this.#call(a);
+          } catch (error) {
+            return this.#caught(error, 0, null);
+          }
+          return this.#leave(result as number);
+        };
+      case 2:
+        return (a, b) => {
+          if (!this.#enter()) return this.#slowly([a, b]);
+          let result: unknown;
+          try {
+            result = this.#call(a, b);
+          } catch (error) {
+            return this.#caught(error, 0, null);
+          }
+          return this.#leave(result as number);
+        };
+      default:
+        return (...args) => {
+          if (!this.#enter()) return this.#slowly(args);
+          let result: unknown;
+          try {
+            result = this.#call(...args);
+          } catch (error) {
+            return this.#caught(error, 0, null);
+          }
+          return this.#leave(result as number);
+        };
+    }
+  }
+
+  /** Goes into the callee by the short way. False, with nothing done, where that is not open. */
+  #enter(): boolean {
+    const [core, passage, callee] = [this.#core, this.#passage, this.#callee];
+    if (
+      !this.#short ||
+      core.space.i32[EPOCH_ADDRESS >> 2] !== this.#epoch ||
+      callee.visits !== 0 ||
+      callee.waiters.length !== 0 ||
+      !callee.ran ||
+      passage.answered ||
+      passage.depth >= this.#depthMax
+    ) {
+      return false;
+    }
+    try {
+      gateHeadroom();
+    } catch {
+      return false;
+    }
+    callee.visits = 1;
+    callee.occupant = core.activation;
+    callee.liveFrom = 0; // nobody is inside, so no frames are there
+    callee.nativeFrames++;
+    passage.depth++;
+    core.current = callee;
+    return true;
+  }
+
+  /** Comes back from the short way. */
+  #leave(result: number): number {
+    const [core, passage, callee, caller] = [this.#core, this.#passage, this.#callee, this.#caller];
+    callee.visits = 0;
+    callee.nativeFrames--;
+    passage.depth--;
+    passage.error = 0;
+    core.current = caller;
+    return callee.waiters.length !== 0 || caller.halted ? this.#tell(0, result) : result;
+  }
+
+  #slowly(args: readonly number[]): number {
+    const core = this.#core;
+    try {
+      headroom();
+    } catch {
+      core.trap(STACK_EXHAUSTED);
+    }
+    let natively: boolean;
+    try {
+      core.blocked = false;
+      if (this.#caller.ending !== null) throw core.unwind;
+      const activation = core.running();
+      if (this.#passage.answered && this.#passage.depth === activation.visits.length) return this.#answer();
+      const errno = this.#mayEnter();
+      if (errno !== 0) return this.#tell(errno, 0);
+      natively = this.#callee.hasFlag(FLAG.started) || this.#callee.module.info.startFunction < 0;
+      if (!natively || !hasRoom()) this.#defer(args);
+    } catch (error) {
+      throw core.translate(error);
+    }
+    return this.#natively(args);
+  }
+
+  /** What may refuse a call, or let it wait: an errno, or 0 where the callee is to be entered now. */
+  #mayEnter(): number {
+    const [core, passage] = [this.#core, this.#passage];
+    const errno = this.#lookUp();
+    if (errno !== 0) return errno;
+    if (passage.depth >= this.#depthMax) return ERRNO.DEPTH;
+    const activation = core.running();
+    const { entry } = this.#procedure as Offered;
+    const closed = door(core, activation, this.#callee, entry);
+    if (closed === ERRNO.AGAIN) throw core.unwind;
+    if (closed !== ERRNO.BUSY) return closed;
+    core.activations.waitFor(activation, this.#callee);
+    activation.deadline = NO_DEADLINE;
+    core.blocked = true;
+    throw core.unwind;
+  }
+
+  /** Finds the callee, where that was not done in this epoch. Gives an errno, or 0. */
+  #lookUp(): number {
+    const core = this.#core;
+    const { i32 } = core.space;
+    if (this.#short && i32[EPOCH_ADDRESS >> 2] === this.#epoch && this.#callee.ran) return 0;
+    this.#short = false;
+    const found = core.granted(this.#caller, this.#from, this.#name) ?? ERRNO.NOTCAPABLE;
+    if (typeof found === 'number') return found;
+    const callee = core.peek(found.domain);
+    if (callee === undefined || callee.ended || callee.ending !== null) return ERRNO.GONE;
+    if (callee.halted) return ERRNO.STOPPED;
+    if (callee.hasFlag(FLAG.enforced)) return ERRNO.NOTSUP;
+    const procedure = procedureNamed(callee.module, found.procedure);
+    if (procedure === undefined) return ERRNO.NOSYS;
+    if (!sameShape(procedure.shape, this.#shape)) return ERRNO.INVAL;
+    const broken = core.prepare(callee);
+    if (broken !== null) {
+      core.condemn(callee, broken);
+      return ERRNO.GONE;
+    }
+    const call = callee.instance?.exports[GUEST_EXPORT + procedure.exported] as Callable;
+    this.#callee = callee;
+    this.#procedure = procedure;
+    this.#call = this.#direct ? call : calleeSide(core.space, this.#shape, call);
+    this.#depthMax = procedure.depth;
+    this.#epoch = core.space.i32[EPOCH_ADDRESS >> 2] as number;
+    this.#short = callee.hasFlag(FLAG.started) || callee.module.info.startFunction < 0;
+    return 0;
+  }
+
+  /** The call on the native stack. */
+  #natively(args: readonly number[]): number {
+    const [core, passage, callee] = [this.#core, this.#passage, this.#callee];
+    const { liveFrom, outside } = callee;
+    core.activations.enter(core.running(), callee);
+    callee.liveFrom = callee.stackPointer - callee.stackBase;
+    callee.outside = null;
+    callee.nativeFrames++;
+    passage.depth++;
+    core.current = callee;
+    let result: unknown;
+    try {
+      result = this.#call(...args);
+    } catch (error) {
+      return this.#caught(error, liveFrom, outside);
+    }
+    this.#out(liveFrom, outside);
+    core.activations.left(callee);
+    return this.#tell(0, result as number);
+  }
+
+  #out(liveFrom: number, outside: Domain['outside']): void {
+    const callee = this.#callee;
+    callee.liveFrom = liveFrom;
+    callee.outside = outside;
+    callee.nativeFrames--;
+    this.#passage.depth--;
+    this.#core.current = this.#caller;
+  }
+
+  /** Something came out of the callee's code. What the callee had below it is given, to be put back. */
+  #caught(error: unknown, liveFrom: number, outside: Domain['outside']): number {
+    const [core, callee, { left }] = [this.#core, this.#callee, this.#passage];
+    const from = callee.stackBase + callee.liveFrom;
+    let end: Ending | null;
+    try {
+      if (!(error instanceof WebAssembly.Exception && error.is(core.unwindTag))) end = badEnd(callee, error);
+      else if (callee.ending !== null && left.length === 0) end = ended(callee);
+      else end = this.#keep(from);
+    } catch (thrown) {
+      this.#out(liveFrom, outside);
+      core.activations.left(callee);
+      throw core.translate(thrown);
+    }
+    this.#out(liveFrom, outside);
+    if (end === null) throw core.unwind;
+    callee.setStackPointer(from);
+    callee.growth = null;
+    if (onlyTheCall(callee, end.end)) callee.ending = null;
+    else core.condemn(callee, end);
+    for (const visit of left.splice(0)) core.activations.leave(visit);
+    core.activations.left(callee);
+    return this.#tell(errnoOf(end.end), 0);
+  }
+
+  /** The callee has unwound: its frames are a visit's. Gives its end where they cannot be. */
+  #keep(from: number): Ending | null {
+    const callee = this.#callee;
+    try {
+      const visit = makeVisit(callee, (this.#procedure as Offered).functionIndex);
+      const end = keepFrames(visit, from, callee.stackPointer);
+      if (end !== null) {
+        visit.drop();
+        return end;
+      }
+      visit.entered = true;
+      this.#passage.left.push(visit);
+      return null;
+    } catch (error) {
+      if (!(error instanceof SpaceFullError)) throw error;
+      return limited(error.message);
+    }
+  }
+
+  /** Leaves the call to the trampoline: the caller unwinds, and the callee begins on an empty native stack. */
+  #defer(args: readonly number[]): never {
+    const [core, callee, procedure] = [this.#core, this.#callee, this.#procedure as Offered];
+    const { info } = callee.module;
+    const raws = this.#direct
+      ? args.map((value): RawValue => ({ type: I32, low: BigInt(value >>> 0), high: 0n }))
+      : this.#shape.params.map((type, i) => this.#transferred(type, i));
+    const frames = [entered(entryFrame(info, procedure.functionIndex, raws))];
+    const begins = !callee.hasFlag(FLAG.started) && info.startFunction >= 0;
+    if (begins) frames.push(entered(entryFrame(info, info.startFunction, [])));
+    const visit = makeVisit(callee, procedure.functionIndex);
+    visit.keep(frames);
+    if (begins) callee.setFlag(FLAG.started, true);
+    core.activations.enter(core.running(), callee);
+    visit.entered = true;
+    this.#passage.left.push(visit);
+    throw core.unwind;
+  }
+
+  /** The call has been made before: what came of it. */
+  #answer(): number {
+    const activation = this.#core.running();
+    const [errno, values] = [activation.answerErrno, activation.answerValues];
+    this.#passage.takeAnswer(activation);
+    if (errno !== 0) return this.#tell(errno, 0);
+    const { results } = this.#shape;
+    if (!this.#direct) {
+      this.#clear(results.length);
+      this.#core.space.u8.set(values.subarray(0, VALUE_BYTES * results.length), TRANSFER_ADDRESS);
+    }
+    const low = values.length < 4 ? 0 : new DataView(values.buffer).getInt32(0, true);
+    return this.#tell(0, low);
+  }
+
+  /** Back in the caller's code, with results or an error. */
+  #tell(errno: number, result: number): number {
+    const [core, passage, callee, caller] = [this.#core, this.#passage, this.#callee, this.#caller];
+    passage.error = errno;
+    if (callee.visits === 0 && callee.waiters.length !== 0) {
+      // Whoever waits for the callee comes before the next call of this one.
+      core.activations.callNext(callee);
+      core.yielded = true;
+      core.raiseFlag();
+    }
+    if (caller.halted) {
+      if (caller.ending === null) this.#keepAnswer(errno, result);
+      throw core.unwind;
+    }
+    if (errno === 0) return result;
+    if (!readsErrors(caller.module)) {
+      core.trap(`call of ${this.#from}.${this.#name} failed: ${errnoName(errno)}`);
+    }
+    if (!this.#direct) this.#clear(this.#shape.results.length);
+    return 0;
+  }
+
+  /** The caller has been stopped meanwhile: it makes the call again when it goes on. */
+  #keepAnswer(errno: number, result: number): void {
+    const { space } = this.#core;
+    const bytes = new Uint8Array(errno === 0 ? VALUE_BYTES * this.#shape.results.length : 0);
+    if (this.#direct && bytes.length > 0) new DataView(bytes.buffer).setInt32(0, result, true);
+    else bytes.set(space.u8.subarray(TRANSFER_ADDRESS, TRANSFER_ADDRESS + bytes.length));
+    this.#passage.answer(this.#core.running(), errno, bytes);
+  }
+
+  #clear(values: number): void {
+    this.#core.space.u8.fill(0, TRANSFER_ADDRESS, TRANSFER_ADDRESS + VALUE_BYTES * values);
+  }
+
+  #transferred(type: number, i: number): RawValue {
+    const { view } = this.#core.space;
+    const at = TRANSFER_ADDRESS + VALUE_BYTES * i;
+    const low = view.getBigUint64(at, true);
+    const wide = type === 0x7e || type === 0x7c || type === V128;
+    const high = type === V128 ? view.getBigUint64(at + 8, true) : 0n;
+    return { type, low: wide ? low : low & 0xffffffffn, high };
+  }
+}
+
+function entered(frame: Uint8Array | null): Uint8Array {
+  assert(frame !== null, 'a function can be begun with its parameters');
+  return frame;
+}
+
+function hasRoom(): boolean {
+  try {
+    gateHeadroom();
+    return true;
+  } catch {
+    return false;
+  }
+}
