@@ -251,7 +251,8 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
     demand(core.personality.adopt !== undefined, 'its personality keeps no state here');
     R.personality.set(space, at, core.personality.adopt(space, domain.id, image.personality, domain.name));
   }
-  if (image.object !== undefined) adoptObject(core, domain, image.object);
+  const object = image.object ?? null; // null where it came out of an archive
+  if (object !== null) adoptObject(core, domain, object);
   if (image.state === 'idle') domain.state = STATE.idle;
   if (image.state === 'stopped') {
     domain.state = STATE.stopped;
