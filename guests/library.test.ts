@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { RESOURCE } from '../src/abi/account.ts';
 import { ERRNO } from '../src/abi/errno.ts';
 import { OBJECT, RIGHT } from '../src/abi/objects.ts';
 import { OPERATION, OPTION, SUBMIT } from '../src/abi/ring.ts';
@@ -88,7 +89,7 @@ test('each function of the library for AssemblyScript has an example, which does
   const names = declaredIn(ASSEMBLY, ASSEMBLY_SCRIPT).filter((name) => name !== 'Description');
   for (const name of names) assert.ok(told.has(name), `${name} has an example`);
   assert.ok(names.length >= 10);
-  const main = `import { ${[...names, 'Errno', 'Right', 'FOREVER'].join(', ')} } from "./perdure";\n${examples
+  const main = `import { ${[...names, 'Errno', 'Operation', 'Resource', 'Right', 'FOREVER'].join(', ')} } from "./perdure";\n${examples
     .map(({ name, code }) => `export function example_${name}(): void {\n${code}\n}\n`)
     .join('')}`;
   for (const runtime of ['stub', 'incremental']) {
@@ -138,8 +139,16 @@ test('the numbers in the libraries are those of the kernel', () => {
     assert.equal(numbers.get(`OPTION_${upper(name)}`), value, name);
   for (const [name, value] of Object.entries(SUBMIT))
     assert.equal(numbers.get(`SUBMIT_${upper(name)}`), value, name);
-  const errnos = /namespace Errno \{([^}]*)\}/.exec(ASSEMBLY)?.[1] ?? '';
-  for (const [, name, value = ''] of errnos.matchAll(/const (\w+): i32 = (\d+)/g)) {
-    assert.equal(ERRNO[name as keyof typeof ERRNO], Number(value), String(name));
+  const tables: Record<string, Readonly<Record<string, number>>> = { ERRNO, RIGHT, OPERATION, RESOURCE };
+  for (const [name, table] of Object.entries(tables)) {
+    const title = `${name[0]}${name.slice(1).toLowerCase()}`;
+    const body = new RegExp(`namespace ${title} \\{([^}]*)\\}`).exec(ASSEMBLY)?.[1] ?? '';
+    const told = [...body.matchAll(/const (\w+): i32 = (\d+)/g)];
+    assert.ok(told.length > 5, title);
+    for (const [, key = '', value = ''] of told) {
+      const known = Object.keys(table).find((each) => upper(each) === key || each === key);
+      if (key !== 'ALL' && key !== 'COUNT')
+        assert.equal(table[known ?? ''], Number(value), `${title}.${key}`);
+    }
   }
 });

@@ -8,6 +8,7 @@
 export namespace Errno {
   export const AGAIN: i32 = 6;
   export const BADF: i32 = 8;
+  export const BADMSG: i32 = 9;
   export const BUSY: i32 = 10;
   export const CANCELED: i32 = 11;
   export const DEADLK: i32 = 16;
@@ -63,6 +64,20 @@ export class Description {
 declare function granted_(name: usize, length: usize): i32;
 @external("perdure_kernel", "cap_describe")
 declare function describe_(handle: i32, out: usize): i32;
+@external("perdure_kernel", "cap_sturdy")
+declare function cap_sturdy(handle: i32, rights: i32, out: usize): i32;
+@external("perdure_kernel", "cap_restore")
+declare function cap_restore(text: usize, length: i32): i32;
+@external("perdure_kernel", "sturdy_forget")
+declare function sturdy_forget(text: usize, length: i32): i32;
+@external("perdure_kernel", "account_divide")
+declare function account_divide(handle: i32, parts: usize): i32;
+@external("perdure_kernel", "account_status")
+declare function account_status(handle: i32, out: usize): i32;
+@external("perdure_kernel", "ring_create")
+declare function ring_create(memory: usize, entries: u32, flags: u32): i32;
+@external("perdure_kernel", "ring_enter")
+declare function ring_enter(ring: i32, submit: u32, complete: u32, timeout: i64): i32;
 @external("perdure_kernel", "sem_wait")
 declare function sem_wait(semaphore: usize, timeout: i64): i32;
 @external("perdure_kernel", "sem_wake")
@@ -140,6 +155,72 @@ export function describe(handle: Handle): Description | null {
   out.idHigh = bswap(out.idHigh);
   out.idLow = bswap(out.idLow);
   return out;
+}
+
+// A text that gives a copy of the capability back, with at most those rights, to whoever has the text, also after a restart. Needs
+// Right.SHARE. null where none could be made.
+//
+//     const text = sturdy(granted("peer"), Right.READ)!;
+//     assert(text.startsWith("perdure:"));
+export function sturdy(handle: Handle, rights: i32): string | null {
+  const out = new StaticArray<u8>(84);
+  const bytes = cap_sturdy(handle, rights, changetype<usize>(out));
+  return bytes < 0 ? null : String.UTF8.decodeUnsafe(changetype<usize>(out), bytes);
+}
+
+// What such a text stands for. A handle, or an error: INVAL where it is none, NOENT, REVOKED, GONE, DQUOT.
+//
+//     const again = restore(sturdy(granted("peer"), Right.READ)!);
+//     assert(describe(again)!.rights == Right.READ);
+//     assert(restore("open sesame") == -Errno.INVAL);
+export function restore(text: string): Handle {
+  const bytes = String.UTF8.encode(text);
+  return cap_restore(changetype<usize>(bytes), bytes.byteLength);
+}
+
+// Ends such a text that the program's account pays for. 0, or an error: NOTCAPABLE where another does.
+//
+//     const text = sturdy(granted("peer"), Right.READ)!;
+//     assert(forget(text) == 0);
+//     assert(restore(text) == -Errno.NOENT);
+export function forget(text: string): i32 {
+  const bytes = String.UTF8.encode(text);
+  return sturdy_forget(changetype<usize>(bytes), bytes.byteLength);
+}
+
+// What is counted.
+export namespace Resource {
+  export const MEMORY: i32 = 0;
+  export const CPU: i32 = 1;
+  export const CAPABILITIES: i32 = 2;
+  export const REQUESTS: i32 = 3;
+  export const ENTRIES: i32 = 4;
+  export const DOMAINS: i32 = 5;
+  export const COUNT: i32 = 6;
+}
+
+// The account that pays for what the program does. A handle, or an error.
+//
+//     assert(accountOwn() > 0);
+@external("perdure_kernel", "account_own")
+export declare function accountOwn(): Handle;
+
+// Takes a part off what is left of an account, by Resource, and makes an account of it. A handle, or an error: DQUOT, DEPTH.
+//
+//     const parts = new StaticArray<u64>(Resource.COUNT);
+//     parts[Resource.MEMORY] = 65536;
+//     assert(accountDivide(accountOwn(), parts) > 0);
+export function accountDivide(account: Handle, parts: StaticArray<u64>): Handle {
+  return parts.length < Resource.COUNT ? -Errno.INVAL : account_divide(account, changetype<usize>(parts));
+}
+
+// The limit of each Resource and what is used of it, in turn; empty where the handle is bad or may not be read.
+//
+//     const shares = accountStatus(accountOwn());
+//     assert(shares[2 * Resource.MEMORY + 1] <= shares[2 * Resource.MEMORY]);
+export function accountStatus(account: Handle): StaticArray<u64> {
+  const out = new StaticArray<u64>(2 * Resource.COUNT);
+  return account_status(account, changetype<usize>(out)) < 0 ? new StaticArray<u64>(0) : out;
 }
 
 // A semaphore: a count in memory of what can be taken, at an address of one's own or in a segment. Taking what is there and giving where
@@ -249,5 +330,193 @@ export class WaitSet {
   // The number of a member that the last wait told, from 0 on.
   told(i: i32): u64 {
     return this.out[i];
+  }
+}
+
+// What a submission asks for.
+export namespace Operation {
+  export const NOP: i32 = 0;
+  export const OPEN: i32 = 1;
+  export const READ: i32 = 2;
+  export const WRITE: i32 = 3;
+  export const LIST: i32 = 4;
+  export const DESCRIBE: i32 = 5;
+  export const CREATE: i32 = 6;
+  export const REMOVE: i32 = 7;
+  export const SYNC: i32 = 12;
+  export const WAIT: i32 = 13;
+  export const INVOKE: i32 = 14;
+  export const MAP: i32 = 15;
+  export const SHARE: i32 = 16;
+  export const CANCEL: i32 = 17;
+  export const CLOSE: i32 = 18;
+  export const TIMEOUT: i32 = 19;
+  export const REPLY: i32 = 20;
+}
+
+// An operation to be asked for: what it does not use stays 0. Buffers are addresses; what is there has to stay until it has completed.
+//
+//     const ask = new Submission(Operation.TIMEOUT);
+//     ask.offset = 1000000;
+//     assert(new Ring(1).call(ask) == 0);
+@unmanaged
+export class Submission {
+  operation: u8 = 0;
+  flags: u8 = 0;
+  method: u16 = 0;
+  handle: Handle = 0;
+  user: u64 = 0;
+  first: u32 = 0;
+  firstLength: u32 = 0;
+  offset: u64 = 0;
+  limit: u64 = 0;
+  second: u32 = 0;
+  secondLength: u32 = 0;
+  other: Handle = 0;
+  rights: u32 = 0;
+  options: u32 = 0;
+  reserved: u32 = 0;
+
+  constructor(operation: i32) {
+    this.operation = <u8>operation;
+  }
+}
+
+// Queues by which a program asks for operations on objects, many with one call, and, where it serves, for requests of its clients.
+//
+//     const ring = new Ring(8);
+//     for (let i: u64 = 1; i <= 3; i++) {
+//       const ask = new Submission(Operation.NOP);
+//       ask.user = i;
+//       assert(ring.put(ask));
+//     }
+//     assert(ring.enter(3, FOREVER) == 3);
+//     for (let i: u64 = 1; i <= 3; i++) assert(ring.take() && ring.user == i && ring.result == 0);
+//     assert(!ring.take());
+//     const bad = new Submission(Operation.READ);
+//     bad.handle = 12345;
+//     assert(ring.call(bad) == -Errno.BADF);
+export class Ring {
+  // Below 0 where it could not be made.
+  handle: Handle;
+  // Of the completion that was taken last.
+  user: u64 = 0;
+  result: i32 = 0;
+  value: i64 = 0;
+  private memory: usize;
+  private tail: u32 = 0;
+
+  // `entries` is a power of two; `serves`: it takes requests for objects that the program serves.
+  constructor(private entries: u32, private serves: bool = false) {
+    const bytes = 128 + entries * (serves ? 384 : 128);
+    this.memory = (heap.alloc(bytes + 63) + 63) & ~63;
+    this.handle = ring_create(this.memory, entries, serves ? 1 : 0);
+  }
+
+  // Puts a copy of a submission into the queue; false where that is full.
+  put(ask: Submission): bool {
+    if (this.tail - load<u32>(this.memory, 16) >= this.entries) return false;
+    const at = this.memory + 128 + 64 * <usize>(this.tail & (this.entries - 1));
+    memory.copy(at, changetype<usize>(ask), 64);
+    this.tail++;
+    return true;
+  }
+
+  // Hands over what was put in, and waits until so many completions or requests can be taken, at most `timeout` ns. How many were
+  // handed over, or an error.
+  enter(complete: u32, timeout: i64): i32 {
+    const filled = this.tail - load<u32>(this.memory, 16);
+    store<u32>(this.memory, this.tail, 64);
+    return ring_enter(this.handle, filled, complete, timeout);
+  }
+
+  // Takes a completion: `user`, `result` and `value` tell it. False where there is none.
+  take(): bool {
+    const head = load<u32>(this.memory, 68);
+    if (head == load<u32>(this.memory, 20)) return false;
+    const at = this.memory + 128 + 64 * <usize>this.entries + 32 * <usize>(head & (2 * this.entries - 1));
+    this.user = load<u64>(at);
+    this.result = load<i32>(at, 8);
+    this.value = load<i64>(at, 16);
+    store<u32>(this.memory, head + 1, 68);
+    return true;
+  }
+
+  // Has one operation carried out and waits for it, on a ring that has nothing else under way. Its result.
+  call(ask: Submission): i32 {
+    if (!this.put(ask)) return -Errno.BUSY;
+    do {
+      const taken = this.enter(1, FOREVER);
+      if (taken < 0) return taken;
+    } while (!this.take());
+    return this.result;
+  }
+
+  // The address of a copy of the next request, laid out as abi/ring.ts says, 0 where there is none. Give it back with heap.free.
+  request(): usize {
+    const head = load<u32>(this.memory, 72);
+    if (!this.serves || head == load<u32>(this.memory, 24)) return 0;
+    const copied = heap.alloc(256);
+    const at = this.memory + 128 + 128 * <usize>this.entries + 256 * <usize>(head & (this.entries - 1));
+    memory.copy(copied, at, 256);
+    store<u32>(this.memory, head + 1, 72);
+    return copied;
+  }
+}
+
+// A channel end: messages between two domains through memory that both have mapped, as perdure/channel.h has it; the two are understood by one another.
+// One end sends, the other receives.
+//
+//     const memory = (heap.alloc(128 + 4 * 128 + 63) + 63) & ~63;
+//     const sender = new Channel(memory, 4, 64, true);
+//     const receiver = new Channel(memory, 4, 64);
+//     const text = String.UTF8.encode("hello");
+//     assert(sender.send(changetype<usize>(text), 5, FOREVER) == 0);
+//     const out = new StaticArray<u8>(64);
+//     assert(receiver.receive(changetype<usize>(out), 64, FOREVER) == 5 && out[0] == 104);
+//     assert(receiver.receive(changetype<usize>(out), 64, 0) == -Errno.TIMEDOUT);
+export class Channel {
+  private full: Semaphore;
+  private empty: Semaphore;
+  private position: u32 = 0;
+
+  // `slots`, a power of two, of `slotBytes`, a multiple of 64, at an address that is one too. Who makes it does so before the other waits.
+  constructor(private at: usize, private slots: u32, private slotBytes: u32, make: bool = false) {
+    this.full = new Semaphore(0, at);
+    this.empty = new Semaphore(0, at + 64);
+    if (make) {
+      memory.fill(at, 0, 128);
+      store<u32>(at, slots, 64);
+    }
+  }
+
+  private slot(): usize {
+    return this.at + 128 + <usize>(this.position & (this.slots - 1)) * (64 + <usize>this.slotBytes);
+  }
+
+  // Sends a copy, waiting at most `timeout` ns for an empty slot. 0, or an error: TIMEDOUT, INVAL where it is too long.
+  send(from: usize, bytes: u32, timeout: i64): i32 {
+    if (bytes > this.slotBytes) return -Errno.INVAL;
+    const bad = this.empty.within(timeout);
+    if (bad != 0) return bad;
+    const slot = this.slot();
+    memory.copy(slot + 64, from, bytes);
+    store<u32>(slot, bytes);
+    this.position++;
+    return this.full.give();
+  }
+
+  // Receives a copy of a message's first `capacity` bytes, waiting at most `timeout` ns. Its bytes, or an error: TIMEDOUT, BADMSG where
+  // the other side has written a length that cannot be.
+  receive(out: usize, capacity: u32, timeout: i64): i32 {
+    const bad = this.full.within(timeout);
+    if (bad != 0) return bad;
+    const slot = this.slot();
+    const bytes = load<u32>(slot); // once: the other side may change it
+    const fits = bytes <= this.slotBytes;
+    if (fits) memory.copy(out, slot + 64, min(bytes, capacity));
+    this.position++;
+    const given = this.empty.give();
+    return !fits ? -Errno.BADMSG : given < 0 ? given : <i32>bytes;
   }
 }
