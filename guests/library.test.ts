@@ -7,7 +7,7 @@ import { RESOURCE } from '../src/abi/account.ts';
 import { ERRNO } from '../src/abi/errno.ts';
 import { OBJECT, RIGHT } from '../src/abi/objects.ts';
 import { OPERATION, OPTION, SUBMIT } from '../src/abi/ring.ts';
-import { load, program, TestSystem } from '../src/kernel/kernel.testing.ts';
+import { load, TestSystem } from '../src/kernel/kernel.testing.ts';
 import { ASSEMBLY_SCRIPT, C, declaredIn, type Example, examplesOf } from './examples.ts';
 import { clang, missingClang } from './toolchain.ts';
 
@@ -15,25 +15,34 @@ const INCLUDE = join(import.meta.dirname, 'include');
 const PARTS = join(INCLUDE, 'perdure');
 const headers = readdirSync(PARTS).map((name) => ({ name, text: readFileSync(join(PARTS, name), 'utf8') }));
 
-/** Runs an exported function in a domain of its own that was granted "peer"; what it said, and how it ended. */
+/** Runs an exported function in a domain of its own that was granted "peer", one of the same program; what it said, and how it ended. */
 async function run(bytes: Uint8Array, entry: string): Promise<{ end: string; texts: string[] }> {
   const system = new TestSystem();
-  const peer = system.add('peer', await program('(module (memory 1) (func (export "f")))'));
+  const module = load(bytes);
+  // Of a program that calls another the peer is never run itself, so it needs no grant of its own.
+  const peer = system.add('peer', module, { trapUnknownImports: true });
   const grants = [{ name: 'peer', ...system.kernel.authority.domain(peer) }];
-  const id = system.add('example', load(bytes), { grants });
+  const id = system.add('example', module, { grants });
   system.kernel.start(id, entry);
-  for (let i = 0; i < 100 && system.kernel.status(id).state !== 'exited'; i++) {
+  const over = (): boolean => ['exited', 'idle'].includes(system.kernel.status(id).state);
+  for (let i = 0; i < 100 && !over(); i++) {
     system.runAll();
     system.powers.ns += 1_000_000n;
   }
-  const { end, reason } = system.kernel.status(id);
-  return { end: end === 'trap' ? reason : end, texts: system.personality.texts };
+  const { end, reason, state } = system.kernel.status(id);
+  // A domain with procedures lives on when it has nothing to do.
+  const done = state === 'idle' ? 'exit' : end;
+  return { end: end === 'trap' ? reason : done, texts: system.personality.texts };
 }
 
 const PROLOGUE = `#include "perdure.h"
 __attribute__((import_module("env"), import_name("text"))) void say(const char *text);
 #define assert(condition) do { if (!(condition)) { say(#condition); __builtin_trap(); } } while (0)
 `;
+
+/** A program by itself, instead of lines for a function. */
+const MAIN = 'int main(void) {';
+const isWhole = ({ code }: Example): boolean => code.includes(MAIN);
 
 async function compileExamples(
   name: string,
@@ -42,21 +51,16 @@ async function compileExamples(
 ): Promise<Uint8Array> {
   const folder = mkdtempSync(join(tmpdir(), 'perdure-examples-'));
   try {
-    const functions = examples.map(
-      (example) =>
-        `__attribute__((export_name("${example.name}"))) void example_${example.name}(void) {\n#line ${example.line} "${name}"\n${example.code}\n}\n`,
-    );
+    const functions = examples.map((example) => {
+      const exported = `__attribute__((export_name("${example.name}")))`;
+      const line = `#line ${example.line} "${name}"\n`;
+      if (isWhole(example)) return line + example.code.replace(MAIN, `${exported} int run_example(void) {`);
+      return `${exported} void example_${example.name}(void) {\n${line}${example.code}\n}\n`;
+    });
     writeFileSync(join(folder, 'examples.c'), PROLOGUE + functions.join(''));
     const out = join(folder, 'examples.wasm');
-    const all = [
-      '-I',
-      INCLUDE,
-      '-Wno-unused-variable',
-      '-nostartfiles',
-      '-Wl,--no-entry',
-      '-Wl,-z,stack-size=65536',
-    ];
-    await clang([join(folder, 'examples.c'), ...all, ...flags, '-o', out]);
+    const all = ['-I', INCLUDE, '-nostartfiles', '-Wl,--no-entry', '-Wl,-z,stack-size=65536', ...flags];
+    await clang([join(folder, 'examples.c'), '-Wno-unused-variable', ...all, '-o', out]);
     return readFileSync(out);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -72,9 +76,11 @@ for (const { name, text } of headers) {
     for (const declared of declaredIn(text, C)) assert.ok(told.has(declared), `${declared} has an example`);
     if (examples.length === 0) return;
     for (const flags of [[], ['-O0'], ['-matomics', '-mbulk-memory']]) {
-      const bytes = await compileExamples(name, examples, flags);
+      const snippets = examples.filter((example) => !isWhole(example));
+      const together = snippets.length > 0 ? await compileExamples(name, snippets, flags) : null;
       for (const example of examples) {
-        const { end, texts } = await run(bytes, example.name);
+        const bytes = isWhole(example) ? await compileExamples(name, [example], flags) : together;
+        const { end, texts } = await run(bytes as Uint8Array, example.name);
         assert.deepEqual([end, texts], ['exit', []], `${name}:${example.line} ${example.name} ${flags}`);
       }
     }

@@ -15,6 +15,7 @@
 #include "perdure/capability.h"
 #include "perdure/channel.h"
 #include "perdure/error.h"
+#include "perdure/gate.h"
 #include "perdure/ring.h"
 #include "perdure/semaphore.h"
 #include "perdure/waitset.h"

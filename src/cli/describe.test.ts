@@ -18,9 +18,11 @@ test('a program is described by what it imports and exports, in words and for sc
       (import "wasi_snapshot_preview1" "fd_readdir" (func (param i32 i32 i32 i64 i32) (result i32)))
       (import "perdure_kernel" "sem_wait" (func (param i32 i64) (result i32)))
       (import "perdure_kernel" "waitset_create" (func (result i32)))
+      (import "shop" "price" (func (param i32) (result i64)))
       (import "perdure_compiler" "compile" (func (param i32 i32 i32 i32) (result i32)))
       (memory 2 4)
       (func (export "_start"))
+      (func (export "gate:keep:vc=v!nested") (param i64 i32) (result f32) (f32.const 1))
       (func (export "answer") (param i32 f64) (result i64 v128) (i64.const 1) (v128.const i64x2 1 2)))`),
   );
   const json = await tool.run('describe', '--json', file);
@@ -36,18 +38,30 @@ test('a program is described by what it imports and exports, in words and for sc
       { part: 'semaphores', functions: ['sem_wait'] },
       { part: 'wait sets', functions: ['waitset_create'] },
     ],
+    gates: [{ grant: 'shop', name: 'price', type: '(i32) -> i64' }],
     compiler: true,
     unknown: [],
   });
   assert.deepEqual(rest.memories, [{ minBytes: 131072, maxBytes: 262144, shared: false }]);
-  assert.deepEqual(rest.offers, [
+  assert.deepEqual(rest.offers.functions, [
     { name: '_start', type: '()' },
     { name: 'answer', type: '(i32, f64) -> i64, v128' },
+  ]);
+  assert.deepEqual(rest.offers.procedures, [
+    {
+      name: 'keep',
+      type: '(i64, i32) -> f32',
+      entry: 'nested',
+      capabilityParams: [1],
+      capabilityResults: [],
+    },
   ]);
   assert.deepEqual([rest.starts, rest.refused], [['_start'], null]);
   const { stdout } = await tool.run('describe', file);
   assert.match(stdout, /the clocks {2}\(clock_time_get\)\n/);
   assert.match(stdout, /Perdure: wait sets/);
+  assert.match(stdout, /shop\.price\(i32\) -> i64/);
+  assert.match(stdout, /keep\(i64, capability\) -> f32/);
   assert.match(stdout, /it can be installed, and persists\n$/);
   assert.match((await tool.run('ps')).stderr, /no space|not a space|there is/i, 'there is no space yet');
 });
@@ -64,9 +78,9 @@ test('what nobody supplies is named with its type, also where only the type is w
       (import "perdure_kernel" "constructor" (func)))`),
   );
   const { wants } = await describeProgram(
-    await wat(`(module (import "a\\1b" "f" (func (param i32))) (import "a" "g" (global i32)))`),
+    await wat(`(module (import "a\\1b" "f" (func (param externref))) (import "a" "g" (global i32)))`),
   );
-  assert.deepEqual(wants.unknown, ['a\x1b.f (i32)', 'a.g (global)']);
+  assert.deepEqual(wants.unknown, ['a\x1b.f (externref)', 'a.g (global)']);
   const { code, stdout } = await tool.run('describe', file);
   assert.equal(code, 126);
   assert.match(stdout, /clock_time_get \(i32\) -> i32: nobody supplies it/);
@@ -80,11 +94,13 @@ test('a program that cannot be installed is told why and where, as far as it can
   const bad = good.slice();
   bad[bad.findIndex((byte, i) => byte === 0x20 && bad[i + 1] === 0 && bad[i + 2] === 0x0b) + 1] = 5; // no such local
   const described = await describeProgram(bad);
-  assert.deepEqual(described.offers, [{ name: 'f', type: '(i32) -> i32' }]);
+  assert.deepEqual(described.offers.functions, [{ name: 'f', type: '(i32) -> i32' }]);
   assert.ok(described.refused !== null && described.refused.offset > 0);
   const cut = await describeProgram(good.subarray(0, 20));
   assert.ok(cut.refused !== null);
-  assert.deepEqual(cut.offers, []);
+  assert.deepEqual(cut.offers.functions, []);
+  const gate = await describeProgram(await wat('(module (func (export "gate:f!sometimes")))'));
+  assert.match(gate.refused?.message ?? '', /!nested or !concurrent/);
 });
 
 test('who made a program is told where it says so', async () => {

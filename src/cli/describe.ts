@@ -3,6 +3,7 @@
  * run; it is compiled and verified as an installation would, to tell whether that would refuse it, and where.
  */
 import { createHash } from 'node:crypto';
+import { GATE_EXPORT, parseProcedure } from '../abi/gate.ts';
 import { COMPILER_MODULE } from '../abi/made.ts';
 import { KERNEL_MODULE } from '../abi/objects.ts';
 import type { FunctionShape } from '../abi/program.ts';
@@ -21,6 +22,7 @@ import { descriptionPage } from './show-program.ts';
 import { EXIT } from './types.ts';
 
 const FRAME = 65536;
+const ENTRIES = ['exclusive', 'nested', 'concurrent'] as const;
 const WASI_MODULES = ['wasi_snapshot_preview1', 'wasi_unstable'];
 
 /** Some of what a program imports, under what people call it. */
@@ -42,6 +44,20 @@ export interface ProcedureDescription {
   readonly type: string;
 }
 
+/** A procedure that it calls, of what it is to be granted: the domain `grant`, or the gate `grant.name`. */
+export interface GateWish extends ProcedureDescription {
+  readonly grant: string;
+}
+
+/** A procedure that it offers to other programs. */
+export interface OfferDescription extends ProcedureDescription {
+  /** Who may come in while somebody is inside. */
+  readonly entry: 'exclusive' | 'nested' | 'concurrent';
+  /** Indices of the parameters and results that are capabilities. */
+  readonly capabilityParams: readonly number[];
+  readonly capabilityResults: readonly number[];
+}
+
 export interface ProgramDescription {
   readonly sha256: string;
   readonly bytes: number;
@@ -53,13 +69,17 @@ export interface ProgramDescription {
   readonly wants: {
     readonly wasi: readonly Part[];
     readonly kernel: readonly Part[];
+    readonly gates: readonly GateWish[];
     /** It makes code while it runs. */
     readonly compiler: boolean;
     /** What nobody supplies, with kind or type. */
     readonly unknown: readonly string[];
   };
-  /** Functions that it exports, for whoever embeds it. */
-  readonly offers: readonly ProcedureDescription[];
+  readonly offers: {
+    readonly procedures: readonly OfferDescription[];
+    /** Other functions that it exports, for whoever embeds it. */
+    readonly functions: readonly ProcedureDescription[];
+  };
   /** Why it cannot be installed, and so would not persist; null where it can. `offset`: in the program, -1 where none applies. */
   readonly refused: { readonly message: string; readonly offset: number } | null;
 }
@@ -84,7 +104,7 @@ const KERNEL_PARTS: readonly (readonly [RegExp, string])[] = [
   [/^ring_/, 'rings'],
   [/^(table_|served?_)/, 'serving objects'],
   [/^(segment|window)_/, 'segments'],
-  [/^gate_/, 'gates'],
+  [/^(gate_|activation_end)/, 'gates'],
   [/^(domain|program|activation)_/, 'domains'],
   [/^kind_/, 'kinds of capability'],
   [/^(sturdy|ref)_/, 'sturdy references'],
@@ -104,12 +124,15 @@ export async function runDescribe(parsed: Parsed): Promise<number> {
 export async function describeProgram(bytes: Uint8Array): Promise<ProgramDescription> {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   let module: Module;
+  let shapes: readonly FunctionShape[];
+  let offers: ProgramDescription['offers'];
   try {
     module = decodeModule(bytes);
+    shapes = functionShapes(module);
+    offers = offersOf(module, shapes);
   } catch (error) {
     return { ...NOTHING, sha256, bytes: bytes.length, refused: refusalOf(error) };
   }
-  const shapes = functionShapes(module);
   return {
     sha256,
     bytes: bytes.length,
@@ -117,7 +140,7 @@ export async function describeProgram(bytes: Uint8Array): Promise<ProgramDescrip
     starts: startsOf(module),
     memories: memoriesOf(module),
     wants: wantsOf(module, shapes),
-    offers: offersOf(module, shapes),
+    offers,
     refused: await refusal(sha256, bytes),
   };
 }
@@ -127,8 +150,8 @@ const NOTHING = {
   tools: [],
   starts: [],
   memories: [],
-  wants: { wasi: [], kernel: [], compiler: false, unknown: [] },
-  offers: [],
+  wants: { wasi: [], kernel: [], gates: [], compiler: false, unknown: [] },
+  offers: { procedures: [], functions: [] },
 };
 
 function refusalOf(error: unknown): { message: string; offset: number } {
@@ -175,6 +198,7 @@ function memoriesOf(module: Module): MemoryDescription[] {
 
 function wantsOf(module: Module, shapes: readonly FunctionShape[]): ProgramDescription['wants'] {
   const [wasi, kernel, unknown] = [[] as string[], [] as string[], [] as string[]];
+  const gates: GateWish[] = [];
   let compiler = false;
   let index = 0;
   const calls = kernelCalls();
@@ -188,11 +212,13 @@ function wantsOf(module: Module, shapes: readonly FunctionShape[]): ProgramDescr
     if (from === COMPILER_MODULE) compiler = true;
     else if (WASI_MODULES.includes(from) && hasSignature(name, shape.params, shape.results)) wasi.push(name);
     else if (from === KERNEL_MODULE && calls.resolve(name, shape) !== undefined) kernel.push(name);
+    else if (isGate(from, name, shape)) gates.push({ grant: from, name, type: showShape(shape) });
     else unknown.push(`${from}.${name} ${showShape(shape)}`);
   }
   return {
     wasi: partsOf(wasi, WASI_PARTS),
     kernel: partsOf(kernel, KERNEL_PARTS),
+    gates,
     compiler,
     unknown,
   };
@@ -213,10 +239,32 @@ function partsOf(functions: readonly string[], table: readonly (readonly [RegExp
   return [...parts].map(([part, list]) => ({ part, functions: list }));
 }
 
-function offersOf(module: Module, shapes: readonly FunctionShape[]): ProcedureDescription[] {
-  return module.exports.flatMap((item) =>
-    item.kind === 'func'
-      ? [{ name: item.name, type: showShape(shapes[item.index] ?? { params: [], results: [] }) }]
-      : [],
-  );
+/** Whether an import could be a procedure of another domain: what is neither the system's nor of a type that cannot cross. */
+function isGate(from: string, name: string, shape: FunctionShape): boolean {
+  if (WASI_MODULES.includes(from) || from === KERNEL_MODULE) return false;
+  try {
+    return parseProcedure(GATE_EXPORT + name, shape)?.name === name;
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error;
+    return false;
+  }
+}
+
+/** @throws MalformedError for an export that says of a procedure what cannot be */
+function offersOf(module: Module, shapes: readonly FunctionShape[]): ProgramDescription['offers'] {
+  const procedures: OfferDescription[] = [];
+  const functions: ProcedureDescription[] = [];
+  for (const item of module.exports) {
+    if (item.kind !== 'func') continue;
+    const shape = shapes[item.index] ?? { params: [], results: [] };
+    const procedure = parseProcedure(item.name, shape);
+    if (procedure === null) {
+      functions.push({ name: item.name, type: showShape(shape) });
+      continue;
+    }
+    const { name, capabilityParams, capabilityResults } = procedure;
+    const entry = ENTRIES[procedure.entry] ?? 'exclusive';
+    procedures.push({ name, type: showShape(shape), entry, capabilityParams, capabilityResults });
+  }
+  return { procedures, functions };
 }

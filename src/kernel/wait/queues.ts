@@ -61,6 +61,8 @@ export class Waits {
   readonly #core: Core;
   readonly #space: Space;
   readonly #byTicket = new Map<number, Waiter>();
+  /** An activation waits in one call at a time. */
+  readonly #byActivation = new Map<number, Waiter>();
   readonly #byDomain = new Map<number, Set<Waiter>>();
   /** Those who wait where they may lose the right to, and the epoch at which they all might. */
   readonly #revocable = new Set<Waiter>();
@@ -265,8 +267,10 @@ export class Waits {
 
   #enter(caller: Caller, keys: readonly Pointed[]): Waiter {
     const [space, table, first] = [this.#space, this.#table(), keys[0] as Pointed];
+    const who = { domain: caller.domainId, activation: this.#core.running().id };
     // A call that was made again may have been refused before it came here.
-    for (const other of [...(this.#byDomain.get(caller.domainId) ?? [])]) this.#isOver(other);
+    const before = this.#byActivation.get(who.activation);
+    if (before !== undefined) this.#leave(before);
     const list = keys.length > 1 ? space.heap.alloc(LIST_BYTES * keys.length) : 0;
     let row: number;
     try {
@@ -277,7 +281,6 @@ export class Waits {
     }
     const at = table.address(row);
     const ticket = this.#nextTicket++;
-    const who = { domain: caller.domainId, activation: this.#core.running().id };
     W.domain.set(space, at, who.domain);
     W.activation.set(space, at, who.activation);
     W.places.set(space, at, keys.length);
@@ -302,6 +305,7 @@ export class Waits {
     const waiter: Waiter = { ...who, ticket, row, seats: [] };
     waiter.seats = keys.map((key, index) => new Seat(waiter, index, this.places.make(key), key.near));
     this.#byTicket.set(ticket, waiter);
+    this.#byActivation.set(who.activation, waiter);
     if (waiter.seats.some(({ place }) => place.isRevocable)) this.#revocable.add(waiter);
     let those = this.#byDomain.get(domain);
     if (those === undefined) {
@@ -316,6 +320,7 @@ export class Waits {
     for (const seat of waiter.seats) seat.place.seats.remove(seat);
     for (const { place } of waiter.seats) this.places.settle(place);
     this.#byTicket.delete(waiter.ticket);
+    if (this.#byActivation.get(waiter.activation) === waiter) this.#byActivation.delete(waiter.activation);
     this.#revocable.delete(waiter);
     const those = this.#byDomain.get(waiter.domain);
     those?.delete(waiter);
