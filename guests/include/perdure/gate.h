@@ -68,7 +68,7 @@
  *     int main(void) {
  *       assert(peer_divide(6, 2) == 3 && perdure_gate_error() == PERDURE_OK);
  *       assert(peer_divide(6, 0) == 0 && perdure_gate_error() == PERDURE_FAULTED);
- *       assert(peer_divide(8, 2) == 4 && perdure_gate_error() == PERDURE_OK);
+ *       assert(peer_divide(8, 2) == 0 && perdure_gate_error() == PERDURE_GONE); // a program that traps has ended
  *       return 0;
  *     }
  */
