@@ -49,7 +49,7 @@ interface Who {
 
 export interface Waiter {
   readonly domain: number;
-  readonly activation: number;
+  activation: number;
   readonly ticket: number;
   readonly row: number;
   seats: readonly Seat[];
@@ -111,8 +111,7 @@ export class Waits {
     let waiter: Waiter | undefined;
     const ticket = Number(caller.getScratch(SCRATCH.ticket));
     if (ticket !== 0) {
-      waiter = this.#byTicket.get(ticket);
-      if (waiter?.activation !== this.#core.running().id) waiter = undefined; // it was carried here from another space
+      waiter = this.#own(this.#byTicket.get(ticket), caller.domainId);
       // Someone may have given and ended before telling so.
       for (const seat of waiter?.seats ?? []) if (seat.place.sort === SORT.semaphore) this.serve(seat.place);
       if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
@@ -263,6 +262,23 @@ export class Waits {
     activation?.setScratch(SCRATCH.answered, 1n);
     activation?.setScratch(SCRATCH.answer, BigInt(answer));
     if (activation !== undefined && activation !== running) activations.ready(activation);
+  }
+
+  /**
+   * The waiter of a ticket in the scratch words of the running call, where it is that call's. It is not where the domain was carried here from
+   * another space; and it has another activation where that was split since.
+   */
+  #own(waiter: Waiter | undefined, domain: number): Waiter | undefined {
+    const { id } = this.#core.running();
+    if (waiter === undefined || waiter.activation === id) return waiter;
+    const { activations } = this.#core;
+    const before = activations.peek(waiter.activation)?.getScratch(SCRATCH.ticket);
+    if (waiter.domain !== domain || before === BigInt(waiter.ticket)) return undefined;
+    if (this.#byActivation.get(waiter.activation) === waiter) this.#byActivation.delete(waiter.activation);
+    waiter.activation = id;
+    W.activation.set(this.#space, this.#table().address(waiter.row), id);
+    this.#byActivation.set(id, waiter);
+    return waiter;
   }
 
   #enter(caller: Caller, keys: readonly Pointed[]): Waiter {
