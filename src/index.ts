@@ -25,7 +25,9 @@ export { AssertionError } from './base/assert.ts';
 export { ENVIRONMENT_CODES, type EnvironmentCode } from './base/codes.ts';
 export { EnvironmentError, MalformedError, RefusedError, UnsupportedError } from './base/errors.ts';
 export type {
+  AccountReport,
   CallFrame,
+  CapabilityReport,
   DirGrant,
   DomainState,
   DomainSummary,
@@ -36,9 +38,11 @@ export type {
   Inspection,
   Isolation,
   RemoveOptions,
+  RightName,
   SpaceEvent,
   ValueReport,
 } from './cli/types.ts';
+export { Capability, type DeriveOptions, type Grant, type Grantable } from './library/capability.ts';
 export { Domain, Following } from './library/domain.ts';
 export { type EventOptions, EventStream, type MissedEvents } from './library/events.ts';
 export type { OutputCallback, Program, SpaceOptions, SpawnOptions } from './library/options.ts';

@@ -36,6 +36,8 @@ export const ENVIRONMENT_CODES = {
   'no-such-export': 'The program exports nothing of that name that can be called.',
   'reference-result': 'A result is a reference, which cannot leave the program.',
   'no-such-domain': 'There is no program of that name in the space, or it was removed.',
+  'no-capability': 'A capability was revoked, or what it is to is gone.',
+  'not-held': 'A capability was used after it had been let go.',
   'no-such-file': 'The folder of a program has no such file.',
   'not-followed': 'Input was fed to a program that is not followed.',
   running: 'The program has not ended, and only one that has can be removed unless forced.',

@@ -35,6 +35,7 @@ export interface Composition {
   readonly network: Network;
   readonly drivers: readonly Driver[];
   readonly processes: Processes;
+  readonly state: DriverState;
 }
 
 export interface CompositionHooks {
@@ -116,7 +117,8 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     },
   };
   const kernel = fresh ? new Kernel(space, options) : Kernel.recover(space, options, hooks.program);
-  return { space, kernel, wasi, console, folders, network, processes, drivers: [console, folders, network] };
+  const drivers = [console, folders, network];
+  return { space, kernel, wasi, console, folders, network, processes, drivers, state };
 }
 
 /** Where the program of processes lies, and what such a process has to read to run it. */

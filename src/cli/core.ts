@@ -13,7 +13,15 @@ import { packError } from './failure.ts';
 import { Machine } from './machine.ts';
 import type { CoreStart, FromCore, InstalledProgram, ToCore } from './messages.ts';
 import { Operations } from './operations.ts';
-import type { DirGrant, GrantName, RunRequest } from './types.ts';
+import type {
+  DirGrant,
+  GrantName,
+  GrantSource,
+  ImportGrant,
+  Narrowing,
+  RightName,
+  RunRequest,
+} from './types.ts';
 
 /** At the end, output that its reader does not take is given up on after this long; it stays in the space. */
 const FLUSH_MS = 2000;
@@ -222,7 +230,20 @@ class CoreThread {
           args.program as InstalledProgram,
           args.dirs as DirGrant[],
           args.grants as GrantName[],
+          args.imports as ImportGrant[],
         );
+      case 'grant':
+        return operations.holdings.grant(operations.find(name), args.given as ImportGrant);
+      case 'hold':
+        return operations.holdings.hold(args.from as GrantSource, args.narrow as Narrowing | undefined);
+      case 'sturdy':
+        return operations.holdings.sturdy(args.from as GrantSource, args.rights as RightName[] | undefined);
+      case 'forget':
+        return this.#composition.kernel.authority.forgetSturdy(String(args.text));
+      case 'revoke':
+        return operations.holdings.revoke(Number(args.id));
+      case 'release':
+        return operations.holdings.release(Number(args.id));
       case 'checkpoint':
       case 'idle': // being asked makes it be told again
         return undefined;

@@ -8,7 +8,8 @@
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
 import type { Parsed } from './args.ts';
 import { becomeBackground, isBackground, startBackground } from './background.ts';
-import { Host, type HostOptions } from './host.ts';
+import { Host } from './host.ts';
+import type { HostOptions } from './hosting.ts';
 import { clean, Progress, paint, say } from './output.ts';
 import { RemoteSpace } from './remote.ts';
 import { readProgram, runRequest, spaceFolder } from './request.ts';

@@ -11,20 +11,23 @@ import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CORE_STACK_MIB, TICK_MS } from '../base/limits.ts';
-import type { ReleasePolicy } from '../drivers/release.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
 import { unpackError } from './failure.ts';
+import type { Attachment, HostEvents, HostOptions } from './hosting.ts';
 import { installProgram } from './install.ts';
 import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from './messages.ts';
 import { checkName } from './request.ts';
 import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
 import type {
   DomainSummary,
-  ExitReport,
   FilesReport,
+  GrantSource,
+  ImportGrant,
   ImportOptions,
   Inspection,
+  Narrowing,
   RemoveOptions,
+  RightName,
   RunRequest,
   SpaceApi,
   SpaceEvent,
@@ -33,44 +36,6 @@ import type {
 /** A commit that failed for want of disk space is tried again after this long, then ever more seldom, in milliseconds. */
 const RETRY_MS = 1000;
 const RETRY_MOST_MS = 30_000;
-
-export interface HostOptions {
-  /** The space's folder, absolute. */
-  readonly folder: string;
-  /** Make the space where there is none. */
-  readonly create: boolean;
-  /** Which of the programs in it go on at once. */
-  readonly resume: 'all' | 'detached' | 'none';
-  /** Only look: nothing runs, the store is not changed, and another process may own it. */
-  readonly readOnly?: boolean;
-  /** No program runs; the space can be changed all the same. */
-  readonly paused?: boolean;
-  /** Programs write to and read from this process's standard streams. */
-  readonly stdio?: boolean;
-  readonly policy?: ReleasePolicy;
-  readonly checkpointEveryMs?: number;
-}
-
-/** What a host tells without being asked. */
-export interface HostEvents {
-  /** A program ended, everything it wrote is out, and its end is durable. */
-  exit(report: ExitReport): void;
-  /** No program is left that could go on by itself or by input. */
-  idle(): void;
-  /** Something people should know, in one line. */
-  problem(text: string): void;
-  /** Anything, these included; ends are not told again. */
-  happened(event: SpaceEvent): void;
-  /** The core is lost, by a bug. The space goes on from its last checkpoint when opened again. */
-  lost(error: Error): void;
-}
-
-/** A client that shows what a program writes. */
-export interface Attachment {
-  /** What it types; an empty array is the end. */
-  input(bytes: Uint8Array): void;
-  detach(): void;
-}
 
 type Output = (stderr: boolean, bytes: Uint8Array) => Promise<void>;
 const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, happened() {}, lost() {} };
@@ -224,14 +189,43 @@ export class Host implements SpaceApi {
 
   async import(
     archive: Uint8Array,
-    { name, dirs, grants, isolation }: ImportOptions,
+    { name, dirs, grants, imports, isolation }: ImportOptions,
   ): Promise<DomainSummary> {
     const { about, image, program, sourceMap } = unpackCarried(archive);
     checkName(name ?? about.name);
     const installed = await this.install(program, isolation === 'process', () => {}, sourceMap);
     const named = { ...about, name: name ?? about.name };
-    const args = { about: named, image, program: installed, dirs, grants };
+    const args = { about: named, image, program: installed, dirs, grants, imports };
     return (await this.#ask('import', args)) as DomainSummary;
+  }
+
+  /** Gives a program one more capability. */
+  async grant(name: string, given: ImportGrant): Promise<void> {
+    await this.#ask('grant', { name, given });
+  }
+
+  /** Holds a capability, or one derived of it, until it is released or the space is closed. Its number. */
+  async hold(from: GrantSource, narrow?: Narrowing): Promise<number> {
+    return (await this.#ask('hold', { from, narrow })) as number;
+  }
+
+  /** A text that gives a capability back, in this process or another. */
+  async sturdy(from: GrantSource, rights?: readonly RightName[]): Promise<string> {
+    return (await this.#ask('sturdy', { from, rights })) as string;
+  }
+
+  /** Ends such a text. */
+  async forget(text: string): Promise<void> {
+    await this.#ask('forget', { text });
+  }
+
+  /** Ends all other copies of what is held, and what was derived of it. */
+  async revoke(id: number): Promise<void> {
+    await this.#ask('revoke', { id });
+  }
+
+  async release(id: number): Promise<void> {
+    await this.#ask('release', { id });
   }
 
   /** Makes what happened so far durable; the number of the checkpoint that holds it. */

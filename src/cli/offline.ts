@@ -167,9 +167,9 @@ export async function runImport(parsed: Parsed): Promise<number> {
   const dirs = (parsed.lists.get('dir') ?? []).map(parseDir);
   const name = parsed.values.get('name') ?? null;
   const isolation = isolationOf(parsed);
-  const grants = grantsOf(parsed);
+  const given = grantsOf(parsed);
   const domain = await withSpace(parsed, 'create', (space) =>
-    space.import(archive, { name, dirs, grants, isolation }),
+    space.import(archive, { name, dirs, ...given, isolation }),
   );
   if (!parsed.flags.has('quiet')) {
     const next = domain.state === 'suspended' ? '; perdure up lets it go on' : '';

@@ -14,6 +14,7 @@ import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram, programKey } from './compose.ts';
+import { Holdings } from './holdings.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { callFrame, valueReports } from './reports.ts';
@@ -27,6 +28,7 @@ import type {
   FilesReport,
   FrameReport,
   GrantName,
+  ImportGrant,
   Inspection,
   RunRequest,
   SpaceEvent,
@@ -45,6 +47,8 @@ export interface CoreAttachment {
 }
 
 export class Operations {
+  /** Capabilities that the owner has and grants. */
+  readonly holdings: Holdings;
   readonly #c: Composition;
   readonly #start: CoreStart;
   readonly #programs: Map<string, LoadedModule>;
@@ -61,6 +65,7 @@ export class Operations {
   ) {
     this.#happened = happened;
     this.#c = composition;
+    this.holdings = new Holdings(composition.kernel, composition.state);
     this.#start = start;
     this.#programs = programs;
     for (const { id, state, arguments: args } of start.domains) {
@@ -164,7 +169,7 @@ export class Operations {
     try {
       const grants = [...this.#grants(id, name, request.dirs), ...(await this.#sockets(id, request))];
       const { arguments: args, environment: env } = request;
-      kernel.createDomain({
+      const options = {
         name,
         module,
         personalityState: wasi.createState({ args, env, grants }),
@@ -174,7 +179,10 @@ export class Operations {
         compiler: request.grants.includes('compiler'),
         ...(request.memoryLimitBytes === null ? {} : { memoryLimitBytes: request.memoryLimitBytes }),
         ...(request.cpuLimitMs === null ? {} : { cpuLimitMs: request.cpuLimitMs }),
-      });
+      };
+      this.holdings.granting(request.imports, (imports) =>
+        kernel.createDomain({ ...options, grants: imports }),
+      );
       if (!console.open(id, name, { detached: !foreground })) throw new SpaceFullError(0);
       kernel.start(id, '_start');
     } catch (error) {
@@ -328,6 +336,8 @@ export class Operations {
     return {
       ...this.summary(id),
       checkpoint,
+      ...this.holdings.capabilitiesOf(id),
+      account: this.holdings.accountOf(id),
       memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
       omitted: inspected.omitted,
       omittedAt: inspected.omittedAt,
@@ -382,6 +392,7 @@ export class Operations {
     installed: InstalledProgram,
     dirs: readonly DirGrant[],
     grants: readonly GrantName[],
+    imports: readonly ImportGrant[],
   ): DomainSummary {
     const { kernel, console, folders, wasi } = this.#c;
     const name = this.#freeName(about.name, true);
@@ -397,6 +408,7 @@ export class Operations {
           throw new EnvironmentError('no-such-folder', `${name} had no folder ${guest} of the host`);
         }
       }
+      for (const given of imports) this.holdings.grant(id, given);
     } catch (error) {
       this.#drop(id);
       throw explained(error, name);

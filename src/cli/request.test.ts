@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { EnvironmentError } from '../base/errors.ts';
 import { parse } from './args.ts';
-import { parseDir, readProgram, runRequest } from './request.ts';
+import { grantsOf, parseDir, readProgram, runRequest } from './request.ts';
 
 function folderFor(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'perdure-request-'));
@@ -41,6 +41,7 @@ test('options become a request, with the name taken from the file', () => {
     volatile: true,
     trapUnknownImports: false,
     grants: [],
+    imports: [],
     isolation: 'space',
   });
   assert.equal(runRequest(parse(['run', '--', '---.wasm'])).name, 'program');
@@ -123,4 +124,25 @@ test('limits and addresses that make no sense are refused', () => {
     refusal(() => runRequest(parse(['run', '--env', '=x', 'p']))),
     /is not KEY=VALUE/,
   );
+});
+
+test('what is granted is the compiler, or something under a name', () => {
+  const granted = (...list: string[]) => {
+    const { grants, imports } = grantsOf(
+      parse(['run', ...list.flatMap((text) => ['--grant', text]), 'p.wasm']),
+    );
+    return { grants, imports };
+  };
+  assert.deepEqual(granted('compiler', 'calc=server', 'a=b=c', 't=host:clock', 'x=perdure:1:2'), {
+    grants: ['compiler'],
+    imports: [
+      { name: 'calc', from: { kind: 'domain', name: 'server' } },
+      { name: 'a', from: { kind: 'domain', name: 'b=c' } },
+      { name: 't', from: { kind: 'clock' } },
+      { name: 'x', from: { kind: 'sturdy', text: 'perdure:1:2' } },
+    ],
+  });
+  assert.throws(() => granted('compile'), { code: 'usage', hint: /compiler/ });
+  assert.throws(() => granted('x=host:clok'), { code: 'usage', hint: /host:clock/ });
+  assert.throws(() => granted('=server'), { code: 'usage' });
 });

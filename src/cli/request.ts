@@ -9,7 +9,7 @@ import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES, MODULE_MAX_BYTES } from '../base/li
 import { parseAddress } from '../drivers/address.ts';
 import type { Parsed } from './args.ts';
 import { suggest } from './suggest.ts';
-import type { DirGrant, GrantName, Isolation, RunRequest } from './types.ts';
+import type { DirGrant, GrantName, GrantSource, ImportGrant, Isolation, RunRequest } from './types.ts';
 import { parseSize, parseTime, showSize } from './units.ts';
 
 /** The folder of the space a command works on, absolute. */
@@ -40,19 +40,45 @@ export function runRequest(parsed: Parsed): RunRequest {
     detached: parsed.flags.has('detach'),
     volatile: parsed.flags.has('volatile'),
     trapUnknownImports: parsed.flags.has('trap-unknown-imports'),
-    grants: grantsOf(parsed),
+    ...grantsOf(parsed),
     isolation: isolationOf(parsed),
   };
 }
 
-/** `--grant NAME` */
-export function grantsOf(parsed: Parsed): GrantName[] {
-  return (parsed.lists.get('grant') ?? []).map((name) => {
-    if (name === 'compiler') return name;
-    const meant = suggest(name, ['compiler']);
-    const hint = meant === undefined ? 'it can be "compiler"' : `did you mean "${meant}"?`;
-    throw new EnvironmentError('usage', `--grant: there is nothing called "${name}"`, hint);
-  });
+/** What can be granted that is no program: by its word on the command line. */
+const GRANTABLE: Readonly<Record<string, GrantSource>> = {
+  'host:clock': { kind: 'clock' },
+  'host:random': { kind: 'random' },
+};
+
+/** `--grant compiler`, `--grant NAME=PROGRAM`, `--grant NAME=host:clock`, `--grant NAME=perdure:OBJECT:SECRET` */
+export function grantsOf(parsed: Parsed): Pick<RunRequest, 'grants' | 'imports'> {
+  const grants: GrantName[] = [];
+  const imports: ImportGrant[] = [];
+  for (const text of parsed.lists.get('grant') ?? []) {
+    const equals = text.indexOf('=');
+    if (equals > 0) imports.push({ name: text.slice(0, equals), from: sourceOf(text.slice(equals + 1)) });
+    else if (text === 'compiler') grants.push(text);
+    else {
+      const meant = suggest(text, ['compiler']);
+      const hint = meant === undefined ? 'write compiler, or NAME=PROGRAM' : `did you mean "${meant}"?`;
+      throw new EnvironmentError('usage', `--grant: there is nothing called "${text}"`, hint);
+    }
+  }
+  return { grants, imports };
+}
+
+function sourceOf(text: string): GrantSource {
+  if (text.startsWith('perdure:')) return { kind: 'sturdy', text };
+  if (!text.includes(':')) return { kind: 'domain', name: text };
+  const source = Object.hasOwn(GRANTABLE, text) ? GRANTABLE[text] : undefined;
+  if (source !== undefined) return source;
+  const meant = suggest(text, Object.keys(GRANTABLE));
+  const hint =
+    meant === undefined
+      ? `a program's name, or ${Object.keys(GRANTABLE).join(', ')}`
+      : `did you mean "${meant}"?`;
+  throw new EnvironmentError('usage', `--grant: there is nothing called "${text}"`, hint);
 }
 
 /** `--isolation KIND` */

@@ -6,7 +6,8 @@
 import { EnvironmentError } from '../base/errors.ts';
 import { compactMap } from '../debug/index.ts';
 import { type Connection, type Handler, type Message, serveControl } from './control.ts';
-import type { Attachment, Host } from './host.ts';
+import type { Host } from './host.ts';
+import type { Attachment } from './hosting.ts';
 import type { DomainSummary, ExitReport, ImportOptions, RemoveOptions, RunRequest } from './types.ts';
 import { FRAME } from './wire.ts';
 

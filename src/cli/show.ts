@@ -64,11 +64,24 @@ export function inspectionPage(domain: Inspection): string {
     const gone = released === 0 ? '' : `, ${released} released`;
     facts.push(['made', `${modules} modules of code, ${showSize(codeBytes)}${gone}`]);
   }
+  facts.push(...capabilityFacts(domain));
   if (domain.reason !== null) facts.splice(1, 0, ['reason', clean(domain.reason.split('\n')[0]!)]);
   const lines = [paint('bold', clean(domain.name), process.stdout)];
   for (const [name, value] of facts) lines.push(`  ${name.padEnd(11)}${value}`);
   lines.push('', ...stackLines(domain));
   return `${lines.join('\n')}\n`;
+}
+
+/** A line for each capability: its name or handle, what it is to, what may be done with it. */
+function capabilityFacts({ capabilities, capabilityCount }: Inspection): [string, string][] {
+  if (capabilities.length === 0) return [];
+  const lines = capabilities.map(({ handle, name, kind, state, rights, badge }) => {
+    const called = name === null ? `handle ${handle}` : clean(name);
+    const what = kind === null ? state : `${kind}: ${rights.join(' ')}`;
+    return `${called}  ${what}${badge === '0' ? '' : `  badge ${badge}`}`;
+  });
+  if (capabilityCount > lines.length) lines.push(`… ${capabilityCount - lines.length} more …`);
+  return lines.map((line, i) => [i === 0 ? 'holds' : '', line]);
 }
 
 function stackLines(domain: Inspection): string[] {

@@ -2,6 +2,8 @@
  * The plain data that crosses threads and the control socket: what is asked of a space and what it answers. Types
  * only; everything here survives JSON, except bytes, which travel beside it.
  */
+import type { ResourceName } from '../abi/account.ts';
+import type { RIGHT } from '../abi/objects.ts';
 
 /** What a domain is doing, as people see it. */
 export type DomainState =
@@ -42,6 +44,56 @@ export type Isolation = 'space' | 'process';
 /** What else a program may be granted: the compiler, to make code at run time (abi/made.ts). */
 export type GrantName = 'compiler';
 
+/** A right that a capability may have: names of abi/objects.ts RIGHT. */
+export type RightName = keyof typeof RIGHT;
+
+/** Where a capability comes from. */
+export type GrantSource =
+  /** A program of the space, by name. */
+  | { readonly kind: 'domain'; readonly name: string }
+  /** The clock, the random source of the host. */
+  | { readonly kind: 'clock' | 'random' }
+  /** One that is held for the owner of the space, by its number. */
+  | { readonly kind: 'held'; readonly id: number }
+  /** What a sturdy reference stands for. */
+  | { readonly kind: 'sturdy'; readonly text: string };
+
+/** A capability for a program, under a name by which it asks for it. */
+export interface ImportGrant {
+  readonly name: string;
+  readonly from: GrantSource;
+  /** All but `revoke` where they are not given. */
+  readonly rights?: readonly RightName[] | undefined;
+}
+
+/** What a capability derived of another has: rights that both have, and a badge where that one has none. */
+export interface Narrowing {
+  readonly rights: readonly RightName[];
+  readonly badge: bigint;
+}
+
+/** A place in a program's list of capabilities. */
+export interface CapabilityReport {
+  /** The number by which the program uses it. */
+  readonly handle: number;
+  /** What it was granted as, where it was. */
+  readonly name: string | null;
+  /** What it is to: domain, gate, segment, ring, table, served, host, node, …; null where that is not known any more. */
+  readonly kind: string | null;
+  /** 'good', or why it cannot be used: REVOKED, GONE. */
+  readonly state: string;
+  readonly rights: readonly RightName[];
+  /** A decimal number of 64 bits; 0 for none. */
+  readonly badge: string;
+  /** The object's id, 32 hexadecimal digits. */
+  readonly object: string | null;
+}
+
+/** What a program, with those that share its account, uses and may use; null for no limit. */
+export type AccountReport = Readonly<
+  Record<ResourceName, { readonly used: number; readonly limit: number | null }>
+>;
+
 /** A folder of the host for a program. `host` is absolute. */
 export interface DirGrant {
   readonly host: string;
@@ -66,6 +118,7 @@ export interface RunRequest {
   readonly volatile: boolean;
   readonly trapUnknownImports: boolean;
   readonly grants: readonly GrantName[];
+  readonly imports: readonly ImportGrant[];
   readonly isolation: Isolation;
   /** The program's source map as `compactMap` gives it; kept with the program, for call stacks. */
   readonly sourceMap?: Uint8Array | undefined;
@@ -142,6 +195,11 @@ export interface Inspection extends DomainSummary {
   readonly memories: readonly { readonly bytes: number }[];
   /** Modules it has made at run time, where it may make any; `released` are those it has let go. */
   readonly made?: { readonly modules: number; readonly released: number; readonly codeBytes: number };
+  /** What it has, by handle; of many the first. */
+  readonly capabilities: readonly CapabilityReport[];
+  readonly capabilityCount: number;
+  /** Null where it has ended. */
+  readonly account: AccountReport | null;
   /** Innermost first. Of a program that has ended badly: where it did, without values. */
   readonly stack: readonly FrameReport[];
   /** Frames left out of the middle of `stack` because there are too many, and how many come before them. */
@@ -201,6 +259,7 @@ export interface ImportOptions {
   /** Where the folders of the host that it had are here. */
   readonly dirs: readonly DirGrant[];
   readonly grants: readonly GrantName[];
+  readonly imports: readonly ImportGrant[];
   readonly isolation: Isolation;
 }
 

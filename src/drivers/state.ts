@@ -5,7 +5,14 @@
 import { assert } from '../base/assert.ts';
 import { Block, type RootCell, type StateMemory } from '../kernel/outbox-memory.ts';
 
-export const STATE = { nextObject: 0, nextEffect: 8, hostObjects: 16, effects: 24, netObjects: 32 } as const;
+export const STATE = {
+  nextObject: 0,
+  nextEffect: 8,
+  hostObjects: 16,
+  effects: 24,
+  netObjects: 32,
+  held: 40,
+} as const;
 const STATE_BYTES = 64;
 
 export class DriverState {

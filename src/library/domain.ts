@@ -1,7 +1,23 @@
 /** A program in a space, as whoever embeds the space has it in hand. */
 import { EnvironmentError } from '../base/errors.ts';
-import type { Attachment, Host } from '../cli/host.ts';
-import type { ExitReport, FilesReport, Inspection, RemoveOptions } from '../cli/types.ts';
+import type { Host } from '../cli/host.ts';
+import type { Attachment } from '../cli/hosting.ts';
+import type {
+  ExitReport,
+  FilesReport,
+  GrantSource,
+  Inspection,
+  RemoveOptions,
+  RightName,
+} from '../cli/types.ts';
+import {
+  Capability,
+  type DeriveOptions,
+  type Grant,
+  type Grantable,
+  importOf,
+  SOURCE,
+} from './capability.ts';
 import type { EventOptions, EventStream } from './events.ts';
 import type { OutputCallback } from './options.ts';
 import { type Abortable, unlessAborted } from './signal.ts';
@@ -62,13 +78,18 @@ export class Following implements Disposable {
  * A program in a space. The object is only a handle: keep it, lose it, get another by name. Disposing it ends what it
  * follows; the program goes on.
  */
-export class Domain implements Disposable {
+export class Domain implements Grantable, Disposable {
   /** Its number; never used again in its space. */
   readonly id: number;
   readonly name: string;
   readonly #space: DomainHost;
   readonly #host: Host;
   #following: Following | undefined;
+
+  /** @internal */
+  get [SOURCE](): GrantSource {
+    return { kind: 'domain', name: this.name };
+  }
 
   /** @internal */
   constructor(space: DomainHost, id: number, name: string) {
@@ -163,6 +184,24 @@ export class Domain implements Disposable {
   /** State, memory and call stack, in terms of the program as it was shipped. */
   inspect(): Promise<Inspection> {
     return this.#host.inspect(this.name);
+  }
+
+  /**
+   * Gives it one more capability under a name, in the place of the one it had under that name.
+   * @throws EnvironmentError no-capability: what is granted was revoked; too-many-grants; bad-name
+   */
+  grant(name: string, grant: Grant): Promise<void> {
+    return this.#host.grant(this.name, importOf(name, grant));
+  }
+
+  /** A capability to it, derived of the one the system has: to be granted to others, and to be taken away from them. */
+  capability(options: DeriveOptions = {}): Promise<Capability> {
+    return Capability.of(this.#host, this[SOURCE], options);
+  }
+
+  /** A text that gives a capability to it: see `Capability.sturdy`. */
+  sturdy(options: { readonly rights?: readonly RightName[] } = {}): Promise<string> {
+    return this.#host.sturdy(this[SOURCE], options.rights);
   }
 
   /** What lies at a path of its own folder: a file's bytes, or a folder's entries. */

@@ -1,5 +1,6 @@
 /** What can be said when a space is opened and a program is started. */
 import type { DirGrant, GrantName, Isolation } from '../cli/types.ts';
+import type { Grant } from './capability.ts';
 import type { Abortable } from './signal.ts';
 
 /** How a space is opened. */
@@ -40,6 +41,11 @@ export interface SpawnOptions extends Abortable {
   readonly detached?: boolean;
   /** Unknown imports trap when called, instead of being refused. */
   readonly trapUnknownImports?: boolean;
+  /**
+   * Capabilities, by the names under which the program asks for them: other programs of the space, capabilities that this
+   * process holds, the host's clock and random source.
+   */
+  readonly imports?: Readonly<Record<string, Grant>>;
   /** What else it is given: the compiler, with which it can make code at run time (README). */
   readonly grants?: readonly GrantName[];
   /**

@@ -8,11 +8,13 @@ import type {
   DomainSummary,
   ExitReport,
   GrantName,
+  ImportGrant,
   Isolation,
   RunRequest,
   SpaceEvent,
 } from '../cli/types.ts';
 import { compactMap } from '../debug/index.ts';
+import { Capability, type Grant, importOf } from './capability.ts';
 import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
 import type { Program, SpaceOptions, SpawnOptions } from './options.ts';
@@ -119,9 +121,20 @@ export class Space implements AsyncDisposable {
     dirs: readonly DirGrant[] = [],
     isolation: Isolation = 'space',
     grants: readonly GrantName[] = [],
+    imports: Readonly<Record<string, Grant>> = {},
   ): Promise<Domain> {
-    const options = { name: name ?? null, dirs, grants, isolation };
+    const options = { name: name ?? null, dirs, grants, imports: importsOf(imports), isolation };
     return this.#domain(await this.#host.import(archive, options));
+  }
+
+  /** The capability that a sturdy reference stands for. @throws EnvironmentError where that is nothing, or not any more */
+  restore(text: string): Promise<Capability> {
+    return Capability.of(this.#host, { kind: 'sturdy', text });
+  }
+
+  /** Ends a sturdy reference; what was restored from it stays. @throws EnvironmentError where there is none */
+  forget(text: string): Promise<void> {
+    return this.#host.forget(text);
   }
 
   /** Makes everything that happened so far durable. Resolves to the number of the checkpoint that holds it. */
@@ -208,6 +221,9 @@ function wasRemoved(name: string): EnvironmentError {
   return new EnvironmentError('no-such-domain', `${name} was removed`);
 }
 
+const importsOf = (imports: Readonly<Record<string, Grant>>): ImportGrant[] =>
+  Object.entries(imports).map(([name, grant]) => importOf(name, grant));
+
 function requestOf(options: SpawnOptions): RunRequest {
   const name = options.name ?? 'program';
   return {
@@ -224,6 +240,7 @@ function requestOf(options: SpawnOptions): RunRequest {
     volatile: options.volatile ?? false,
     trapUnknownImports: options.trapUnknownImports ?? false,
     grants: options.grants ?? [],
+    imports: importsOf(options.imports ?? {}),
     isolation: options.isolation ?? 'space',
     ...(options.sourceMap === undefined ? {} : { sourceMap: compactMap(options.sourceMap) }),
   };
