@@ -8,6 +8,8 @@ import { ERRNO } from '../src/abi/errno.ts';
 import { OBJECT, RIGHT } from '../src/abi/objects.ts';
 import { OPERATION, OPTION, SUBMIT } from '../src/abi/ring.ts';
 import { load, TestSystem } from '../src/kernel/kernel.testing.ts';
+// @ts-expect-error: JavaScript, for another compiler
+import Gates from './assembly/gates.mjs';
 import { ASSEMBLY_SCRIPT, C, declaredIn, type Example, examplesOf } from './examples.ts';
 import { clang, missingClang } from './toolchain.ts';
 
@@ -95,17 +97,25 @@ test('each function of the library for AssemblyScript has an example, which does
   const names = declaredIn(ASSEMBLY, ASSEMBLY_SCRIPT).filter((name) => name !== 'Description');
   for (const name of names) assert.ok(told.has(name), `${name} has an example`);
   assert.ok(names.length >= 10);
-  const main = `import { ${[...names, 'Errno', 'Operation', 'Resource', 'Right', 'FOREVER'].join(', ')} } from "./perdure";\n${examples
+  const imports = `import { ${[...names, 'Errno', 'Operation', 'Resource', 'Right', 'FOREVER'].join(', ')} } from "./perdure";\n`;
+  const whole = (example: Example): boolean => example.code.includes(ASSEMBLY_MAIN);
+  const together = examples
+    .filter((example) => !whole(example))
     .map(({ name, code }) => `export function example_${name}(): void {\n${code}\n}\n`)
-    .join('')}`;
+    .join('');
   for (const runtime of ['stub', 'incremental']) {
-    const bytes = await compileAssembly(main, runtime);
-    for (const { name, line } of examples) {
-      const { end } = await run(bytes, `example_${name}`);
+    const bytes = await compileAssembly(imports + together, runtime);
+    for (const example of examples) {
+      const { name, line, code } = example;
+      const alone = whole(example) ? await compileAssembly(imports + code, runtime) : null;
+      const { end } = await run(alone ?? bytes, alone === null ? `example_${name}` : 'main');
       assert.equal(end, 'exit', `perdure.as:${line} ${name} ${runtime}`);
     }
   }
 });
+
+/** A program by itself, instead of lines for a function. */
+const ASSEMBLY_MAIN = 'export function main()';
 
 async function compileAssembly(source: string, runtime: string): Promise<Uint8Array> {
   const { main } = await import('assemblyscript/asc');
@@ -118,6 +128,7 @@ async function compileAssembly(source: string, runtime: string): Promise<Uint8Ar
       if (typeof contents !== 'string') bytes = contents;
     },
     listFiles: () => [],
+    transforms: [Gates as never],
   });
   assert.ok(error === null && bytes !== undefined, stderr.toString());
   return bytes;

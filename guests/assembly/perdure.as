@@ -223,6 +223,33 @@ export function accountStatus(account: Handle): StaticArray<u64> {
   return account_status(account, changetype<usize>(out)) < 0 ? new StaticArray<u64>(0) : out;
 }
 
+// How the last call through a gate ended: 0 where it returned, else the error (FAULTED, GONE, STOPPED, REVOKED, ...), and its
+// results are then zero. A program that does not use this traps where such a call fails. Procedures of a domain that was granted as
+// `peer` are declared with @external("peer", "NAME"), and a program's own are offered with @gate("NAME") and the transform gates.mjs.
+//
+//     @gate("add")
+//     export function add(a: i32, b: i32): i32 { return a + b; }
+//     @external("peer", "add")
+//     declare function peerAdd(a: i32, b: i32): i32;
+//     export function main(): void {
+//       assert(peerAdd(2, 3) == 5 && gateError() == 0);
+//     }
+@external("perdure_kernel", "gate_error")
+export declare function gateError(): i32;
+
+// Ends what the program is doing, not the program: its domain stays, and its procedures can be called. Does not return; in a call
+// from another domain, which can only return, it gives -Errno.INVAL.
+//
+//     @gate("leave")
+//     export function leave(): i32 { return activationEnd(); }
+//     @external("peer", "leave")
+//     declare function peerLeave(): i32;
+//     export function main(): void {
+//       assert(peerLeave() == -Errno.INVAL);
+//     }
+@external("perdure_kernel", "activation_end")
+export declare function activationEnd(): i32;
+
 // A semaphore: a count in memory of what can be taken, at an address of one's own or in a segment. Taking what is there and giving where
 // nobody waits do not enter the kernel.
 //
