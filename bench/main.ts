@@ -12,6 +12,7 @@ import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
 import { endToEnd } from './endtoend.ts';
 import type { Group } from './groups.ts';
+import { idle } from './idle.ts';
 import { jit } from './jit.ts';
 import { processes } from './process.ts';
 import { proofs } from './proofs.ts';
@@ -39,6 +40,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   codec: codecGroup,
   compile: compileRates,
   spawn,
+  idle,
   process: processes,
   checkpoint,
   recovery,

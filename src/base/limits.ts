@@ -72,6 +72,8 @@ export const GRACE_RATIO = 10;
 export const GRACE_TICKS_MAX = 10;
 /** Bytes of resume modules kept for one program; past it they are forgotten, and made again when wanted. */
 export const RESUME_MODULES_MAX_BYTES = 64 << 20;
+/** Domains that keep an instance of their code while they are idle; those that ran least lately make theirs again. */
+export const INSTANCES_MAX = 4096;
 /** Code made at run time: most modules of a domain, bytes of one and of all of them, and results of a function. */
 export const MADE_MODULES_MAX = 1024;
 export const MADE_MODULE_MAX_BYTES = 1 << 20;

@@ -5,7 +5,13 @@
 import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { OBJECT } from '../abi/objects.ts';
 import { assert } from '../base/assert.ts';
-import { FRAME_STACK_MAX_BYTES, GRACE_RATIO, GRACE_TICKS_MAX, TICK_MS } from '../base/limits.ts';
+import {
+  FRAME_STACK_MAX_BYTES,
+  GRACE_RATIO,
+  GRACE_TICKS_MAX,
+  INSTANCES_MAX,
+  TICK_MS,
+} from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { registerAccounts } from './account/calls.ts';
 import type { Ending } from './activation.ts';
@@ -81,6 +87,8 @@ export class Core {
   readonly unwind = new WebAssembly.Exception(this.unwindTag, []);
   /** Most bytes of saved call stack of a domain while it runs. */
   frameStackMax = FRAME_STACK_MAX_BYTES;
+  /** Most instances that are kept of domains that do nothing. */
+  instancesMax = INSTANCES_MAX;
   /** The domain whose code runs. */
   current: Domain | null = null;
   /** The activation that runs. */

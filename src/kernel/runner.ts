@@ -1,11 +1,15 @@
 /**
  * Running forms: makes instances from the space, gives domains their turns, and puts what instances hold back into the
  * space before a cut.
+ *
+ * Why: RATIONALE.md#instances-of-idle-domains-are-let-go
  */
+import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { chargeTime } from './account/time.ts';
 import { runActivation, type SliceEnd } from './activation.ts';
+import { moveEpoch } from './capability/epoch.ts';
 import type { Core } from './core.ts';
 import { type Domain, END, FLAG } from './domain.ts';
 import type { Enforcer } from './enforced.ts';
@@ -37,6 +41,8 @@ export class Runner {
   readonly #enforcer: Enforcer | null;
   /** Domains that ran since the last cut: what their instances hold is not in the space yet. */
   readonly #ran = new Set<Domain>();
+  /** Domains with instances that can be made again, those that ran last at the end. */
+  readonly #live = new Set<Domain>();
 
   constructor(core: Core, imports: Imports, stress: boolean, enforcer: Enforcer | null = null) {
     this.#core = core;
@@ -104,7 +110,23 @@ export class Runner {
       if (reason !== null) lost.push([domain, reason]);
     }
     this.#ran.clear();
+    this.#dropIdle();
     return lost;
+  }
+
+  /** Lets instances go that have not run for long: what they hold is in the space. So an idle domain is its records and pages. */
+  #dropIdle(): void {
+    let dropped = false;
+    for (const domain of this.#live) {
+      if (this.#live.size <= this.#core.instancesMax) break;
+      this.#live.delete(domain);
+      if (!domain.alive || domain.instance === null || domain.carriesReferences) continue;
+      assert(domain.nativeFrames === 0, 'nothing runs at a cut');
+      domain.instance = null;
+      dropped = true;
+    }
+    // Gates may know functions of what was dropped.
+    if (dropped) moveEpoch(this.#space);
   }
 
   /** Puts into the space what the instance holds; a reason where that cannot be done. */
@@ -163,6 +185,9 @@ export class Runner {
   #noteRan(domain: Domain): void {
     domain.ran = true;
     this.#ran.add(domain);
+    if (domain.hasFlag(FLAG.volatile) || domain.own !== null) return; // it is nowhere else
+    this.#live.delete(domain);
+    this.#live.add(domain);
   }
 
   /** Runs a part of the domain's code that is not its program: system calls in it find their caller. */
