@@ -70,7 +70,7 @@ export const CONTROL = {
  * mapped. Its fields are true as long as the epoch is the space's.
  */
 export const WINDOW = {
-  bytes: 32,
+  bytes: 40,
   /** u64: what to add to a near address, modulo 2^64. */
   delta: 0,
   /** u64: near address where the bytes end that may be read, or also written, 0 where none may. */
@@ -78,6 +78,8 @@ export const WINDOW = {
   writeEnd: 16,
   /** u64 */
   epoch: 24,
+  /** u64: what the kernel keeps. */
+  mapping: 32,
 } as const;
 
 /** The state zone begins here; below it only the prelude and the kernel write. */

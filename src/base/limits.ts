@@ -26,6 +26,8 @@ export const MEMORY64_MAX_PAGES = SPACE_MAX_FRAMES;
 /** What a domain may use when nobody says otherwise, in bytes. */
 export const DEFAULT_MEMORY_LIMIT_BYTES = 1 << 30;
 
+/** Most bytes that one call copies to or from a segment. */
+export const SEGMENT_TRANSFER_MAX_BYTES = 1 << 24;
 /** Largest segment kept in one heap block instead of frames, in bytes. */
 export const SEGMENT_SMALL_BYTES = 16368;
 

@@ -1,7 +1,7 @@
 /**
  * The kernel's side of `Caller`: one object for all system calls of a core, speaking for whichever domain runs.
  */
-import { FRAME_BYTES } from '../base/limits.ts';
+import { FRAME_BYTES, WINDOW_BASE } from '../base/limits.ts';
 import type { Space } from '../space/index.ts';
 import type { Caller } from './caller.ts';
 import type { Core } from './core.ts';
@@ -34,13 +34,14 @@ export class CoreCaller implements Caller {
     return R.pages.get(this.space, this.#core.caller().at) * FRAME_BYTES;
   }
 
-  range(pointer: number, length: number): number {
+  range(pointer: number, length: number, writes = false): number {
     const domain = this.#core.caller();
     // i32 arguments come signed; a near address is what their bits say. A memory64 program's are far below 2^53.
     if (pointer < 0) pointer += 0x100000000;
     if (length < 0) length += 0x100000000;
     if (!(pointer >= 0 && length >= 0)) return -1;
-    if (pointer + length > R.pages.get(this.space, domain.at) * FRAME_BYTES) return -1;
+    if (pointer + length > R.pages.get(this.space, domain.at) * FRAME_BYTES)
+      return pointer < WINDOW_BASE ? -1 : this.#core.windows.resolve(domain, pointer, length, writes);
     const at = R.region.get(this.space, domain.at) + domain.controlBytes + pointer;
     this.#core.touched?.note(at, length);
     return at;
@@ -50,7 +51,7 @@ export class CoreCaller implements Caller {
     return at < 0 ? null : this.space.readBytes(at, length < 0 ? length + 0x100000000 : length);
   }
   writeBytes(pointer: number, data: Uint8Array): boolean {
-    const at = this.range(pointer, data.length);
+    const at = this.range(pointer, data.length, true);
     if (at < 0) return false;
     this.space.writeBytes(at, data);
     return true;
@@ -73,26 +74,26 @@ export class CoreCaller implements Caller {
     return at < 0 ? -1n : this.space.view.getBigUint64(at, true);
   }
   setU8(pointer: number, value: number): boolean {
-    const at = this.range(pointer, 1);
+    const at = this.range(pointer, 1, true);
     if (at >= 0) this.space.setU8(at, value);
     return at >= 0;
   }
   setU16(pointer: number, value: number): boolean {
-    const at = this.range(pointer, 2);
+    const at = this.range(pointer, 2, true);
     if (at < 0) return false;
     this.space.view.setUint16(at, value, true);
     this.space.mark(at, 2);
     return true;
   }
   setU32(pointer: number, value: number): boolean {
-    const at = this.range(pointer, 4);
+    const at = this.range(pointer, 4, true);
     if (at < 0) return false;
     this.space.view.setUint32(at, value, true);
     this.space.mark(at, 4);
     return true;
   }
   setU64(pointer: number, value: bigint): boolean {
-    const at = this.range(pointer, 8);
+    const at = this.range(pointer, 8, true);
     if (at < 0) return false;
     this.space.view.setBigUint64(at, value, true);
     this.space.mark(at, 8);

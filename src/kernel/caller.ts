@@ -28,8 +28,11 @@ export interface Caller {
   /** Bytes of the guest's memory 0 now. */
   readonly memoryBytes: number;
 
-  /** Global address of [pointer, pointer + length) in the guest's memory 0, or -1 where any of it is outside. */
-  range(pointer: number, length: number): number;
+  /**
+   * Global address of [pointer, pointer + length) in the guest's memory 0, or in a window of it, or -1 where any of it is
+   * outside. In a window that may not be written it is outside where it `writes`.
+   */
+  range(pointer: number, length: number, writes?: boolean): number;
   /** A copy of guest bytes, or null where they are not in its memory. */
   readBytes(pointer: number, length: number): Uint8Array<ArrayBuffer> | null;
   /** Copies to guest memory and marks it. False, with nothing written, where it does not fit. */

@@ -35,6 +35,9 @@ import { ringCalls } from './ring/calls.ts';
 import { Hosts } from './ring/hosts.ts';
 import { Nodes } from './ring/nodes.ts';
 import { Rings } from './ring/rings.ts';
+import { segmentCalls } from './segment/calls.ts';
+import { SegmentObjects } from './segment/contents.ts';
+import { Windows } from './segment/windows.ts';
 import type { Touched } from './touched.ts';
 import type { Trace } from './trace.ts';
 import type { Waits } from './wait/queues.ts';
@@ -71,6 +74,8 @@ export class Core {
   readonly authority: Authority;
   /** The domain of this number, where there is one. Whoever has the domains sets it. */
   peek: (id: number) => Domain | undefined = () => undefined;
+  readonly segments: SegmentObjects;
+  readonly windows: Windows;
   readonly rings: Rings;
   readonly nodes: Nodes;
   readonly hosts: Hosts;
@@ -128,6 +133,9 @@ export class Core {
     this.calls.add(capabilityCalls(this));
     registerAccounts(this);
     this.activations = new Activations(space);
+    this.segments = new SegmentObjects(this);
+    this.windows = new Windows(this, this.segments);
+    this.calls.add(segmentCalls(this));
     this.rings = new Rings(this);
     this.nodes = new Nodes(this);
     this.hosts = new Hosts(this);

@@ -121,6 +121,8 @@ export const DomainRecord = defineRecord('domain', {
   account: num('kernel', 'The account that pays for it (account/account.ts).'),
   memoryCharged: num('core', 'Bytes of memory that were charged to that.'),
   paidBy: num('kernel', 'The account that was charged for it as a domain, 0 for none.'),
+  windows: num('kernel', 'Heap block: its window table (abi/layout.ts), 0 for none.'),
+  windowCount: num('kernel', 'Entries of it.'),
 });
 const R = DomainRecord.fields;
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];

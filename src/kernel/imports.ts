@@ -264,7 +264,11 @@ export class Imports {
       }),
       extern_of: safely((id: number): unknown => core.caller().externOf(id)),
       ref_of: safely((number: number): unknown => core.caller().instance?.refOf(number) ?? null),
-      window: safely((): bigint => core.trap('out of bounds memory access')),
+      window: safely((near: bigint, bytes: bigint, write: number): bigint => {
+        const [from, size] = [Number(BigInt.asUintN(64, near)), Number(BigInt.asUintN(64, bytes))];
+        const at = core.windows.resolve(core.caller(), from, size, write !== 0);
+        return at < 0 ? core.trap('out of bounds memory access') : BigInt(at);
+      }),
     };
   }
 

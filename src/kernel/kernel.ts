@@ -73,6 +73,7 @@ export class Kernel {
     this.#imports = new Imports(this.core);
     this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
     this.core.waits = new Waits(this.core);
+    this.core.waits.places.mapped = this.core.windows;
     this.#enforcer = new Enforcer(this.core, this.#imports, options.enclosures, options.problem);
     const stress = options.stress === true;
     this.#runner = new Runner(this.core, this.#imports, stress, this.#enforcer);

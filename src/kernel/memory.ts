@@ -125,10 +125,12 @@ export function releaseExtents(domain: Domain): void {
   domain.settleMemory();
 }
 
-/** Writes the control page from the record: absolute addresses of the frame stack. The stack pointer stays as it is. */
+/** Writes the control page from the record: absolute addresses of frame stack and window table. The stack pointer stays as it is. */
 export function writeControl(domain: Domain): void {
   domain.space.setNumber(domain.region + CONTROL.stackBase, domain.stackBase);
   domain.space.setNumber(domain.region + CONTROL.stackLimit, domain.stackLimit);
+  domain.space.setNumber(domain.region + CONTROL.windows, R.windows.get(domain.space, domain.at));
+  domain.space.setNumber(domain.region + CONTROL.windowCount, R.windowCount.get(domain.space, domain.at));
 }
 
 /**

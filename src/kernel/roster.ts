@@ -343,6 +343,7 @@ export class Roster {
     domain.maker = null;
     domain.leaveProcess();
     this.#core.rings.forget(domain);
+    this.#core.windows.forget(domain);
     this.#core.authority.release(domain);
     const state = R.personality.get(space, at);
     R.personality.set(space, at, 0);

@@ -159,6 +159,53 @@ export class Segments {
     if (offset + length > size) R.size.set(this.#space, segment, size);
   }
 
+  /**
+   * Lays the contents in one extent without holes, where they stay until it grows or is cut. Gives its address.
+   * @throws SpaceFullError with nothing changed
+   */
+  layOut(segment: number): number {
+    const space = this.#space;
+    const frames = Math.max(1, Math.ceil(this.size(segment) / FRAME_BYTES));
+    this.#roomFramed(segment, frames * FRAME_BYTES);
+    const list = R.content.get(space, segment);
+    const frameAt = (i: number): number => space.u32[list / 4 + i] as number;
+    const first = frameAt(0);
+    let have = 0;
+    while (first !== 0 && have < frames && frameAt(have) === first + have) have++;
+    if (have === frames) return first * FRAME_BYTES;
+    let rest = have;
+    while (rest < frames && frameAt(rest) === 0) rest++;
+    if (have > 0 && rest === frames && space.frames.growInPlace(first * FRAME_BYTES, have, frames)) {
+      for (let i = have; i < frames; i++) space.setU32(list + 4 * i, first + i);
+      return first * FRAME_BYTES;
+    }
+    const to = space.frames.alloc(frames, OWNER.segment | R.row.get(space, segment));
+    for (let i = 0; i < frames; i++) {
+      if (frameAt(i) !== 0) space.frames.copyInto(to + i * FRAME_BYTES, frameAt(i) * FRAME_BYTES, 1);
+      this.#dropFrame(list, i);
+      space.setU32(list + 4 * i, to / FRAME_BYTES + i);
+    }
+    return to;
+  }
+
+  /**
+   * Fills a new segment with the first bytes of another. Holes stay holes, and pages of zeros untouched.
+   * @throws SpaceFullError; the caller destroys it
+   */
+  copyFrom(segment: number, from: number, bytes: number): void {
+    this.truncate(segment, bytes);
+    if (this.allocatedBytes(from) === 0) return;
+    const space = this.#space;
+    this.#each(from, 0, bytes, (address, count, done) => {
+      if (address === 0) return;
+      this.#prepare(segment, done, count);
+      this.#each(segment, done, count, (to, part, before) => {
+        if (part === FRAME_BYTES) space.frames.copyInto(to, address + before, 1);
+        else space.copy(to, address + before, part);
+      });
+    });
+  }
+
   #rows(): RecordTable {
     this.#table ??= RecordTable.open(this.#space, ROOT.segments, SegmentRecord.bytes);
     return this.#table;

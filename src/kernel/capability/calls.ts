@@ -43,7 +43,7 @@ export function capabilityCalls(core: Core): KernelCalls {
       call: (caller, handle: number, rights: number, pointer: number) => {
         const found = clists.find(core.caller(), handle, RIGHT.share);
         if (typeof found === 'number') return found;
-        if (caller.range(pointer, STURDY_BYTES) < 0) return -ERRNO.FAULT;
+        if (caller.range(pointer, STURDY_BYTES, true) < 0) return -ERRNO.FAULT;
         const text = core.sturdies.make(found, found.rights & rights, core.caller().account);
         if (typeof text === 'number') return text;
         caller.writeBytes(pointer, encoder.encode(text));

@@ -178,6 +178,15 @@ export class CLists {
     return found;
   }
 
+  /** The object at a handle that is good, 0 for any other handle. What `find` gave stays as it is. */
+  objectAt(domain: Domain, handle: number): number {
+    const [space, at] = [this.#space, this.#at(domain, handle)];
+    if (at === 0 || S.state.get(space, at) !== TAKEN) return 0;
+    const capability = S.capability.get(space, at);
+    const isGood = this.#capabilities.check(capability, S.turn.get(space, at)) === 0;
+    return isGood ? this.#capabilities.object(capability) : 0;
+  }
+
   /** The same capability once more in the same list, with those of `rights` that it has. A handle, or -errno. */
   copy(domain: Domain, handle: number, rights: number): number {
     const found = this.find(domain, handle);

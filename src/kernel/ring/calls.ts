@@ -65,7 +65,8 @@ function create(core: Core, caller: Caller, pointer: number, entries: number, fl
   if ((flags & ~RING_FLAGS_ALL) !== 0) return -ERRNO.INVAL;
   // The memory of a program in a process of its own is there while it runs, and not where rings are written.
   if (domain.module.alone !== undefined || domain.own !== null) return -ERRNO.NOTSUP;
-  if (caller.range(pointer, ringBytes(entries, flags)) < 0) return -ERRNO.FAULT;
+  // Its own memory, and no window: rings outlive mappings.
+  if ((pointer >>> 0) + ringBytes(entries, flags) > caller.memoryBytes) return -ERRNO.FAULT;
   if (!mayCharge(core.space, domain.account, RESOURCE.entries, entries)) return -ERRNO.DQUOT;
   const bad = core.clists.reserve(domain, 1);
   if (bad !== 0) return bad;
@@ -155,7 +156,7 @@ function transfer(
 ): number {
   const op = core.rings.tables.request(core.caller(), BigInt.asUintN(64, number));
   if (typeof op === 'number') return op;
-  if (caller.range(pointer, length) < 0) return -ERRNO.FAULT;
+  if (caller.range(pointer, length, !writing) < 0) return -ERRNO.FAULT;
   const bytes = Math.min(length, TRANSFER_MAX_BYTES, Math.max(0, (writing ? op.room : op.given) - offset));
   if (bytes === 0) return 0;
   if (!writing) return caller.writeBytes(pointer, op.copyGiven(offset, bytes)) ? bytes : -ERRNO.FAULT;

@@ -40,7 +40,7 @@ export function waitSetCalls(core: Core, waits: Waits): KernelCalls {
       call: (caller: Caller, handle: number, out: number, capacity: number, timeout: bigint): number => {
         if (capacity <= 0) return -ERRNO.INVAL;
         const most = Math.min(capacity, WAIT_SET_TOLD_MAX);
-        if (caller.range(out, 8 * most) < 0) return -ERRNO.FAULT;
+        if (caller.range(out, 8 * most, true) < 0) return -ERRNO.FAULT;
         const told: bigint[] = [];
         const answer = waits.answered(caller);
         if (answer !== undefined) {

@@ -19,33 +19,33 @@ export class Buffers {
 
   /**
    * Reads `count` iovecs at `pointer`. Past IOVECS_MAX buffers or TRANSFER_MAX_BYTES bytes the rest is left out: a
-   * short read or write. Returns SUCCESS or FAULT.
+   * short read or write. Returns SUCCESS or FAULT. `writes`: the buffers are to be written to.
    */
-  load(caller: Caller, pointer: number, count: number): number {
+  load(caller: Caller, pointer: number, count: number, writes: boolean): number {
     const wanted = Math.min(count >>> 0, IOVECS_MAX);
     this.count = 0;
     this.total = 0;
-    if (wanted === 1) return this.#one(caller, pointer);
+    if (wanted === 1) return this.#one(caller, pointer, writes);
     if (caller.range(pointer >>> 0, (count >>> 0) * IOVEC_BYTES) < 0) return ERRNO.FAULT;
     const copy = caller.readBytes(pointer >>> 0, wanted * IOVEC_BYTES);
     if (copy === null) return ERRNO.FAULT;
     const view = new DataView(copy.buffer);
     for (let i = 0; i < wanted; i++) {
-      const fault = this.#add(caller, view.getUint32(i * 8, true), view.getUint32(i * 8 + 4, true));
+      const fault = this.#add(caller, view.getUint32(i * 8, true), view.getUint32(i * 8 + 4, true), writes);
       if (fault) return ERRNO.FAULT;
     }
     return ERRNO.SUCCESS;
   }
 
-  #one(caller: Caller, pointer: number): number {
+  #one(caller: Caller, pointer: number, writes: boolean): number {
     const address = caller.getU32(pointer >>> 0);
     const length = caller.getU32((pointer >>> 0) + 4);
     if (address < 0 || length < 0) return ERRNO.FAULT;
-    return this.#add(caller, address, length) ? ERRNO.FAULT : ERRNO.SUCCESS;
+    return this.#add(caller, address, length, writes) ? ERRNO.FAULT : ERRNO.SUCCESS;
   }
 
-  #add(caller: Caller, pointer: number, length: number): boolean {
-    const address = caller.range(pointer, length);
+  #add(caller: Caller, pointer: number, length: number, writes: boolean): boolean {
+    const address = caller.range(pointer, length, writes);
     if (address < 0) return true;
     const taken = Math.min(length, TRANSFER_MAX_BYTES - this.total);
     if (taken === 0) return false;

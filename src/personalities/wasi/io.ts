@@ -50,8 +50,8 @@ function transfer(
   if (place !== null && !isFile) return ERRNO.SPIPE;
   const right = writing ? RIGHT.FD_WRITE : RIGHT.FD_READ;
   if (context.lacks(at, right)) return ERRNO.NOTCAPABLE;
-  if (caller.range(result >>> 0, 4) < 0) return ERRNO.FAULT;
-  const fault = context.buffers.load(caller, vectors, count);
+  if (caller.range(result >>> 0, 4, true) < 0) return ERRNO.FAULT;
+  const fault = context.buffers.load(caller, vectors, count, !writing);
   if (fault !== ERRNO.SUCCESS) return fault;
   let moved: number;
   if (isFile) {

@@ -51,7 +51,8 @@ function readdir(
   if (kind !== KIND.directory && kind !== KIND.hostDirectory) return ERRNO.NOTDIR;
   if (context.lacks(at, RIGHT.FD_READDIR)) return ERRNO.NOTCAPABLE;
   const capacity = bytes >>> 0;
-  if (caller.range(buffer >>> 0, capacity) < 0 || caller.range(out >>> 0, 4) < 0) return ERRNO.FAULT;
+  if (caller.range(buffer >>> 0, capacity, true) < 0 || caller.range(out >>> 0, 4, true) < 0)
+    return ERRNO.FAULT;
   const from = offsetOf(cookie);
   const entries = kind === KIND.directory ? inTree(context, at, from) : onHost(context, caller, at, from);
   if (typeof entries === 'number') return entries;

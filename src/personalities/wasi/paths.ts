@@ -294,7 +294,7 @@ function readlink(
 ): number {
   const p = place(c, k, fd, RIGHT.PATH_READLINK, path, length, false);
   if (typeof p === 'number') return p;
-  if (k.range(buffer >>> 0, bufferBytes >>> 0) < 0) return ERRNO.FAULT;
+  if (k.range(buffer >>> 0, bufferBytes >>> 0, true) < 0) return ERRNO.FAULT;
   const { host } = p;
   const says =
     host === undefined ? readLinkAt(c.tree, p.node, p.path) : c.ask(k, () => host.readlink(p.path));
@@ -336,7 +336,7 @@ function open(
   if (directory && (create || truncate)) return ERRNO.INVAL;
   const [rights, inheriting] = [known(wanted.base), known(wanted.inheriting)];
   if (((rights | inheriting) & ~D.inheriting.get(c.space, p.at)) !== 0) return ERRNO.NOTCAPABLE;
-  if (k.range(out >>> 0, 4) < 0) return ERRNO.FAULT;
+  if (k.range(out >>> 0, 4, true) < 0) return ERRNO.FAULT;
   const number = freeNumber(c.space, k.personalityState);
   if (number < 0) return ERRNO.MFILE;
   // Making room may have moved the records: what is needed of the directory's is read anew.

@@ -50,8 +50,8 @@ function poll(
   const copy = caller.readBytes(input >>> 0, wanted * context.dialect.subscriptionBytes);
   if (
     copy === null ||
-    caller.range(output >>> 0, wanted * EVENT_BYTES) < 0 ||
-    caller.range(out >>> 0, 4) < 0
+    caller.range(output >>> 0, wanted * EVENT_BYTES, true) < 0 ||
+    caller.range(out >>> 0, 4, true) < 0
   ) {
     return ERRNO.FAULT;
   }

@@ -101,7 +101,7 @@ function strings(
     list.setUint32(4 * i, ((buffer >>> 0) + at) >>> 0, true);
     at = packed.indexOf(0, at) + 1;
   }
-  if (k.range(pointers >>> 0, list.byteLength) < 0) return ERRNO.FAULT;
+  if (k.range(pointers >>> 0, list.byteLength, true) < 0) return ERRNO.FAULT;
   if (!k.writeBytes(buffer >>> 0, packed)) return ERRNO.FAULT;
   return k.writeBytes(pointers >>> 0, new Uint8Array(list.buffer)) ? ERRNO.SUCCESS : ERRNO.FAULT;
 }
@@ -112,7 +112,7 @@ function strings(
  */
 function random(c: Context, k: Caller, buffer: number, length: number): number {
   const bytes = length >>> 0;
-  const to = k.range(buffer >>> 0, bytes);
+  const to = k.range(buffer >>> 0, bytes, true);
   if (to < 0) return ERRNO.FAULT;
   const done = Number(k.getScratch(FILLED));
   const end = Math.min(done + RANDOM_RUN_BYTES, bytes);

@@ -37,7 +37,7 @@ function accept(context: Context, caller: Caller, fd: number, flags: number, out
   if (kind !== KIND.listener) return kind === KIND.socket ? ERRNO.INVAL : ERRNO.NOTSOCK;
   if (context.lacks(at, RIGHT.SOCK_ACCEPT)) return ERRNO.NOTCAPABLE;
   if ((flags & ~FDFLAGS_ALL) !== 0) return ERRNO.INVAL;
-  if (caller.range(out >>> 0, 4) < 0) return ERRNO.FAULT;
+  if (caller.range(out >>> 0, 4, true) < 0) return ERRNO.FAULT;
   const listener = context.listener(at);
   if (listener === undefined) return ERRNO.STALE;
   const number = freeNumber(space, caller.personalityState);
@@ -83,9 +83,10 @@ function receive(
   if (at < 0) return -at;
   if (context.lacks(at, RIGHT.FD_READ)) return ERRNO.NOTCAPABLE;
   if ((flags & ~RIFLAGS_ALL) !== 0) return ERRNO.INVAL;
-  if (caller.range(bytesOut >>> 0, 4) < 0 || caller.range(flagsOut >>> 0, 2) < 0) return ERRNO.FAULT;
+  if (caller.range(bytesOut >>> 0, 4, true) < 0 || caller.range(flagsOut >>> 0, 2, true) < 0)
+    return ERRNO.FAULT;
   const { buffers, space } = context;
-  const fault = buffers.load(caller, vectors, count);
+  const fault = buffers.load(caller, vectors, count, true);
   if (fault !== ERRNO.SUCCESS) return fault;
   const socket = context.socket(at);
   if (socket === undefined) return ERRNO.CONNRESET;
@@ -120,8 +121,8 @@ function send(
   if (at < 0) return -at;
   if (context.lacks(at, RIGHT.FD_WRITE)) return ERRNO.NOTCAPABLE;
   if ((flags & 0xffff) !== 0) return ERRNO.INVAL;
-  if (caller.range(out >>> 0, 4) < 0) return ERRNO.FAULT;
-  const fault = context.buffers.load(caller, vectors, count);
+  if (caller.range(out >>> 0, 4, true) < 0) return ERRNO.FAULT;
+  const fault = context.buffers.load(caller, vectors, count, false);
   if (fault !== ERRNO.SUCCESS) return fault;
   const socket = context.socket(at);
   if (socket === undefined) return ERRNO.CONNRESET;
