@@ -56,6 +56,20 @@ export class SegmentObjects {
     return room !== 0 ? room : this.#make(domain, bytes, (at) => this.#fill(at, bytes));
   }
 
+  /** The same for whoever made the space: nobody pays for it, and nobody holds the object yet. @throws SpaceFullError */
+  createFree(bytes: number): number {
+    const space = this.#space;
+    const at = space.heap.alloc(StateRecord.bytes);
+    S.size.set(space, at, bytes);
+    try {
+      this.#fill(at, bytes);
+    } catch (error) {
+      space.heap.free(at);
+      throw error;
+    }
+    return this.#core.objects.create(OBJECT.segment, 0, at);
+  }
+
   /** A copy of a segment, owned by a domain: a handle, or -errno. @throws SpaceFullError with nothing changed */
   copy(domain: Domain, object: number): number {
     const [space, from] = [this.#space, this.#state(object)];

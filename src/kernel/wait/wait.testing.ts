@@ -20,7 +20,10 @@ export class SharedSystem extends TestSystem {
 
   constructor(options: Partial<KernelOptions> = {}) {
     super(options);
-    this.space.setRoot(USER_ROOT, this.space.heap.alloc(SHARED_BYTES));
+    const { objects, segments } = this.kernel.core;
+    const segment = segments.createFree(SHARED_BYTES);
+    objects.retain(segment);
+    this.space.setRoot(USER_ROOT, segment);
     this.share();
   }
   get waits(): Waits {
@@ -28,7 +31,7 @@ export class SharedSystem extends TestSystem {
   }
   /** Global address of a shared byte. */
   at(offset: number): number {
-    return this.space.root(USER_ROOT) + offset;
+    return this.kernel.core.segments.address(this.space.root(USER_ROOT)) + offset;
   }
   count(offset: number): number {
     return this.space.view.getUint32(this.at(offset) + SEMAPHORE.count, true);
@@ -51,7 +54,7 @@ export class SharedSystem extends TestSystem {
       locate: (domain: Domain, near: number, bytes: number) => {
         const offset = near - WINDOW_BASE;
         if (offset + bytes > SHARED_BYTES) return -ERRNO.FAULT;
-        return this.refused.get(domain.name) ?? { segment: 8, offset };
+        return this.refused.get(domain.name) ?? { segment: this.space.root(USER_ROOT), offset };
       },
       address: (_segment: number, offset: number) => this.at(offset),
     };
