@@ -89,6 +89,22 @@ for (const { name, text } of headers) {
   });
 }
 
+test('the headers are C11 and C++17, without a warning', { skip: missingClang() }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'perdure-headers-'));
+  try {
+    const file = join(folder, 'headers.c');
+    writeFileSync(file, '#include "perdure.h"\nint main(void) { return perdure_count(); }\n');
+    for (const language of [
+      ['-x', 'c', '-std=c11', '-pedantic'],
+      ['-x', 'c++', '-std=c++17'],
+    ]) {
+      await clang([...language, '-Werror', '-fsyntax-only', '-I', INCLUDE, file]);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 const ASSEMBLY = readFileSync(join(import.meta.dirname, 'assembly', 'perdure.as'), 'utf8');
 
 test('each function of the library for AssemblyScript has an example, which does what it says', async () => {
