@@ -54,7 +54,7 @@ export function waitSetCalls(core: Core, waits: Waits): KernelCalls {
           const key = { ...setKey((set as WaitSet).row), near: handle };
           return waits.await(caller, key, timeout, 0, () => -1);
         }
-        caller.writeBytes(out, new Uint8Array(BigUint64Array.from(told).buffer));
+        for (let i = 0; i < told.length; i++) caller.setU64((out >>> 0) + 8 * i, told[i] as bigint);
         return told.length;
       },
     },
