@@ -92,7 +92,11 @@ class CoreThread {
     );
     this.#machine = new Machine(this.#composition, start, {
       post,
-      meta: () => ({ version: 1, domains: this.#operations.record() }),
+      meta: () => ({
+        version: 1,
+        domains: this.#operations.record(),
+        programs: this.#composition.kernel.core.programs.hashes(),
+      }),
       alive: () => this.#operations.alive(),
     });
     this.#clients = new CoreClients(post, () => this.#machine.wake());

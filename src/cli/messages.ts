@@ -119,4 +119,6 @@ export type FromCore =
 export interface CheckpointMeta {
   readonly version: 1;
   readonly domains: readonly DomainSummary[];
+  /** Hashes of programs that domains may make domains of. */
+  readonly programs?: readonly string[];
 }

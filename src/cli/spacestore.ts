@@ -80,14 +80,15 @@ export async function openSpaceStore(
     const domains = meta?.domains ?? [];
     const live = domains.filter((domain) => domain.state !== 'exited');
     const programs = new Map<string, InstalledProgram>();
-    for (const { program, isolation } of live) {
+    const wanted = [...live, ...(meta?.programs ?? []).map((program) => ({ program, isolation: 'space' }))];
+    for (const { program, isolation } of wanted) {
       const alone = isolation === 'process';
       const key = keyOf(program, alone);
       if (programs.has(key)) continue;
       const loaded = await loadProgram(store, program, alone, folder, options.readOnly ?? false);
       programs.set(key, { ...loaded, sourceMap: getMap(store, program) });
     }
-    if (!options.readOnly) await forgetPrograms(store, domains);
+    if (!options.readOnly) await forgetPrograms(store, domains, meta?.programs ?? []);
     return {
       id: Buffer.from(store.manifest.space, 'hex'),
       seq: store.seq,
@@ -211,16 +212,21 @@ async function loadProgram(
   return program;
 }
 
-/** Removes the programs no domain runs or ran, and what older compilers made of those that are left. */
-async function forgetPrograms(store: Store, domains: readonly DomainSummary[]): Promise<void> {
+/** Removes the programs that no domain runs, ran or may make domains of, and what older compilers made of those that are left. */
+async function forgetPrograms(
+  store: Store,
+  domains: readonly DomainSummary[],
+  programs: readonly string[],
+): Promise<void> {
   try {
     await store.collectModules(
-      new Set(
-        domains.flatMap(({ program, isolation }) => [
+      new Set([
+        ...programs.flatMap((hash) => [keyOf(hash, false), mapKeyOf(hash)]),
+        ...domains.flatMap(({ program, isolation }) => [
           keyOf(program, isolation === 'process'),
           mapKeyOf(program),
         ]),
-      ),
+      ]),
     );
   } catch (error) {
     // On a full disk even removing needs room; nothing depends on it.

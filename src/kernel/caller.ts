@@ -99,6 +99,11 @@ export interface Personality {
   ): WebAssembly.ExternValue | undefined;
   /** The domain ends, or is dropped (a volatile one, at recovery): free its state and give its objects back. */
   release?(space: Space, domainId: number, personalityState: number, ending: Ending): void;
+  /**
+   * State for a domain that a program makes, with nothing granted; 0 where none is needed.
+   * @throws SpaceFullError with nothing changed
+   */
+  begin?(space: Space, name: string): number;
   /** The domain's state as plain data, for export; `adopt` makes state of it in another space. */
   describe?(space: Space, domainId: number, personalityState: number): unknown;
   /**

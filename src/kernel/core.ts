@@ -20,9 +20,12 @@ import { CallTable } from './calls.ts';
 import { Authority } from './capability/authority.ts';
 import { capabilityCalls } from './capability/calls.ts';
 import { Capabilities } from './capability/capabilities.ts';
+import { Children } from './capability/children.ts';
 import { CLists } from './capability/clists.ts';
+import { type DomainControl, domainCalls } from './capability/domains.ts';
 import { moveEpoch } from './capability/epoch.ts';
 import { Objects } from './capability/objects.ts';
+import { Programs } from './capability/programs.ts';
 import { Sturdies } from './capability/sturdy.ts';
 import { type Domain, END } from './domain.ts';
 import { type Activation, Activations } from './gate/activations.ts';
@@ -40,6 +43,7 @@ import { SegmentObjects } from './segment/contents.ts';
 import { Windows } from './segment/windows.ts';
 import type { Touched } from './touched.ts';
 import type { Trace } from './trace.ts';
+import { NO_TRACE } from './trace.ts';
 import type { Waits } from './wait/queues.ts';
 
 /** What the kernel takes from its host. */
@@ -72,6 +76,10 @@ export class Core {
   readonly clists: CLists;
   readonly sturdies: Sturdies;
   readonly authority: Authority;
+  readonly programs: Programs;
+  readonly children = new Children();
+  /** What programs may have done to domains; null where they can make none. */
+  control: DomainControl | null = null;
   /** The domain of this number, where there is one. Whoever has the domains sets it. */
   peek: (id: number) => Domain | undefined = () => undefined;
   readonly segments: SegmentObjects;
@@ -131,11 +139,13 @@ export class Core {
     this.sturdies = new Sturdies(space, this.objects, this.capabilities, random);
     this.authority = new Authority(this);
     this.calls.add(capabilityCalls(this));
+    this.programs = new Programs(space, this.objects);
     registerAccounts(this);
     this.activations = new Activations(space);
     this.segments = new SegmentObjects(this);
     this.windows = new Windows(this, this.segments);
     this.calls.add(segmentCalls(this));
+    this.calls.add(domainCalls(this));
     this.rings = new Rings(this);
     this.nodes = new Nodes(this);
     this.hosts = new Hosts(this);
@@ -154,6 +164,11 @@ export class Core {
   /** Time of the host, ns since 1970. */
   realtime(): bigint {
     return this.ports?.clock.realtimeNs() ?? this.now();
+  }
+
+  /** The number that the next domain will have. */
+  get nextDomain(): number {
+    return Superblock.fields.nextDomain.get(this.space, SUPERBLOCK_ADDRESS);
   }
 
   raiseFlag(): void {
@@ -209,6 +224,21 @@ export class Core {
     domain.ending ??= { end: end.end, code: end.code, reason: end.reason };
     domain.halted = true;
     this.moveEpoch();
+  }
+
+  /** Whether the activation that runs is in a domain, there or on its way to where it is. */
+  isRunning(domain: Domain): boolean {
+    const inside = this.activation?.visits.some((visit) => visit.domain === domain);
+    return domain.nativeFrames > 0 || inside === true;
+  }
+
+  /** Removes a domain as soon as nothing is on the native stack. For whoever has a capability to it, it is gone now. */
+  doom(domain: Domain): void {
+    domain.doomed = true;
+    this.authority.forget(domain);
+    this.condemn(domain, { end: END.killed, code: 0, reason: 'removed', trace: NO_TRACE });
+    this.yielded = true;
+    this.raiseFlag();
   }
 
   /** What was looked up before may not be true any more. */

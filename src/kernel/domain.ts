@@ -123,6 +123,7 @@ export const DomainRecord = defineRecord('domain', {
   paidBy: num('kernel', 'The account that was charged for it as a domain, 0 for none.'),
   windows: num('kernel', 'Heap block: its window table (abi/layout.ts), 0 for none.'),
   windowCount: num('kernel', 'Entries of it.'),
+  linkedTo: u32('kernel', 'The domain that it ends with, 0 for none.'),
 });
 const R = DomainRecord.fields;
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder()];
@@ -161,6 +162,8 @@ export class Domain {
   readonly module: LoadedModule;
   /** The running form; null until needed. */
   instance: Instance | null = null;
+  /** It is to be removed when its code has unwound. */
+  doomed = false;
   /** False once it was removed: its record may be another's now. */
   alive = true;
   /**

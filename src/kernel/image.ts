@@ -98,7 +98,7 @@ export interface DomainImage {
   /** Ascending by number; missing in version 1. */
   made?: MadeImage[];
   /** What it is to whoever has a capability to it; missing where nobody had one. */
-  object?: ObjectImage | undefined;
+  object?: ObjectImage | null;
 }
 
 /** @throws EnvironmentError for a domain that has ended or is volatile */

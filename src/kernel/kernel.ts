@@ -17,6 +17,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { clearFrames, pushEntry } from './activation.ts';
 import type { Authority } from './capability/authority.ts';
+import { checkGrants } from './checks.ts';
 import { Core } from './core.ts';
 import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
 import { type Domain, END, FLAG, STATE } from './domain.ts';
@@ -38,7 +39,7 @@ import type { KernelOptions, Outcome, RunResult } from './options.ts';
 import type { LoadedModule } from './program.ts';
 import { fromReference, isReference, toReference } from './references.ts';
 import { readResults } from './results.ts';
-import { checkGrants, type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
+import { type DomainOptions, type DomainStatus, type ModuleSource, Roster } from './roster.ts';
 import { Runner } from './runner.ts';
 import { decodeTrace, NO_TRACE, type Trace } from './trace.ts';
 import { Turns } from './turns.ts';
@@ -68,6 +69,7 @@ export class Kernel {
     this.core = new Core(space, options.powers, options.personality, options.ports ?? null);
     this.authority = this.core.authority;
     this.core.wake = (id) => this.#wake(id);
+    this.core.control = this;
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
@@ -125,7 +127,7 @@ export class Kernel {
         domain,
         module.evidence.memories.map((memory) => memory.min),
       );
-      if (module.alone === undefined) this.#runner.instance(domain);
+      if (module.alone === undefined && options.lazily !== true) this.#runner.instance(domain);
       return domain.id;
     } catch (error) {
       if (domain !== null) this.#roster.drop(domain);
@@ -275,8 +277,12 @@ export class Kernel {
   /** Forgets a domain, ending it if it has not ended. */
   remove(id: number): void {
     const domain = this.#roster.get(id);
+    if (this.core.isRunning(domain)) {
+      this.core.doom(domain);
+      return;
+    }
     if (domain.state !== STATE.exited) this.#roster.end(domain, END.killed, 0, 'removed');
-    this.#roster.drop(domain);
+    if (domain.alive) this.#roster.drop(domain);
   }
 
   setDetached(id: number, detached: boolean): void {

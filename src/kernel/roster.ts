@@ -3,16 +3,24 @@
  * runs nothing.
  */
 import { RESOURCE, UNLIMITED } from '../abi/account.ts';
-import { COMPILER_MODULE } from '../abi/made.ts';
 import { assert } from '../base/assert.ts';
-import type { EnvironmentCode } from '../base/codes.ts';
 import { EnvironmentError } from '../base/errors.ts';
-import { DEFAULT_MEMORY_LIMIT_BYTES, DOMAIN_NAME_MAX_BYTES } from '../base/limits.ts';
+import { DEFAULT_MEMORY_LIMIT_BYTES } from '../base/limits.ts';
 import { RecordTable, ROOT, type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
-import { charge, holdAccount, type Limits, limitOf, openAccount, releaseAccount } from './account/account.ts';
+import {
+  charge,
+  holdAccount,
+  type Limits,
+  limitOf,
+  openAccount,
+  refund,
+  releaseAccount,
+} from './account/account.ts';
 import { cpuLimitMs } from './account/time.ts';
 import type { Ending } from './caller.ts';
 import type { Grant } from './capability/authority.ts';
+import { Programs } from './capability/programs.ts';
+import { checkFit, checkName, wantsCompiler } from './checks.ts';
 import type { Core } from './core.ts';
 import {
   Domain,
@@ -31,6 +39,7 @@ import { framesOf, mib, releaseExtents } from './memory.ts';
 import type { LoadedModule } from './program.ts';
 import { encodeTrace, NO_TRACE, type Trace } from './trace.ts';
 
+const encoder = new TextEncoder();
 const R = DomainRecord.fields;
 const S = Superblock.fields;
 
@@ -53,6 +62,8 @@ export interface DomainOptions {
   compiler?: boolean;
   /** What it is to have from its beginning. */
   grants?: readonly Grant[];
+  /** Its code is brought to run only when it has its first turn; what fails then ends it. */
+  lazily?: boolean;
   /** What else it may use; the usual where it is not given. */
   limits?: Limits;
   /** An account that pays for it, with others: then none of the limits counts. */
@@ -88,52 +99,6 @@ export interface DomainStatus {
  */
 export type ModuleSource = (hash: string, alone: boolean) => LoadedModule | undefined;
 
-/**
- * What a program must have been compiled with to be a domain: safepoints, or nothing could stop it, and, for one that
- * persists, marks on the pages it changes, or checkpoints would miss them.
- * @throws EnvironmentError
- */
-export function checkFit({ evidence, hash }: LoadedModule, volatile: boolean): void {
-  if (evidence.suspend && (evidence.track || volatile)) return;
-  throw new EnvironmentError(
-    'unfit-program',
-    `the program ${hash} was compiled without ${evidence.suspend ? 'marks on what it changes' : 'safepoints'}`,
-    'compile it for a domain, or make the domain volatile',
-  );
-}
-
-/** Whether a program asks for the compiler. */
-export const wantsCompiler = ({ info }: LoadedModule): boolean =>
-  info.imports.some((item) => item.module === COMPILER_MODULE);
-
-/**
- * Checks that a program has been granted what it wants, and may have it.
- * @throws EnvironmentError
- */
-export function checkGrants(core: Core, options: DomainOptions): void {
-  const { name, module, compiler = false, trapUnknownImports = false } = options;
-  if (!wantsCompiler(module)) return;
-  const refuse = (code: EnvironmentCode, what: string, hint: string): never => {
-    throw new EnvironmentError(code, `${name}: ${what}`, hint);
-  };
-  if (!compiler) {
-    if (trapUnknownImports) return;
-    refuse(
-      'not-granted',
-      `the program wants the compiler (${COMPILER_MODULE})`,
-      'grant it with --grant compiler',
-    );
-  }
-  if (module.alone !== undefined) {
-    refuse(
-      'no-compiler',
-      'a program in a process of its own cannot make code',
-      'run it with --isolation space',
-    );
-  }
-  if (core.loader === null) refuse('no-compiler', 'no program can make code here', '');
-}
-
 export class Roster {
   readonly #core: Core;
   readonly #space: Space;
@@ -156,7 +121,7 @@ export class Roster {
   static moduleHashes(space: Space): string[] {
     const table = RecordTable.openWidened(space, ROOT.domains, DomainRecord.bytes);
     const needed = [...table.rows()].map((row) => table.address(row)).filter((at) => needsModule(space, at));
-    return [...new Set(needed.map((at) => hashOf(space, at)))];
+    return [...new Set([...needed.map((at) => hashOf(space, at)), ...Programs.hashes(space)])];
   }
 
   get(id: number): Domain {
@@ -246,6 +211,7 @@ export class Roster {
     // What they have may be paid for by any domain: all are there before one goes.
     for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
     this.#core.sturdies.sweep();
+    this.#core.programs.recover((hash) => source(hash, false));
     return [...this.#domains.values()];
   }
 
@@ -312,6 +278,7 @@ export class Roster {
     domain.setTexts(withLimit(domain, end, code, reason), encodeTrace(trace));
     domain.state = STATE.exited;
     this.#onEnd(domain.id);
+    this.#rest(domain);
   }
 
   /** Forgets the record. */
@@ -319,11 +286,26 @@ export class Roster {
     if (domain.state !== STATE.exited) this.#giveBack(domain, END.none, 0);
     domain.setTexts('', '');
     this.#core.authority.forget(domain);
+    this.#core.children.forget(domain);
+    this.#rest(domain);
+    const payer = R.paidBy.get(this.#space, domain.at);
+    if (payer !== 0) refund(this.#space, payer, RESOURCE.domains, 1);
     releaseAccount(this.#space, domain.account);
     domain.alive = false;
     this.#domains.delete(domain.id);
     this.#byName.delete(domain.name);
     this.#table.remove(R.row.get(this.#space, domain.at));
+  }
+
+  /** Tells those who waited for the domain that it has nothing to run. */
+  rests(domain: Domain): void {
+    for (const id of this.#core.children.take(domain.id)) this.#core.wake(id);
+  }
+  /** The same of one that has ended; those that were to end with it end. */
+  #rest(domain: Domain): void {
+    const { children, control } = this.#core;
+    this.rests(domain);
+    for (const id of children.endWith(domain)) if (this.peek(id) !== undefined) control?.remove(id);
   }
 
   /** Gives back a personality's state for which there will be no domain. */
@@ -363,6 +345,8 @@ export class Roster {
   #adopt(domain: Domain): void {
     this.#domains.set(domain.id, domain);
     this.#byName.set(domain.name, domain);
+    this.#core.children.noteDomain(domain);
+    this.#core.programs.met(domain.module);
   }
 }
 
@@ -408,23 +392,4 @@ function hashBytes(module: LoadedModule): Uint8Array {
     hashes.set(module, bytes);
   }
   return bytes;
-}
-
-const encoder = new TextEncoder();
-function checkName(name: string, taken: boolean): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it is about
-  const bad = /[\x00-\x1f\x7f]/.test(name) || !name.isWellFormed();
-  if (name === '' || bad || encoder.encode(name).length > DOMAIN_NAME_MAX_BYTES) {
-    throw new EnvironmentError(
-      'bad-name',
-      `"${name}" cannot be the name of a domain`,
-      `1 to ${DOMAIN_NAME_MAX_BYTES} bytes without control characters`,
-    );
-  }
-  if (taken)
-    throw new EnvironmentError(
-      'name-taken',
-      `there is a domain named "${name}" already`,
-      'choose another name',
-    );
 }

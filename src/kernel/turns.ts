@@ -103,6 +103,7 @@ export class Turns {
     for (let each = condemned.shift(); each !== undefined; each = condemned.shift()) {
       const { domain, end, code, reason, trace } = each;
       if (domain.alive && !domain.ended) this.#roster.end(domain, end, code, reason, trace);
+      if (domain.alive && domain.doomed) this.#roster.drop(domain);
     }
   }
 
@@ -137,9 +138,11 @@ export class Turns {
     else if (resident) {
       if (end.kind === 'ended') clearFrames(home);
       home.state = STATE.created;
+      this.#roster.rests(home);
     } else if (end.kind === 'quit' || hasProcedures(home.module)) {
       clearFrames(home);
       home.state = STATE.idle;
+      this.#roster.rests(home);
     } else this.#roster.end(home, END.exit, 0, '');
   }
 

@@ -8,6 +8,7 @@ import { EnvironmentError } from '../../base/errors.ts';
 import { GRANT_NAME_MAX_BYTES, GRANTS_MAX } from '../../base/limits.ts';
 import type { Core } from '../core.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
+import type { LoadedModule } from '../program.ts';
 import type { Held } from './capabilities.ts';
 import { clearGrants, findGrant, setGrant } from './grants.ts';
 import type { Restored } from './sturdy.ts';
@@ -58,6 +59,22 @@ export class Authority {
     if (bad !== 0) this.#refuse(domain, name, -bad);
     if (old >= 0) clists.close(domain, old);
     return handle;
+  }
+
+  /** Gives a domain the right to make domains of a program, under a name. Returns the handle. @throws as `grant` does */
+  grantProgram(id: number, name: string, module: LoadedModule, rights = RIGHTS_ALL & ~RIGHT.revoke): number {
+    const { objects, capabilities, programs } = this.#core;
+    this.#get(id);
+    const object = programs.create(module);
+    objects.retain(object);
+    const capability = capabilities.root(object);
+    capabilities.retain(capability);
+    try {
+      return this.grant(id, { name, capability, turn: 0, rights });
+    } finally {
+      capabilities.release(capability);
+      objects.release(object);
+    }
   }
 
   /**

@@ -18,13 +18,13 @@ export interface ObjectImage {
   sturdies: { hash: Uint8Array; rights: number; badge: bigint }[];
 }
 
-/** Undefined where nobody has asked for a capability to it. */
+/** Null where nobody has asked for a capability to it. */
 export function objectImage(
   { space, objects, capabilities, sturdies }: Core,
   domain: Domain,
-): ObjectImage | undefined {
+): ObjectImage | null {
   const capability = D.capability.get(space, domain.at);
-  if (capability === 0) return undefined;
+  if (capability === 0) return null;
   const object = capabilities.object(capability);
   return { id: objects.idText(object), sturdies: [...sturdies.to(object)] };
 }

@@ -109,6 +109,11 @@ export class WasiPersonality implements Personality {
     return state;
   }
 
+  /** What a program makes has no streams and no folders: its descriptors are bad ones. */
+  begin(space: Space, name: string): number {
+    return createState(space, [textBytes(name)], []);
+  }
+
   release(_space: Space, _domainId: number, personalityState: number, _ending: Ending): void {
     if (personalityState !== 0) this.#freeState(personalityState);
   }
