@@ -287,7 +287,7 @@ export class Semaphore {
     return true;
   }
 
-  // Takes one, waiting as long as it takes. 0, or an error: FAULT, INVAL; REVOKED and GONE of a segment.
+  // Takes one, waiting as long as it takes. 0, or an error: INVAL; FAULT of what may not be used (any more); GONE.
   take(): i32 {
     return this.within(FOREVER);
   }

@@ -33,6 +33,8 @@ typedef enum perdure_error {
   PERDURE_NOTSUP = 58,
   PERDURE_PERM = 63,
   PERDURE_RANGE = 68,
+  /* What is sealed cannot be written. */
+  PERDURE_ROFS = 69,
   /* The time was up. */
   PERDURE_TIMEDOUT = 73,
   /* The capability lacks a right. */

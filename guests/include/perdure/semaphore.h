@@ -43,7 +43,7 @@ static inline int32_t perdure_try_take(perdure_semaphore *semaphore) {
 
 /*
  * Takes one, waiting for it at most `timeout` ns (PERDURE_FOREVER). 0, or an error: TIMEDOUT; FAULT and INVAL for a pointer that
- * cannot be; REVOKED or GONE where it lies in a segment that the program may not use any more.
+ * cannot be, or that leads into a segment which the program may not use any more; GONE where the segment has ended.
  *
  *     perdure_semaphore s = PERDURE_SEMAPHORE(1);
  *     assert(perdure_take_within(&s, PERDURE_FOREVER) == 0);
