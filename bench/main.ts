@@ -11,6 +11,7 @@ import { checkpoint } from './checkpoint.ts';
 import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
 import { endToEnd } from './endtoend.ts';
+import { gate } from './gate.ts';
 import type { Group } from './groups.ts';
 import { idle } from './idle.ts';
 import { jit } from './jit.ts';
@@ -47,6 +48,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   resume,
   jit,
   waits,
+  gate,
   store,
   endtoend: endToEnd,
   taxes,

@@ -27,7 +27,7 @@ import { moveEpoch } from './capability/epoch.ts';
 import { Objects } from './capability/objects.ts';
 import { Programs } from './capability/programs.ts';
 import { Sturdies } from './capability/sturdy.ts';
-import { type Domain, END } from './domain.ts';
+import { type Domain, END, STATE } from './domain.ts';
 import { type Activation, Activations } from './gate/activations.ts';
 import type { Granted } from './gate/gates.ts';
 import { Passage } from './gate/passage.ts';
@@ -113,8 +113,9 @@ export class Core {
   granted: Granted = () => null;
   /** Calls through gates: what is of the moment. */
   readonly passage = new Passage();
-  /** Domains that are to end when nothing is on the native stack. */
-  condemned: Condemned[] = [];
+  /** Domains that are to end, and those that have been stopped, when nothing is on the native stack. */
+  readonly condemned: Condemned[] = [];
+  readonly stopped: Domain[] = [];
   /** Notes what the current system call writes, where somebody has to know. */
   touched: Touched | null = null;
   /** The current system call waits: the domain becomes blocked when it has unwound. */
@@ -239,6 +240,15 @@ export class Core {
     this.condemn(domain, { end: END.killed, code: 0, reason: 'removed', trace: NO_TRACE });
     this.yielded = true;
     this.raiseFlag();
+  }
+
+  /** Stops a domain in the same way. If it is the one that runs, its code must unwind. */
+  halt(domain: Domain): void {
+    if (domain.halted) return;
+    domain.state = STATE.stopped;
+    domain.halted = true;
+    this.stopped.push(domain);
+    this.moveEpoch();
   }
 
   /** What was looked up before may not be true any more. */

@@ -13,6 +13,7 @@ import { charge, left, refund } from './account/account.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
 import type { Activation } from './gate/activations.ts';
+import type { Gate } from './gate/gates.ts';
 import { isCrowded } from './gate/procedures.ts';
 import type { Instance } from './instance.ts';
 import type { Maker } from './maker.ts';
@@ -190,6 +191,11 @@ export class Domain {
   /** How often activations are inside of it, and which one, null where they are several. */
   visits = 0;
   occupant: Activation | null = null;
+  /**
+   * Its gates may be entered by the short way: it can run, nobody is inside or waits to be. What makes that untrue clears
+   * it; the long way sets it again.
+   */
+  open = false;
   /** Those that wait to enter, first come first. */
   waiters: Activation[] = [];
   /** Activations that wait in system calls its code has made. */
@@ -402,6 +408,18 @@ export class Domain {
     return this.#externs[id] ?? null;
   }
   readonly #externs: unknown[] = [];
+
+  /** Lets go of the running form. */
+  dropInstance(): void {
+    this.instance = null;
+    for (const gate of this.#gates.splice(0)) gate.close();
+  }
+  /** A gate of the running form. */
+  keepGate(gate: Gate): Gate {
+    this.#gates.push(gate);
+    return gate;
+  }
+  readonly #gates: Gate[] = [];
 
   /** Ends the process its code runs in, if there is one: the space holds all that counts. */
   leaveProcess(): void {

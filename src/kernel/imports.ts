@@ -83,7 +83,9 @@ export class Imports {
         refused.push(showImport({ module, name, kind }));
         continue;
       }
-      const refusal = new Gate(this.#core, domain, module, name, shape).refusal();
+      const gate = new Gate(this.#core, domain, module, name, shape);
+      const refusal = gate.refusal();
+      gate.close();
       if (refusal === null || (trap && !refusal.known)) continue;
       refused.push(refusal.text);
       if (!refusal.known) gates.push(module);
@@ -96,7 +98,7 @@ export class Imports {
     const nothing = domain.hasFlag(FLAG.trapUnknown) && this.#core.granted(domain, from, name) === null;
     return nothing
       ? this.#bind((caller) => caller.trap(`unknown import ${from}.${name}`), shape.params.length)
-      : new Gate(this.#core, domain, from, name, shape).function();
+      : domain.keepGate(new Gate(this.#core, domain, from, name, shape)).function();
   }
 
   /**

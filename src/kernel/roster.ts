@@ -318,7 +318,7 @@ export class Roster {
     const { at } = domain;
     this.sever(domain);
     domain.halted = true;
-    domain.instance = null;
+    domain.dropInstance();
     this.#core.waits?.forget(domain);
     this.#core.moveEpoch();
     domain.maker?.drop(this.#makers());
@@ -368,7 +368,7 @@ function recoverState(domain: Domain, { activations }: Core): void {
   domain.halted = domain.ended || domain.stopped;
   if (domain.ended || domain.main !== null) return;
   const state = R.state.get(space, at);
-  if (state === STATE.created || state === STATE.idle) return;
+  if (state === STATE.created || domain.stackPointer === domain.stackBase) return;
   // In a space of version 2 the record was the activation's too.
   const activation = activations.start(domain, R.oldEntry.get(space, at));
   activation.innermost.entered = true;

@@ -103,6 +103,7 @@ export class Runner {
     const lost: [Domain, string][] = [];
     for (const domain of this.#ran) {
       domain.ran = false;
+      domain.open = false;
       if (!domain.alive || domain.instance === null) continue;
       trimStack(domain);
       if (domain.hasFlag(FLAG.volatile)) continue;
@@ -169,7 +170,7 @@ export class Runner {
       });
       this.#noteRan(domain);
     } catch (error) {
-      domain.instance = null;
+      domain.dropInstance();
       if (domain.ending !== null) {
         const { reason } = domain.ending;
         domain.ending = null;

@@ -96,9 +96,13 @@ export class Turns {
     this.bury();
   }
 
-  /** Ends what was condemned while something ran. */
+  /** Ends what was condemned while something ran, and the visits of what was stopped. */
   bury(): void {
-    const { condemned } = this.#core;
+    const { condemned, stopped } = this.#core;
+    for (const domain of stopped.splice(0)) {
+      domain.leaveProcess();
+      severVisits(this.#core, domain, ERRNO.STOPPED, false);
+    }
     // Whoever ends may give things back by which others end.
     for (let each = condemned.shift(); each !== undefined; each = condemned.shift()) {
       const { domain, end, code, reason, trace } = each;
@@ -155,12 +159,10 @@ export class Turns {
   /** Suspends a domain: it is not inside of calls by others any more, and what it was doing itself waits. */
   stop(domain: Domain): boolean {
     const { state } = domain;
-    if (state !== STATE.ready && state !== STATE.blocked && state !== STATE.idle) return false;
-    domain.leaveProcess();
-    domain.state = STATE.stopped;
-    domain.halted = true;
-    this.#core.moveEpoch();
-    severVisits(this.#core, domain, ERRNO.STOPPED, false);
+    const waits = state === STATE.created && hasProcedures(domain.module);
+    if (state !== STATE.ready && state !== STATE.blocked && state !== STATE.idle && !waits) return false;
+    this.#core.halt(domain);
+    this.bury();
     return true;
   }
 
@@ -168,7 +170,8 @@ export class Turns {
     if (!domain.stopped) return false;
     domain.halted = false;
     this.#core.moveEpoch();
-    domain.state = domain.main === null ? STATE.idle : STATE.ready;
+    const fresh = domain.hasFlag(FLAG.resident) || !domain.hasFlag(FLAG.started);
+    domain.state = domain.main !== null ? STATE.ready : fresh ? STATE.created : STATE.idle;
     for (const activation of this.#core.activations.all()) {
       if (activation.innermost.domain === domain) this.makeReady(activation);
     }

@@ -358,6 +358,7 @@ export class Activations {
     if (domain.visits === 0) domain.occupant = activation;
     else if (domain.occupant !== activation) domain.occupant = null;
     domain.visits++;
+    domain.open = false;
     if (activation.waitsFor !== null) this.stopWaiting(activation);
   }
   /** A visit that no list holds any more is over. */
@@ -369,7 +370,10 @@ export class Activations {
   /** Somebody is not inside of a domain any more. */
   left(domain: Domain): void {
     domain.visits--;
-    if (domain.visits === 0) this.callNext(domain);
+    if (domain.visits > 0) return;
+    domain.liveFrom = 0; // nobody is inside, so it has no frames
+    domain.open = domain.ran && domain.waiters.length === 0;
+    this.callNext(domain);
   }
   /** Whoever waits first may enter. */
   callNext(domain: Domain): void {
@@ -383,11 +387,13 @@ export class Activations {
     this.stopWaiting(activation);
     activation.waitsFor = domain;
     domain.waiters.push(activation);
+    domain.open = false;
   }
   stopWaiting(activation: Activation): void {
     const domain = activation.waitsFor;
     if (domain === null) return;
     activation.waitsFor = null;
+    domain.open = false;
     const wasFirst = domain.waiters[0] === activation;
     domain.waiters = domain.waiters.filter((each) => each !== activation);
     const [next] = domain.waiters;

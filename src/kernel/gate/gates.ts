@@ -22,10 +22,11 @@ import { badEnd, type Ending, ended, keepFrames, limited } from '../activation.t
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
 import { entryFrame, I32, type RawValue, V128 } from '../frames.ts';
-import { gateHeadroom, headroom } from '../headroom.ts';
+import { headroom } from '../headroom.ts';
 import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
 import { makeVisit } from './activations.ts';
+import { type Board, boardFor } from './boards.ts';
 import type { Passage } from './passage.ts';
 import { type Offered, procedureNamed } from './procedures.ts';
 import { type Callable, calleeSide, callerSide, isDirect } from './thunks.ts';
@@ -38,6 +39,9 @@ export interface Leads {
 }
 /** Where an import leads, by what the domain was granted: null where that says nothing of it, or an errno. */
 export type Granted = (caller: Domain, module: string, name: string) => Leads | number | null;
+
+/** No low word of an epoch, which is an i32. */
+const NEVER = 2 ** 40;
 
 /** Whether a program can be told errors of its calls through gates; else they trap. */
 const readsErrors = ({ info }: LoadedModule): boolean =>
@@ -52,13 +56,13 @@ export class Gate {
   readonly #name: string;
   readonly #shape: FunctionShape;
   readonly #direct: boolean;
-  /** The low word of the epoch at which the callee was looked up. */
-  #epoch = 0;
-  /** All that was looked up allows the short way. */
-  #short = false;
+  readonly #board: Board;
+  /** The low word of the epoch at which what follows was looked up; NEVER where nothing was. */
+  #epoch = NEVER;
   #callee: Domain;
   #procedure: Offered | null = null;
-  #call: Callable = () => 0;
+  /** Where the procedure is on the board; -1 where it is not. */
+  #slot = -1;
   #depthMax = 0;
 
   constructor(core: Core, caller: Domain, from: string, name: string, shape: FunctionShape) {
@@ -70,6 +74,14 @@ export class Gate {
     this.#name = name;
     this.#shape = shape;
     this.#direct = isDirect(shape);
+    this.#board = this.#direct ? boardFor(shape.params.length, shape.results.length) : boardFor(0, 0);
+  }
+
+  /** Forgets what was looked up. */
+  close(): void {
+    if (this.#slot >= 0) this.#board.unplug(this.#slot);
+    this.#slot = -1;
+    this.#epoch = NEVER;
   }
 
   /** The function that the program imports. */
@@ -95,15 +107,16 @@ export class Gate {
 
   /** Fixed arities: an array of arguments costs more than all the rest. */
   #arity(count: number): Callable {
+    const { go } = this.#board;
     switch (count) {
       case 0:
         return () => {
           if (!this.#enter()) return this.#slowly([]);
           let result: unknown;
           try {
-            result = this.#call();
+            result = go(this.#slot);
           } catch (error) {
-            return this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([]) : this.#caught(error, 0, null);
           }
           return this.#leave(result as number);
         };
@@ -112,9 +125,9 @@ export class Gate {
           if (!this.#enter()) return this.#slowly([a]);
           let result: unknown;
           try {
-            result = this.#call(a);
+            result = go(this.#slot, a);
           } catch (error) {
-            return this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([a]) : this.#caught(error, 0, null);
           }
           return this.#leave(result as number);
         };
@@ -123,9 +136,20 @@ export class Gate {
           if (!this.#enter()) return this.#slowly([a, b]);
           let result: unknown;
           try {
-            result = this.#call(a, b);
+            result = go(this.#slot, a, b);
           } catch (error) {
-            return this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([a, b]) : this.#caught(error, 0, null);
+          }
+          return this.#leave(result as number);
+        };
+      case 3:
+        return (a, b, c) => {
+          if (!this.#enter()) return this.#slowly([a, b, c]);
+          let result: unknown;
+          try {
+            result = go(this.#slot, a, b, c);
+          } catch (error) {
+            return this.#notBegun(error) ? this.#slowly([a, b, c]) : this.#caught(error, 0, null);
           }
           return this.#leave(result as number);
         };
@@ -134,9 +158,9 @@ export class Gate {
           if (!this.#enter()) return this.#slowly(args);
           let result: unknown;
           try {
-            result = this.#call(...args);
+            result = go(this.#slot, ...args);
           } catch (error) {
-            return this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly(args) : this.#caught(error, 0, null);
           }
           return this.#leave(result as number);
         };
@@ -147,27 +171,28 @@ export class Gate {
   #enter(): boolean {
     const [core, passage, callee] = [this.#core, this.#passage, this.#callee];
     if (
-      !this.#short ||
       core.space.i32[EPOCH_ADDRESS >> 2] !== this.#epoch ||
-      callee.visits !== 0 ||
-      callee.waiters.length !== 0 ||
-      !callee.ran ||
+      !callee.open ||
       passage.answered ||
       passage.depth >= this.#depthMax
     ) {
       return false;
     }
-    try {
-      gateHeadroom();
-    } catch {
-      return false;
-    }
+    callee.open = false;
     callee.visits = 1;
-    callee.occupant = core.activation;
-    callee.liveFrom = 0; // nobody is inside, so no frames are there
     callee.nativeFrames++;
     passage.depth++;
     core.current = callee;
+    return true;
+  }
+
+  /** True where no native stack was left to begin with: then nothing has been done. */
+  #notBegun(error: unknown): boolean {
+    const { begun } = this.#board;
+    if (begun.value !== 0 || !(error instanceof RangeError)) return false;
+    begun.value = 1;
+    this.#out(0, null);
+    this.#core.activations.left(this.#callee);
     return true;
   }
 
@@ -179,7 +204,8 @@ export class Gate {
     passage.depth--;
     passage.error = 0;
     core.current = caller;
-    return callee.waiters.length !== 0 || caller.halted ? this.#tell(0, result) : result;
+    callee.open = callee.waiters.length === 0;
+    return !callee.open || caller.halted ? this.#tell(0, result) : result;
   }
 
   #slowly(args: readonly number[]): number {
@@ -189,7 +215,6 @@ export class Gate {
     } catch {
       core.trap(STACK_EXHAUSTED);
     }
-    let natively: boolean;
     try {
       core.blocked = false;
       if (this.#caller.ending !== null) throw core.unwind;
@@ -197,8 +222,7 @@ export class Gate {
       if (this.#passage.answered && this.#passage.depth === activation.visits.length) return this.#answer();
       const errno = this.#mayEnter();
       if (errno !== 0) return this.#tell(errno, 0);
-      natively = this.#callee.hasFlag(FLAG.started) || this.#callee.module.info.startFunction < 0;
-      if (!natively || !hasRoom()) this.#defer(args);
+      if (mustBegin(this.#callee)) this.#defer(args);
     } catch (error) {
       throw core.translate(error);
     }
@@ -225,14 +249,13 @@ export class Gate {
   /** Finds the callee, where that was not done in this epoch. Gives an errno, or 0. */
   #lookUp(): number {
     const core = this.#core;
-    const { i32 } = core.space;
-    if (this.#short && i32[EPOCH_ADDRESS >> 2] === this.#epoch && this.#callee.ran) return 0;
-    this.#short = false;
+    if (core.space.i32[EPOCH_ADDRESS >> 2] === this.#epoch && this.#callee.ran) return 0;
+    this.close();
     const found = core.granted(this.#caller, this.#from, this.#name) ?? ERRNO.NOTCAPABLE;
     if (typeof found === 'number') return found;
     const callee = core.peek(found.domain);
-    if (callee === undefined || callee.ended || callee.ending !== null) return ERRNO.GONE;
-    if (callee.halted) return ERRNO.STOPPED;
+    if (callee === undefined) return ERRNO.GONE;
+    if (callee.halted) return callee.stopped ? ERRNO.STOPPED : ERRNO.GONE;
     if (callee.hasFlag(FLAG.enforced)) return ERRNO.NOTSUP;
     const procedure = procedureNamed(callee.module, found.procedure);
     if (procedure === undefined) return ERRNO.NOSYS;
@@ -245,10 +268,9 @@ export class Gate {
     const call = callee.instance?.exports[GUEST_EXPORT + procedure.exported] as Callable;
     this.#callee = callee;
     this.#procedure = procedure;
-    this.#call = this.#direct ? call : calleeSide(core.space, this.#shape, call);
+    this.#slot = this.#board.plug(this.#direct ? call : calleeSide(core.space, this.#shape, call));
     this.#depthMax = procedure.depth;
-    this.#epoch = core.space.i32[EPOCH_ADDRESS >> 2] as number;
-    this.#short = callee.hasFlag(FLAG.started) || callee.module.info.startFunction < 0;
+    if (!mustBegin(callee)) this.#epoch = core.space.i32[EPOCH_ADDRESS >> 2] as number;
     return 0;
   }
 
@@ -264,9 +286,14 @@ export class Gate {
     core.current = callee;
     let result: unknown;
     try {
-      result = this.#call(...args);
+      result = this.#board.go(this.#slot, ...args);
     } catch (error) {
-      return this.#caught(error, liveFrom, outside);
+      if (!this.#notBegun(error)) return this.#caught(error, liveFrom, outside);
+      try {
+        this.#defer(args);
+      } catch (thrown) {
+        throw core.translate(thrown);
+      }
     }
     this.#out(liveFrom, outside);
     core.activations.left(callee);
@@ -334,7 +361,7 @@ export class Gate {
       ? args.map((value): RawValue => ({ type: I32, low: BigInt(value >>> 0), high: 0n }))
       : this.#shape.params.map((type, i) => this.#transferred(type, i));
     const frames = [entered(entryFrame(info, procedure.functionIndex, raws))];
-    const begins = !callee.hasFlag(FLAG.started) && info.startFunction >= 0;
+    const begins = mustBegin(callee);
     if (begins) frames.push(entered(entryFrame(info, info.startFunction, [])));
     const visit = makeVisit(callee, procedure.functionIndex);
     visit.keep(frames);
@@ -410,11 +437,6 @@ function entered(frame: Uint8Array | null): Uint8Array {
   return frame;
 }
 
-function hasRoom(): boolean {
-  try {
-    gateHeadroom();
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** Whether the callee's start function has to run first. */
+const mustBegin = (callee: Domain): boolean =>
+  callee.module.info.startFunction >= 0 && !callee.hasFlag(FLAG.started);

@@ -25,6 +25,8 @@ const CHAIN_MAX = 64;
  * visits are saved; REENTERED where it would wait for itself, DEADLK where it would by way of others.
  */
 export function door(core: Core, activation: Activation, domain: Domain, entry: number): number {
+  // Who went in by the short way, has not been noted.
+  if (domain.visits === 1 && domain.nativeFrames > 0) domain.occupant = activation;
   if (entry === ENTRY.concurrent) return 0;
   if (domain.visits === 0) {
     const [first] = domain.waiters;
