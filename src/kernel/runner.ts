@@ -123,7 +123,7 @@ export class Runner {
       this.#live.delete(domain);
       if (!domain.alive || domain.instance === null || domain.carriesReferences) continue;
       assert(domain.nativeFrames === 0, 'nothing runs at a cut');
-      domain.instance = null;
+      domain.dropInstance();
       dropped = true;
     }
     // Gates may know functions of what was dropped.
