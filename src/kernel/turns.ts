@@ -98,6 +98,8 @@ export class Turns {
 
   /** Ends what was condemned while something ran, and the visits of what was stopped. */
   bury(): void {
+    // While something runs, the slice's end is waited for: whoever goes may have native frames.
+    if (this.#core.activation !== null) return;
     const { condemned, stopped } = this.#core;
     for (const domain of stopped.splice(0)) {
       domain.leaveProcess();
