@@ -42,6 +42,7 @@ export type {
   SpaceEvent,
   ValueReport,
 } from './cli/types.ts';
+export { type CallArgument, CallError, type CallReturn, type ProcedureFunction } from './library/call.ts';
 export { Capability, type DeriveOptions, type Grant, type Grantable } from './library/capability.ts';
 export { Domain, Following } from './library/domain.ts';
 export { type EventOptions, EventStream, type MissedEvents } from './library/events.ts';

@@ -21,6 +21,7 @@ import { Kernel } from '../kernel/kernel.ts';
 import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
 import type { Driver, Ports } from '../kernel/ports.ts';
 import type { LoadedModule } from '../kernel/program.ts';
+import type { OnAnswer } from '../kernel/turns.ts';
 import { WasiPersonality } from '../personalities/wasi/index.ts';
 import { type PageImage, ROOT, Space } from '../space/index.ts';
 import { Reader } from '../wasm/reader.ts';
@@ -43,6 +44,8 @@ export interface CompositionHooks {
   wake(domain: number): void;
   /** A domain has ended. */
   ended(domain: number): void;
+  /** What came of a call that the owner has made. */
+  answered: OnAnswer;
   /** In one line, for people. */
   problem(text: string): void;
   readonly log: ReleaseLog;
@@ -107,6 +110,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     enclosures: processes,
     problem: hooks.problem,
     onEnd: hooks.ended,
+    onAnswer: hooks.answered,
     powers: {
       monotonicNs: () => process.hrtime.bigint(),
       threadCpuMicros: () => {

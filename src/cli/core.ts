@@ -14,6 +14,7 @@ import { Machine } from './machine.ts';
 import type { CoreStart, FromCore, InstalledProgram, ToCore } from './messages.ts';
 import { Operations } from './operations.ts';
 import type {
+  CallValue,
   DirGrant,
   GrantName,
   GrantSource,
@@ -85,6 +86,7 @@ class CoreThread {
         this.#machine.wake();
       },
       ended: (domain) => this.#ended(domain),
+      answered: (ticket, answer) => this.#operations.calls.answered(ticket, answer),
       problem: (text) => post({ kind: 'event', event: { kind: 'problem', text } }),
     });
     this.#operations = new Operations(this.#composition, start, programs, (event) =>
@@ -235,6 +237,12 @@ class CoreThread {
           args.dirs as DirGrant[],
           args.grants as GrantName[],
           args.imports as ImportGrant[],
+        );
+      case 'call':
+        return operations.calls.call(
+          operations.find(name),
+          String(args.procedure),
+          args.values as CallValue[],
         );
       case 'grant':
         return operations.holdings.grant(operations.find(name), args.given as ImportGrant);

@@ -12,6 +12,7 @@ import { limitOf, usedOf } from '../kernel/account/account.ts';
 import type { Grant } from '../kernel/capability/authority.ts';
 import { grantsOf } from '../kernel/capability/grants.ts';
 import type { Restored } from '../kernel/capability/sturdy.ts';
+import { procedureNamed } from '../kernel/gate/procedures.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Block, blocksOf, pushFront, unlinkBlock } from '../kernel/outbox-memory.ts';
 import { SpaceFullError } from '../space/index.ts';
@@ -90,6 +91,12 @@ export class Holdings {
       turn = capabilities.turn(capability);
       rights |= RIGHT.revoke;
     }
+    return this.keep(capability, turn, rights);
+  }
+
+  /** Holds a capability for the owner. Gives its number. @throws SpaceFullError */
+  keep(capability: number, turn: number, rights: number): number {
+    const { capabilities } = this.#kernel.core;
     // Held in passing, so that what was just made is given back where it cannot be kept.
     capabilities.retain(capability);
     const block = Block.create(this.#state.memory, HELD_BYTES);
@@ -184,6 +191,8 @@ export class Holdings {
         if (id >= 0) return { ...authority.domain(id), rights: RIGHTS_ALL };
         throw new EnvironmentError('no-such-domain', `there is no program called ${from.name}`);
       }
+      case 'gate':
+        return this.#gate(from.name, from.procedure);
       case 'held': {
         const block = this.#block(from.id);
         const [capability, turn] = [block.u64(HELD.capability), block.u64(HELD.turn)];
@@ -194,6 +203,21 @@ export class Holdings {
       default:
         return { ...core.hosts.capability(from), rights: RIGHTS_ALL };
     }
+  }
+
+  /** One procedure of a domain, as an object. */
+  #gate(name: string, procedure: string): Restored {
+    const { core } = this.#kernel;
+    const domain = core.peek(this.#kernel.find(name));
+    if (domain === undefined)
+      throw new EnvironmentError('no-such-domain', `there is no program called ${name}`);
+    const offered = domain.ended ? undefined : procedureNamed(domain.module, procedure);
+    if (offered === undefined) {
+      throw new EnvironmentError('no-such-export', `${name}: it has no procedure "${procedure}"`);
+    }
+    const object = core.objects.create(OBJECT.gate, domain.id, offered.functionIndex);
+    const rights = RIGHT.invoke | RIGHT.share | RIGHT.derive;
+    return { capability: core.capabilities.root(object, rights), turn: 0, rights };
   }
 
   #block(id: number): Block {

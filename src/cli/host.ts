@@ -19,6 +19,8 @@ import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from '
 import { checkName } from './request.ts';
 import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
 import type {
+  CallAnswer,
+  CallValue,
   DomainSummary,
   FilesReport,
   GrantSource,
@@ -202,6 +204,11 @@ export class Host implements SpaceApi {
   /** Gives a program one more capability. */
   async grant(name: string, given: ImportGrant): Promise<void> {
     await this.#ask('grant', { name, given });
+  }
+
+  /** Calls a procedure of a program; its results when they are durable. */
+  async call(name: string, procedure: string, values: readonly CallValue[]): Promise<CallAnswer> {
+    return (await this.#ask('call', { name, procedure, values })) as CallAnswer;
   }
 
   /** Holds a capability, or one derived of it, until it is released or the space is closed. Its number. */
@@ -421,7 +428,8 @@ export class Host implements SpaceApi {
     if (this.#lost !== undefined) return;
     this.#lost = error;
     clearInterval(this.#ticker);
-    for (const { reject } of this.#asked.values()) reject(error);
+    const told = this.#closing === undefined ? error : new EnvironmentError('closed', 'the space was closed');
+    for (const { reject } of this.#asked.values()) reject(told);
     this.#asked.clear();
     if (this.#closing === undefined) this.events.lost(error);
   }

@@ -7,7 +7,8 @@ import { parseAddress } from '../drivers/address.ts';
 import type { InputFlow } from '../drivers/input.ts';
 import { openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
-import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
+import { hasProcedures } from '../kernel/gate/procedures.ts';
+import type { DomainStatus } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
 import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
@@ -15,10 +16,11 @@ import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.t
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram, programKey } from './compose.ts';
 import { Holdings } from './holdings.ts';
+import { HostCalls } from './hostcalls.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { callFrame, valueReports } from './reports.ts';
-import { exitCodeOf, reasonOf, shortened } from './summaries.ts';
+import { exitCodeOf, explained, reasonOf, shortened } from './summaries.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import type {
   DirGrant,
@@ -33,6 +35,9 @@ import type {
   RunRequest,
   SpaceEvent,
 } from './types.ts';
+
+/** States of domains that do nothing now: they wait for something, or to be called. */
+const RESTING: readonly string[] = ['blocked', 'created', 'idle'];
 
 /** A client that follows a domain, on the core's side. */
 export interface CoreClient {
@@ -49,6 +54,8 @@ export interface CoreAttachment {
 export class Operations {
   /** Capabilities that the owner has and grants. */
   readonly holdings: Holdings;
+  /** Calls of procedures by the owner. */
+  readonly calls: HostCalls;
   readonly #c: Composition;
   readonly #start: CoreStart;
   readonly #programs: Map<string, LoadedModule>;
@@ -66,6 +73,7 @@ export class Operations {
     this.#happened = happened;
     this.#c = composition;
     this.holdings = new Holdings(composition.kernel, composition.state);
+    this.calls = new HostCalls(composition.kernel, this.holdings);
     this.#start = start;
     this.#programs = programs;
     for (const { id, state, arguments: args } of start.domains) {
@@ -130,7 +138,7 @@ export class Operations {
   #stateOf(status: DomainStatus): DomainState {
     if (status.state === 'exited') return 'exited';
     if (status.state === 'stopped' || this.#start.readOnly || this.#start.paused) return 'suspended';
-    return status.state === 'blocked' ? 'waiting' : 'running';
+    return RESTING.includes(status.state) ? 'waiting' : 'running';
   }
 
   #argumentsOf({ id, personalityState }: DomainStatus): readonly string[] {
@@ -158,10 +166,11 @@ export class Operations {
     const { kernel, console, wasi, folders, network } = this.#c;
     const name = this.#freeName(request.name, request.exact);
     const module = this.#program(installed);
-    if (module.info.exportedFunction('_start') < 0) {
+    const entry = ['_start', '_initialize'].find((each) => module.info.exportedFunction(each) >= 0);
+    if (entry === undefined && !hasProcedures(module)) {
       throw new EnvironmentError(
         'not-a-program',
-        `${request.arguments[0]} exports no _start`,
+        `${request.arguments[0]} exports no _start, and no procedures`,
         'it is a library; link it as a command',
       );
     }
@@ -184,7 +193,8 @@ export class Operations {
         kernel.createDomain({ ...options, grants: imports }),
       );
       if (!console.open(id, name, { detached: !foreground })) throw new SpaceFullError(0);
-      kernel.start(id, '_start');
+      // One that only has procedures is there to be called.
+      if (entry !== undefined) kernel.start(id, entry);
     } catch (error) {
       if (kernel.ids().includes(id)) kernel.remove(id);
       console.remove(id);
@@ -424,19 +434,8 @@ export class Operations {
     const { kernel, console, network } = this.#c;
     return kernel.ids().some((id) => {
       const { state } = kernel.status(id);
-      if (state === 'exited' || state === 'stopped' || state === 'created') return false;
+      if (state === 'exited' || state === 'stopped' || state === 'created' || state === 'idle') return false;
       return state !== 'blocked' || console.hasInput(id) || network.has(id);
     });
   }
-}
-
-/** Errors of making a domain as users should see them. */
-function explained(error: unknown, name: string): unknown {
-  if (error instanceof ProgramTrapError) {
-    return new EnvironmentError('trapped', `${name} trapped before it began: ${error.message}`);
-  }
-  if (error instanceof SpaceFullError) {
-    return new EnvironmentError('space-full', 'the space is full', 'remove programs that ended: perdure rm');
-  }
-  return error;
 }

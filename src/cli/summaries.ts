@@ -1,5 +1,10 @@
-/** How domains are told of in short: how they ended, as a shell and as people are told, and what they were called with. */
-import type { DomainStatus } from '../kernel/kernel.ts';
+/**
+ * How domains are told of in short: how they ended, as a shell and as people are told, what they were called
+ * with, and why one could not be made.
+ */
+import { EnvironmentError } from '../base/errors.ts';
+import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
+import { SpaceFullError } from '../space/index.ts';
 import { EXIT } from './types.ts';
 import { showTime } from './units.ts';
 
@@ -31,4 +36,15 @@ export function reasonOf({ end, reason, cpuLimitMs }: DomainStatus): string | nu
     return `used up its processor time of ${showTime(cpuLimitMs)} (--cpu)`;
   }
   return end === 'trap' ? `trap: ${reason}` : end === 'exception' ? 'uncaught exception' : reason;
+}
+
+/** Errors of making a domain as users should see them. */
+export function explained(error: unknown, name: string): unknown {
+  if (error instanceof ProgramTrapError) {
+    return new EnvironmentError('trapped', `${name} trapped before it began: ${error.message}`);
+  }
+  if (error instanceof SpaceFullError) {
+    return new EnvironmentError('space-full', 'the space is full', 'remove programs that ended: perdure rm');
+  }
+  return error;
 }

@@ -51,6 +51,8 @@ export type RightName = keyof typeof RIGHT;
 export type GrantSource =
   /** A program of the space, by name. */
   | { readonly kind: 'domain'; readonly name: string }
+  /** One procedure of a program. */
+  | { readonly kind: 'gate'; readonly name: string; readonly procedure: string }
   /** The clock, the random source of the host. */
   | { readonly kind: 'clock' | 'random' }
   /** One that is held for the owner of the space, by its number. */
@@ -70,6 +72,16 @@ export interface ImportGrant {
 export interface Narrowing {
   readonly rights: readonly RightName[];
   readonly badge: bigint;
+}
+
+/** A value for a procedure: of i32, f32, f64 a number, of i64 a bigint, of v128 16 bytes; or a capability. */
+export type CallValue = number | bigint | Uint8Array | Omit<ImportGrant, 'name'>;
+/** A value of a procedure; of a capability the number under which it is held, null where it gave none. */
+export type CallResult = number | bigint | Uint8Array | { readonly held: number | null };
+/** What came of a call: its results, or an errno. */
+export interface CallAnswer {
+  readonly errno: number;
+  readonly values: readonly CallResult[];
 }
 
 /** A place in a program's list of capabilities. */

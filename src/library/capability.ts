@@ -34,7 +34,7 @@ const sourceOf = (what: Grantable | 'clock' | 'random'): GrantSource =>
 
 /** @internal A grant as the space takes it. */
 export function importOf(name: string, grant: Grant): ImportGrant {
-  if (typeof grant === 'object' && 'to' in grant) {
+  if (typeof grant !== 'string' && 'to' in grant) {
     return { name, from: sourceOf(grant.to), rights: grant.rights };
   }
   return { name, from: sourceOf(grant) };
@@ -52,6 +52,11 @@ export class Capability implements Grantable, AsyncDisposable {
   private constructor(host: Host, id: number) {
     this.#host = host;
     this[SOURCE] = { kind: 'held', id };
+  }
+
+  /** @internal */
+  static held(host: Host, id: number): Capability {
+    return new Capability(host, id);
   }
 
   /** @internal */

@@ -10,6 +10,7 @@ import type {
   RemoveOptions,
   RightName,
 } from '../cli/types.ts';
+import { type CallArgument, type CallReturn, call, type ProcedureFunction, procedureOf } from './call.ts';
 import {
   Capability,
   type DeriveOptions,
@@ -192,6 +193,27 @@ export class Domain implements Grantable, Disposable {
    */
   grant(name: string, grant: Grant): Promise<void> {
     return this.#host.grant(this.name, importOf(name, grant));
+  }
+
+  /**
+   * Calls one of its procedures (what it exports as `gate:NAME`), which runs beside all else. Resolves when the results are
+   * durable. Aborted, nobody waits any more; what was called goes on. So it does over a restart: then nobody is told.
+   * @throws CallError where the call fails in the program; EnvironmentError no-such-export, bad-argument, ended
+   */
+  call<R extends CallReturn = CallReturn>(
+    procedure: string,
+    args: readonly CallArgument[] = [],
+    options: Abortable = {},
+  ): Promise<R> {
+    return call(this.#host, this.name, procedure, args, options) as Promise<R>;
+  }
+
+  /**
+   * One of its procedures as a function: `const add = domain.procedure<(a: number, b: number) => number>('add')`. It can be
+   * granted, too: `spawn(program, { imports: { 'calc.add': add } })`.
+   */
+  procedure<F extends (...args: never[]) => unknown>(procedure: string): ProcedureFunction<F> {
+    return procedureOf<F>(this.#host, this.name, procedure);
   }
 
   /** A capability to it, derived of the one the system has: to be granted to others, and to be taken away from them. */

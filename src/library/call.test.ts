@@ -1,0 +1,142 @@
+/** Procedures of programs, called from TypeScript and granted to other programs. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, type TestContext, test } from 'node:test';
+import { CallError, ERRNO, Space } from '../index.ts';
+import { wat } from '../wasm/wat.testing.ts';
+
+const SERVER = `(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "\\40\\00\\00\\00\\01\\00\\00\\00")
+  (global $calls (mut i32) (i32.const 0))
+  (func (export "gate:add") (param i32 i32) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (i32.add (local.get 0) (local.get 1)))
+  (func (export "gate:calls") (result i32) (global.get $calls))
+  (func (export "gate:nothing"))
+  (func (export "gate:swap") (param i32 i64 f32 f64 v128) (result v128 f64 f32 i64 i32)
+    (local.get 4) (local.get 3) (local.get 2) (local.get 1) (local.get 0))
+  (func (export "gate:divide") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
+  (func (export "gate:input") (result i32)
+    (drop (call $read (i32.const 0) (i32.const 8) (i32.const 1) (i32.const 16)))
+    (i32.load8_u (i32.const 64))))`;
+/** Ends with calc.add(3, 4). */
+const CLIENT = `(module
+  (import "calc" "add" (func $add (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (call $exit (call $add (i32.const 3) (i32.const 4)))))`;
+let server: Uint8Array;
+let client: Uint8Array;
+
+before(async () => {
+  server = await wat(SERVER);
+  client = await wat(CLIENT);
+});
+
+function folderFor(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'perdure-library-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+test('procedures are called as functions: what they take and give arrives whole, and is durable', async (t) => {
+  const folder = folderFor(t);
+  {
+    await using space = await Space.open(folder);
+    const calc = await space.spawn(server, { name: 'calc' });
+    const add = calc.procedure<(a: number, b: number) => number>('add');
+    await using events = space.events();
+    const before = await space.checkpoint();
+    const sum: number = await add(2, 40);
+    assert.equal(sum, 42);
+    // What it tells is in a checkpoint that has been told of.
+    let last = before;
+    for await (const event of events) {
+      if (event.kind === 'checkpoint') last = event.number;
+      if (last > before) break;
+    }
+    assert.equal(await add(-1, 0xffff_ffff), -2);
+    assert.equal(await calc.call('nothing'), undefined);
+    const v128 = Uint8Array.from({ length: 16 }, (_, i) => 255 - i);
+    const swapped = await calc.call('swap', [-5, -(2n ** 63n), 0.5, Number.NaN, v128]);
+    assert.deepEqual(swapped, [v128, Number.NaN, 0.5, -(2n ** 63n), -5]);
+    assert.equal(await calc.call<number>('calls'), 2);
+    assert.equal((await calc.inspect()).state, 'waiting');
+    await space.idle();
+  }
+  await using space = await Space.open(folder);
+  assert.equal(await (await space.get('calc')).call('calls'), 2);
+});
+
+test('what does not fit is refused before anything happens; what fails there is an error with an errno', async (t) => {
+  await using space = await Space.open(folderFor(t));
+  const calc = await space.spawn(server, { name: 'calc' });
+  await assert.rejects(calc.call('subtract', [1, 2]), { code: 'no-such-export' });
+  const bad: unknown[][] = [
+    [1],
+    [1, 2, 3],
+    [1, 1.5],
+    [1, 2n],
+    [1, 2 ** 32],
+    [1, 'clock'],
+    ['1', 2],
+    [1, null],
+  ];
+  for (const args of bad) {
+    await assert.rejects(
+      calc.call('add', args as number[]),
+      { code: 'bad-argument' },
+      JSON.stringify(args.map(String)),
+    );
+  }
+  await assert.rejects(calc.call('swap', [1, 1.5, 0, 0, new Uint8Array(16)]), { code: 'bad-argument' });
+  await assert.rejects(calc.call('swap', [1, 1n, 0, 0, new Uint8Array(15)]), { code: 'bad-argument' });
+  assert.equal(await calc.call('calls'), 0);
+  await assert.rejects(calc.call('divide', [1, 0]), (error: unknown) => {
+    assert(error instanceof CallError);
+    assert.deepEqual([error.errno, error.message], [ERRNO.FAULTED, 'calc: divide: FAULTED']);
+    return true;
+  });
+  assert.match((await calc.ended()).reason ?? '', /divide by zero/);
+  await assert.rejects(calc.call('calls'), { code: 'ended' });
+});
+
+test('a call is given up, or outlived by the space; a program that goes tells who waits', async (t) => {
+  const folder = folderFor(t);
+  const space = await Space.open(folder);
+  const calc = await space.spawn(server, { name: 'calc', stdout: () => {} });
+  const control = new AbortController();
+  const given = calc.call('input', [], { signal: control.signal });
+  control.abort();
+  await assert.rejects(given, { name: 'AbortError' });
+  await assert.rejects(calc.call('calls', [], { signal: control.signal }), { name: 'AbortError' });
+  calc.write(Buffer.from('A'));
+  assert.equal(await calc.call('calls'), 0, 'the one given up has ended');
+  const waiting = calc.call('input');
+  const removed = assert.rejects(waiting, { code: 'call', errno: ERRNO.GONE });
+  await calc.remove({ force: true });
+  await removed;
+  const again = await space.spawn(server, { name: 'again', stdout: () => {} });
+  const open = assert.rejects(again.call('input'), { code: 'closed' });
+  await again.inspect();
+  await space.close();
+  await open;
+});
+
+test('a program calls another that it was granted, whole or one procedure', async (t) => {
+  await using space = await Space.open(folderFor(t));
+  const calc = await space.spawn(server, { name: 'server' });
+  const add = calc.procedure<(a: number, b: number) => number>('add');
+  assert.equal(await (await space.spawn(client, { imports: { calc } })).finished(), 7);
+  assert.equal(await (await space.spawn(client, { imports: { 'calc.add': add } })).finished(), 7);
+  await using lent = await calc.capability({ rights: ['invoke', 'share'] });
+  assert.equal(await (await space.spawn(client, { imports: { calc: lent } })).finished(), 7);
+  await assert.rejects(space.spawn(client, { imports: { 'calc.add': calc.procedure('none') } }), {
+    code: 'no-such-export',
+  });
+  assert.equal(await calc.call('calls'), 3);
+});
