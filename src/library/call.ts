@@ -29,7 +29,10 @@ export class CallError extends Error {
   }
 }
 
-/** A procedure of a program as a function; it can also be granted to another program, as the one thing that may call. */
+/**
+ * A procedure of a program as a function; it can also be granted to another program, as the one thing that it may call.
+ * @typeParam F its type, were it called directly
+ */
 export interface ProcedureFunction<F extends (...args: never[]) => unknown> extends Grantable {
   (...args: Parameters<F>): Promise<Awaited<ReturnType<F>>>;
 }

@@ -211,6 +211,7 @@ export class Domain implements Grantable, Disposable {
   /**
    * One of its procedures as a function: `const add = domain.procedure<(a: number, b: number) => number>('add')`. It can be
    * granted, too: `spawn(program, { imports: { 'calc.add': add } })`.
+   * @typeParam F its type, were it called directly
    */
   procedure<F extends (...args: never[]) => unknown>(procedure: string): ProcedureFunction<F> {
     return procedureOf<F>(this.#host, this.name, procedure);
