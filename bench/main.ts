@@ -24,6 +24,7 @@ import { short, table } from './stats.ts';
 import { store } from './store.ts';
 import { taxes } from './taxes.ts';
 import { waits } from './waits.ts';
+import { windows } from './windows.ts';
 
 const codecGroup: Group = async (args, print) => {
   const rows = await codec(args.length > 0 ? args : undefined);
@@ -49,6 +50,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   jit,
   waits,
   gate,
+  windows,
   store,
   endtoend: endToEnd,
   taxes,

@@ -1,8 +1,8 @@
 /**
  * Runs the WebAssembly test suite, or only the scripts named, and prints what fails: on plain V8, in Perdure's space
- * (`--engine perdure`), or there with an unwind at every safepoint (`--engine unwind`).
+ * (`--engine perdure`), there with an unwind at every safepoint (`--engine unwind`), or with windows compiled in (`--engine windows`).
  *
- *   node conformance/main.ts [--engine v8|perdure|unwind] [SCRIPT...]
+ *   node conformance/main.ts [--engine v8|perdure|unwind|windows] [SCRIPT...]
  */
 
 import { perdureEngine } from './perdure.ts';
@@ -16,7 +16,7 @@ if (!folder) {
 } else {
   const only = process.argv.slice(2);
   const which = only[0] === '--engine' ? only.splice(0, 2)[1] : 'v8';
-  const engine = which === 'v8' ? v8Engine() : perdureEngine(which === 'unwind');
+  const engine = which === 'v8' ? v8Engine() : perdureEngine(which === 'unwind', which === 'windows');
   const total = await runSuite(
     engine,
     folder,

@@ -103,7 +103,8 @@ class DomainFunction {
 const sameShape = (a: FunctionShape, b: FunctionShape): boolean =>
   a.params.join() === b.params.join() && a.results.join() === b.results.join();
 
-export function perdureEngine(unwind: boolean): Engine {
+/** @param windows programs are compiled as if they could map segments, though they map none */
+export function perdureEngine(unwind: boolean, windows = false): Engine {
   let kernel: Kernel;
   let names = 0;
   const linker = new Linker(() => kernel);
@@ -120,7 +121,7 @@ export function perdureEngine(unwind: boolean): Engine {
   reset();
   return {
     name: unwind ? 'perdure, unwound at every safepoint' : 'perdure',
-    compile: (bytes) => load(bytes),
+    compile: (bytes) => load(bytes, windows),
     reset,
     instantiate(loaded, resolve): Instance {
       const { module, bytes } = loaded as Loaded;
@@ -152,15 +153,16 @@ export function perdureEngine(unwind: boolean): Engine {
   };
 }
 
-function load(bytes: Uint8Array): Loaded {
+function load(bytes: Uint8Array, windows: boolean): Loaded {
   try {
-    const compiled = compile(bytes, FULL);
+    const options = { ...FULL, windows };
+    const compiled = compile(bytes, options);
     verify(compiled.bytes);
     const module: LoadedModule = {
       hash: createHash('sha256').update(bytes).digest('hex'),
       program: new WebAssembly.Module(compiled.bytes),
       evidence: compiled.evidence,
-      info: programInfo(bytes, compiled.bytes),
+      info: programInfo(bytes, compiled.bytes, options),
     };
     return { module, bytes };
   } catch (error) {

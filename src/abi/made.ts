@@ -32,6 +32,8 @@ export interface MadePlace {
   /** Where in the state zone its globals and flags may lie, bytes from hdr. */
   readonly stateStart: number;
   readonly stateEnd: number;
+  /** The program's memory has windows, and so has theirs. */
+  readonly windows: boolean;
 }
 
 /** The part of a program's state zone that its made modules share, bytes from hdr. */

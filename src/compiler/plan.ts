@@ -362,7 +362,11 @@ function hasWindows({ module, memories, options }: Plan): boolean {
   const maps = module.imports.some(
     (item) => item.module === KERNEL_MODULE && MAPPING_CALLS.includes(item.name),
   );
-  return options.isolate && (options.windows === true || maps) && memories[0]?.is64 === false;
+  return (
+    options.isolate &&
+    (options.made?.windows ?? (options.windows === true || maps)) &&
+    memories[0]?.is64 === false
+  );
 }
 
 /** What made modules may not have: see abi/made.ts. @throws UnsupportedError */

@@ -28,6 +28,7 @@ interface Known {
 const samePlace = (a: MadePlace, b: MadePlace, end: number): boolean =>
   a.number === b.number &&
   a.controlBytes === b.controlBytes &&
+  a.windows === b.windows &&
   a.stateStart === b.stateStart &&
   end <= b.stateEnd;
 

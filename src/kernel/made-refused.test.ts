@@ -12,7 +12,7 @@ import type { LoadedModule } from './program.ts';
 
 const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
 console.log(`PERDURE_SEED=${seed}`);
-const PLACE = { number: 1, stateStart: 8192, stateEnd: 16384 };
+const PLACE = { number: 1, stateStart: 8192, stateEnd: 16384, windows: false };
 const RUN = '(func (export "run"))';
 
 test('a module that cannot be made is refused with a number, and a text that says why', async () => {

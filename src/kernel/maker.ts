@@ -167,8 +167,8 @@ export class Maker {
   /** Compiles and verifies code for a number. @throws MalformedError */
   compile(code: Uint8Array<ArrayBuffer>, number: number, stateStart: number, stateEnd: number): LoadedModule {
     assert(this.#loader !== null, 'who has a maker has a compiler');
-    const { controlBytes } = this.#program.evidence;
-    const module = this.#loader.load(code, { number, controlBytes, stateStart, stateEnd });
+    const { controlBytes, windows } = this.#program.evidence;
+    const module = this.#loader.load(code, { number, controlBytes, stateStart, stateEnd, windows });
     // The kernel writes there on the compiler's word.
     const inside = ({ offset }: StateSlot): boolean =>
       offset >= stateStart && offset + VALUE_BYTES <= stateEnd;
