@@ -49,6 +49,8 @@ export interface GuestSource {
   readonly file: string;
 }
 
+/** The library for programs in C. */
+const INCLUDE = join(here, 'include');
 const LINK_FLAGS = ['-Wl,--stack-first'];
 /** Debug sections would be most of the file; the name section stays. */
 const STRIP_FLAGS = ['-Wl,--strip-debug'];
@@ -62,6 +64,8 @@ const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = {
   'kernels/simd': ['-msimd128'],
   // It gets functions into its table while it runs; elsewhere than here whoever puts them there needs the table's name.
   regex: ['-Wl,--growable-table', '-Wl,--export-table'],
+  // A program that is only called.
+  stream: ['-I', INCLUDE, '-nostartfiles', '-Wl,--no-entry'],
 };
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
 
@@ -118,11 +122,13 @@ async function buildC(source: GuestSource): Promise<string> {
     ...(DEBUG_FLAGS[source.name.slice(-3)] ?? STRIP_FLAGS),
   ];
   const folder = dirname(source.file);
-  const headers = readdirSync(folder).filter((f) => f.endsWith('.h'));
-  const key = keyOf(
-    [clangVersion(), ...C_FLAGS, ...flags],
-    [source.file, ...headers.map((h) => join(folder, h))],
+  const uses = flags.includes(INCLUDE) ? [INCLUDE, join(INCLUDE, 'perdure')] : [];
+  const headers = [folder, ...uses].flatMap((from) =>
+    readdirSync(from)
+      .filter((f) => f.endsWith('.h'))
+      .map((f) => join(from, f)),
   );
+  const key = keyOf([clangVersion(), ...C_FLAGS, ...flags], [source.file, ...headers]);
   return cached(source.name, key, async (path) => {
     await clang([source.file, ...flags, '-o', path]);
     return undefined;

@@ -103,7 +103,7 @@ const KERNEL_PARTS: readonly (readonly [RegExp, string])[] = [
   [/^account_/, 'accounts'],
   [/^ring_/, 'rings'],
   [/^(table_|served?_)/, 'serving objects'],
-  [/^(segment|window)_/, 'segments'],
+  [/^seg_/, 'segments'],
   [/^(gate_|activation_end)/, 'gates'],
   [/^(domain|program|activation)_/, 'domains'],
   [/^kind_/, 'kinds of capability'],

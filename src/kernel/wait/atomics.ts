@@ -62,7 +62,7 @@ function waitAlone(caller: Caller, timeout: bigint, differs: () => boolean): num
 }
 
 interface AtomicPlace extends Pointed {
-  /** Others can write there: what can be waited for. */
+  /** The program has declared its memory as shared; else waiting traps, in segments too. */
   readonly shared: boolean;
   readonly width: number;
   readonly view: DataView;
@@ -82,7 +82,7 @@ function locate(core: Core, memory: number, address: bigint, width: number): Ato
     : (places as Places).at(domain, memory, near, width, SORT.atomic);
   if (typeof key === 'number') core.trap(OUT_OF_BOUNDS);
   if (near % width !== 0) core.trap('unaligned atomic');
-  const shared = !inside || domain.module.evidence.memories[memory]?.shared === true;
+  const shared = domain.module.evidence.memories[memory]?.shared === true;
   const place = { ...key, near, shared, width };
   if (own !== undefined) return { ...place, view: new DataView(own.buffer), at: near };
   const at = inside ? domain.addressOf(memory) + near : (places as Places).address(key);

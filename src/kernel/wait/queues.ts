@@ -191,7 +191,9 @@ export class Waits {
   /** A segment is no more: neither is what was waited for in it. */
   segmentGone(segment: number): void {
     for (const place of this.places.inSegment(segment)) {
-      for (let one = this.first(place); one !== null; one = this.first(place)) this.#answer(one, -ERRNO.GONE);
+      for (let seat = place.seats.first; seat !== null; seat = place.seats.first) {
+        if (!this.#isOver(seat.waiter)) this.#answer(seat.waiter, -ERRNO.GONE);
+      }
       this.sets.placeGone(place);
     }
   }

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ERRNO } from '../../abi/errno.ts';
+import { program } from '../kernel.testing.ts';
+import type { LoadedModule } from '../program.ts';
+import { SegmentSystem } from '../segment/segment.testing.ts';
+
+/** Waits in a segment that it maps: at a semaphore, or by the instructions for it. */
+const WAITER: Promise<LoadedModule> = program(`(module
+  (import "env" "log" (func $log (param i32)))
+  (import "perdure_kernel" "seg_map" (func $map (param i32 i64 i64 i32 i32) (result i64)))
+  (import "perdure_kernel" "sem_wait" (func $sem_wait (param i32 i64) (result i32)))
+  (import "perdure_kernel" "sem_wake" (func $sem_wake (param i32) (result i32)))
+  (memory 1 2 shared)
+  (global $at (mut i32) (i32.const 0))
+  (func (export "open") (param i32)
+    (global.set $at (i32.wrap_i64 (call $map (local.get 0) (i64.const 0) (i64.const 70000) (i32.const 3) (i32.const 0)))))
+  (func (export "wait32") (param $expected i32) (param $timeout i64)
+    (call $log (memory.atomic.wait32 (i32.add (global.get $at) (i32.const 69992)) (local.get $expected) (local.get $timeout))))
+  (func (export "wait64") (param $expected i64)
+    (call $log (memory.atomic.wait64 (i32.add (global.get $at) (i32.const 69992)) (local.get $expected) (i64.const -1))))
+  (func (export "notify") (param $most i32)
+    (call $log (memory.atomic.notify (i32.add (global.get $at) (i32.const 69992)) (local.get $most))))
+  (func (export "beyond") (param $p i32) (call $log (memory.atomic.notify (i32.add (global.get $at) (local.get $p)) (i32.const 1))))
+  (func (export "take")
+    (call $log (call $sem_wait (global.get $at) (i64.const -1))))
+  (func (export "give") (param $n i32)
+    (drop (i32.atomic.rmw.add (global.get $at) (local.get $n)))
+    (if (i32.load offset=4 (global.get $at)) (then (call $log (call $sem_wake (global.get $at))))))
+  ;; A token goes to and fro between two semaphores, n times.
+  (func (export "bounce") (param $n i32) (param $mine i32) (local $other i32)
+    (local.set $mine (i32.add (global.get $at) (i32.shl (local.get $mine) (i32.const 3))))
+    (local.set $other (i32.xor (local.get $mine) (i32.const 8)))
+    (loop $l
+      (if (i32.load (local.get $mine))
+        (then (i32.store (local.get $mine) (i32.sub (i32.load (local.get $mine)) (i32.const 1))))
+        (else (if (call $sem_wait (local.get $mine) (i64.const -1)) (then (unreachable)))))
+      (i32.store (i32.add (global.get $at) (i32.const 64)) (i32.add (i32.load (i32.add (global.get $at) (i32.const 64))) (i32.const 1)))
+      (i32.store (local.get $other) (i32.add (i32.load (local.get $other)) (i32.const 1)))
+      (if (i32.load offset=4 (local.get $other)) (then (drop (call $sem_wake (local.get $other)))))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (call $log (i32.load (i32.add (global.get $at) (i32.const 64))))))`);
+
+async function shared(
+  names: readonly string[],
+  stress = false,
+): Promise<{ system: SegmentSystem; handle: number }> {
+  const system = new SegmentSystem({ stress });
+  await system.domains('owner');
+  const handle = system.ok('owner', 'seg_create', 70000n);
+  for (const name of names) {
+    system.add(name, await WAITER, { resident: true });
+    system.kernel.invoke(system.kernel.find(name), 'open', [system.pass('owner', handle, name)]);
+  }
+  return { system, handle };
+}
+function go(system: SegmentSystem, name: string, entry: string, ...args: (number | bigint)[]): void {
+  system.kernel.start(system.kernel.find(name), entry, args);
+  system.runAll();
+}
+
+test('the instructions that wait and notify reach other domains at the same place of a segment, also after a restart', async () => {
+  const { system } = await shared(['a', 'b', 'c', 'd']);
+  go(system, 'a', 'wait32', 1, -1n);
+  go(system, 'a', 'wait32', 0, -1n);
+  go(system, 'b', 'wait64', 0n);
+  go(system, 'c', 'wait32', 0, 100n);
+  assert.deepEqual(system.values('a'), [1], 'it was not what was expected');
+  system.checkpoint();
+  system.crash();
+  system.runAll();
+  go(system, 'd', 'notify', 1);
+  assert.deepEqual([system.values('a'), system.values('b'), system.values('d')], [[1, 0], [], [1]]);
+  system.powers.ns += 100n;
+  system.runAll();
+  assert.deepEqual(system.values('c'), [2]);
+  go(system, 'd', 'notify', -1);
+  go(system, 'd', 'notify', -1);
+  assert.deepEqual([system.values('b'), system.values('d')], [[0], [1, 1, 0]]);
+  const outcome = system.kernel.invoke(system.kernel.find('d'), 'beyond', [70000]);
+  assert.equal(outcome.kind === 'trap' && outcome.reason, 'out of bounds memory access');
+  const crooked = system.kernel.invoke(system.kernel.find('d'), 'beyond', [2]);
+  assert.equal(crooked.kind === 'trap' && crooked.reason, 'unaligned atomic');
+});
+
+for (const stress of [false, true]) {
+  test(`two domains pass a token to and fro through memory that both have (stress ${stress})`, async () => {
+    const { system } = await shared(['a', 'b'], stress);
+    const rounds = stress ? 50 : 500;
+    system.kernel.start(system.kernel.find('a'), 'bounce', [rounds, 0]);
+    system.kernel.start(system.kernel.find('b'), 'bounce', [rounds, 1]);
+    system.runAll();
+    assert.equal(system.kernel.core.waits?.count, 2, 'nobody has anything yet');
+    system.checkpoint();
+    system.crash();
+    system.add('c', await WAITER, { resident: true });
+    system.kernel.invoke(system.kernel.find('c'), 'open', [system.pass('owner', ownerHandle(system), 'c')]);
+    system.kernel.start(system.kernel.find('c'), 'give', [1]);
+    for (let i = 0; i < 20; i++) {
+      system.kernel.run({ maxSlices: 7 });
+      system.checkpoint();
+      if (i % 5 === 4) system.crash();
+      system.kernel.compact();
+    }
+    system.runAll();
+    assert.deepEqual(
+      [system.values('a').at(-1), system.values('b').at(-1)].toSorted((x, y) => Number(x) - Number(y)),
+      [2 * rounds - 1, 2 * rounds],
+    );
+  });
+}
+
+/** The owner has nothing but the segment. */
+const ownerHandle = (system: SegmentSystem): number =>
+  [...system.kernel.core.clists.handles(system.domain('owner'))][0] as number;
+
+test('who waits in a segment that is revoked, or ends, is told so', async () => {
+  const { system, handle } = await shared(['a', 'b']);
+  const { clists, objects } = system.kernel.core;
+  go(system, 'a', 'take');
+  assert.equal(system.ok('owner', 'cap_revoke', handle), 0);
+  system.runAll();
+  assert.deepEqual(system.values('a'), [-ERRNO.FAULT]);
+  const outcome = system.kernel.invoke(system.kernel.find('b'), 'give', [1]);
+  assert.equal(outcome.kind === 'trap' && outcome.reason, 'out of bounds memory access');
+
+  const other = system.ok('owner', 'seg_create', 70000n);
+  system.add('c', await WAITER, { resident: true });
+  system.kernel.invoke(system.kernel.find('c'), 'open', [system.pass('owner', other, 'c')]);
+  go(system, 'c', 'take');
+  const found = clists.find(system.domain('owner'), other);
+  assert.ok(typeof found !== 'number');
+  objects.destroy(found.object);
+  system.runAll();
+  assert.deepEqual(system.values('c'), [-ERRNO.GONE]);
+  assert.equal(system.kernel.core.waits?.count, 0);
+});
