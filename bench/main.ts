@@ -7,6 +7,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { EnvironmentError } from '../src/base/errors.ts';
+import { channel } from './channel.ts';
 import { checkpoint } from './checkpoint.ts';
 import { codec } from './codec.ts';
 import { compileRates } from './compile.ts';
@@ -49,6 +50,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   resume,
   jit,
   waits,
+  channel,
   gate,
   windows,
   store,

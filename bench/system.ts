@@ -39,6 +39,11 @@ export async function install(text: string): Promise<LoadedModule> {
   const parsed = (await wabt()).parseWat('bench.wat', text, WAT_FEATURES);
   const original = parsed.toBinary({}).buffer.slice();
   parsed.destroy();
+  return installBytes(original);
+}
+
+/** The same of a module. */
+export function installBytes(original: Uint8Array): LoadedModule {
   const { bytes } = compile(original);
   return {
     hash: createHash('sha256').update(original).digest('hex'),
