@@ -47,6 +47,16 @@ export { Capability, type DeriveOptions, type Grant, type Grantable } from './li
 export { Domain, Following } from './library/domain.ts';
 export { type EventOptions, EventStream, type MissedEvents } from './library/events.ts';
 export type { OutputCallback, Program, SpaceOptions, SpawnOptions } from './library/options.ts';
+export {
+  type Awaitable,
+  GuestError,
+  type RequestContext,
+  Served,
+  type ServedAttributes,
+  type ServedEntry,
+  type ServedObject,
+  type ServeOptions,
+} from './library/serve.ts';
 export type { Abortable } from './library/signal.ts';
 export { Space } from './library/space.ts';
 export { TrapError } from './library/trap.ts';

@@ -16,6 +16,7 @@ import { Network } from '../drivers/net.ts';
 import { Processes } from '../drivers/processes.ts';
 import { hostRandom } from '../drivers/random.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
+import { type Outgoing, ServedObjects } from '../drivers/served.ts';
 import { DriverState } from '../drivers/state.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
@@ -37,6 +38,7 @@ export interface Composition {
   readonly drivers: readonly Driver[];
   readonly processes: Processes;
   readonly state: DriverState;
+  readonly served: ServedObjects;
 }
 
 export interface CompositionHooks {
@@ -44,6 +46,8 @@ export interface CompositionHooks {
   wake(domain: number): void;
   /** A domain has ended. */
   ended(domain: number): void;
+  /** A program asks for something of an object that the owner serves. */
+  request(request: Outgoing): void;
   /** What came of a call that the owner has made. */
   answered: OnAnswer;
   /** In one line, for people. */
@@ -91,7 +95,9 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     wake,
     problem: (address, errno) => hooks.problem(`cannot listen on ${address}: error ${errno}; trying again`),
   });
+  const served = new ServedObjects({ state, wake, send: hooks.request });
   const ports: Ports = {
+    served,
     clock,
     random: hostRandom(),
     console: (domain) => console.streams(domain),
@@ -121,8 +127,8 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     },
   };
   const kernel = fresh ? new Kernel(space, options) : Kernel.recover(space, options, hooks.program);
-  const drivers = [console, folders, network];
-  return { space, kernel, wasi, console, folders, network, processes, drivers, state };
+  const drivers = [console, folders, network, served];
+  return { space, kernel, wasi, console, folders, network, processes, drivers, state, served };
 }
 
 /** Where the program of processes lies, and what such a process has to read to run it. */

@@ -6,6 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { EnvironmentError } from '../base/errors.ts';
 import { tuneEngine } from '../drivers/engine.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
+import type { ServedPolicy } from '../drivers/served.ts';
 import type { CarriedAbout } from './carry.ts';
 import { CoreClients } from './clients.ts';
 import { type Composition, compose, loadProgram, programKey } from './compose.ts';
@@ -86,6 +87,7 @@ class CoreThread {
         this.#machine.wake();
       },
       ended: (domain) => this.#ended(domain),
+      request: (request) => post({ kind: 'request', request }),
       answered: (ticket, answer) => this.#operations.calls.answered(ticket, answer),
       problem: (text) => post({ kind: 'event', event: { kind: 'problem', text } }),
     });
@@ -149,6 +151,9 @@ class CoreThread {
         break;
       case 'logged':
         this.#log.logged(message.id);
+        break;
+      case 'reply':
+        this.#composition.served.answer(message.id, message.answer);
         break;
       case 'taken':
         this.#clients.taken(message.client);
@@ -244,6 +249,10 @@ class CoreThread {
           String(args.procedure),
           args.values as CallValue[],
         );
+      case 'serve':
+        return this.#composition.served.serve(name, args.policy as ServedPolicy);
+      case 'unserve':
+        return this.#composition.served.end(name);
       case 'grant':
         return operations.holdings.grant(operations.find(name), args.given as ImportGrant);
       case 'hold':

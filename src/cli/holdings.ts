@@ -7,6 +7,7 @@ import { RESOURCE, UNLIMITED } from '../abi/account.ts';
 import { ERRNO, errnoName } from '../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../abi/objects.ts';
 import { EnvironmentError } from '../base/errors.ts';
+import type { ServedObjects } from '../drivers/served.ts';
 import { type DriverState, STATE } from '../drivers/state.ts';
 import { limitOf, usedOf } from '../kernel/account/account.ts';
 import type { Grant } from '../kernel/capability/authority.ts';
@@ -46,10 +47,12 @@ function rightNames(bits: number): RightName[] {
 export class Holdings {
   readonly #kernel: Kernel;
   readonly #state: DriverState;
+  readonly #served: ServedObjects;
   readonly #held = new Map<number, Block>();
   #next = 1;
 
-  constructor(kernel: Kernel, state: DriverState) {
+  constructor(kernel: Kernel, state: DriverState, served: ServedObjects) {
+    this.#served = served;
     this.#kernel = kernel;
     this.#state = state;
     for (const block of [...blocksOf(state.root, STATE.held, HELD.next)]) this.#letGo(block);
@@ -197,6 +200,10 @@ export class Holdings {
         const block = this.#block(from.id);
         const [capability, turn] = [block.u64(HELD.capability), block.u64(HELD.turn)];
         return { capability, turn, rights: block.u64(HELD.rights) };
+      }
+      case 'served': {
+        const id = this.#served.numberOf(from.name);
+        return { ...core.hosts.capability({ kind: 'served', id }), rights: RIGHTS_ALL };
       }
       case 'sturdy':
         return authority.restore(from.text);

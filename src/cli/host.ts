@@ -11,8 +11,11 @@ import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CORE_STACK_MIB, TICK_MS } from '../base/limits.ts';
+import type { Outgoing, ServedPolicy } from '../drivers/served.ts';
+import type { ServedAnswer } from '../kernel/ports.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
 import { unpackError } from './failure.ts';
+import { Followers, type Output } from './followers.ts';
 import type { Attachment, HostEvents, HostOptions } from './hosting.ts';
 import { installProgram } from './install.ts';
 import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from './messages.ts';
@@ -39,7 +42,8 @@ import type {
 const RETRY_MS = 1000;
 const RETRY_MOST_MS = 30_000;
 
-type Output = (stderr: boolean, bytes: Uint8Array) => Promise<void>;
+/** Does what a program asks of an object, or says why not; it does not reject. */
+type Perform = (request: Outgoing) => Promise<ServedAnswer>;
 const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, happened() {}, lost() {} };
 
 export class Host implements SpaceApi {
@@ -48,9 +52,8 @@ export class Host implements SpaceApi {
   readonly #space: OpenedSpace;
   readonly #worker: Worker;
   readonly #asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
-  readonly #clients = new Map<number, Output>();
-  /** What clients are taking. */
-  readonly #taking = new Map<number, Promise<void>>();
+  readonly #followers = new Followers((message) => this.#post(message));
+  readonly #served = new Map<string, Perform>();
   #nextId = 1;
   #flag: Int32Array | undefined;
   #ticker: NodeJS.Timeout | undefined;
@@ -206,6 +209,24 @@ export class Host implements SpaceApi {
     await this.#ask('grant', { name, given });
   }
 
+  /** What programs ask of the object of this name goes to `perform` from now on. */
+  async serve(name: string, policy: ServedPolicy, perform: Perform): Promise<void> {
+    if (this.#served.has(name)) throw new EnvironmentError('name-taken', `"${name}" is served already`);
+    this.#served.set(name, perform);
+    try {
+      await this.#ask('serve', { name, policy });
+    } catch (error) {
+      this.#served.delete(name);
+      throw error;
+    }
+  }
+
+  /** What is asked of the object fails from now on. */
+  async unserve(name: string): Promise<void> {
+    this.#served.delete(name);
+    await this.#ask('unserve', { name });
+  }
+
   /** Calls a procedure of a program; its results when they are durable. */
   async call(name: string, procedure: string, values: readonly CallValue[]): Promise<CallAnswer> {
     return (await this.#ask('call', { name, procedure, values })) as CallAnswer;
@@ -246,23 +267,15 @@ export class Host implements SpaceApi {
   }
 
   /** Shows what a program writes to a client instead of this process's streams. `output` resolves when it is taken. */
-  async attach(name: string, output: Output): Promise<Attachment> {
-    const client = this.#nextId++;
-    this.#clients.set(client, output);
-    const detach = (): void => {
-      if (!this.#clients.delete(client)) return;
-      // A piece that it is taking counts as taken when it has been, or whoever comes next would see it again.
-      const taking = this.#taking.get(client);
-      this.#post({ kind: 'detach', client, taking: taking !== undefined });
-      void taking?.then(() => this.#post({ kind: 'detach', client, taking: false }));
-    };
-    try {
-      await this.#ask('attach', { name, client });
-    } catch (error) {
-      this.#clients.delete(client);
-      throw error;
-    }
-    return { input: (bytes) => this.#post({ kind: 'input', client, bytes }), detach };
+  attach(name: string, output: Output): Promise<Attachment> {
+    const { client, attachment, forget } = this.#followers.create(this.#nextId++, output);
+    return this.#ask('attach', { name, client }).then(
+      () => attachment,
+      (error: unknown) => {
+        forget();
+        throw error;
+      },
+    );
   }
 
   /** Suspends every program where it is, makes that durable, and lets the space go. */
@@ -355,7 +368,10 @@ export class Host implements SpaceApi {
         void this.#log(message.id, message.key, message.position);
         return;
       case 'output':
-        void this.#output(message.client, message.stderr, message.bytes);
+        void this.#followers.output(message.client, message.stderr, message.bytes);
+        return;
+      case 'request':
+        void this.#serve(message.request);
         return;
       case 'event':
         this.#tell(message.event, message.again);
@@ -364,18 +380,16 @@ export class Host implements SpaceApi {
     }
   }
 
-  async #output(client: number, stderr: boolean, bytes: Uint8Array): Promise<void> {
-    const output = this.#clients.get(client);
-    if (output === undefined) return; // It has been detached.
-    const taking = output(stderr, bytes).then(
-      () => this.#post({ kind: 'taken', client }),
-      () => {
-        if (this.#clients.delete(client)) this.#post({ kind: 'detach', client, taking: false });
-      },
-    );
-    this.#taking.set(client, taking);
-    await taking;
-    this.#taking.delete(client);
+  async #serve(request: Outgoing): Promise<void> {
+    const answer = await this.#served.get(request.name)?.(request);
+    if (answer !== undefined && this.#lost === undefined) {
+      this.#post({ kind: 'reply', id: request.id, answer });
+    }
+  }
+
+  /** Tells what people should know, in one line. */
+  problem(text: string): void {
+    this.#tell({ kind: 'problem', text });
   }
 
   #tell(event: SpaceEvent, again = false): void {

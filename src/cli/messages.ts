@@ -4,6 +4,8 @@
  */
 import type { CompiledShare } from '../compiler/index.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
+import type { Outgoing } from '../drivers/served.ts';
+import type { ServedAnswer } from '../kernel/ports.ts';
 import type { DomainSummary, SpaceEvent } from './types.ts';
 
 /** An installed program on its way to the core. */
@@ -83,6 +85,7 @@ export interface CoreStart {
 }
 
 export type ToCore =
+  | { readonly kind: 'reply'; readonly id: number; readonly answer: ServedAnswer }
   | { readonly kind: 'ask'; readonly id: number; readonly op: string; readonly args: unknown }
   | { readonly kind: 'durable'; readonly seq: number }
   | { readonly kind: 'logged'; readonly id: number }
@@ -112,6 +115,8 @@ export type FromCore =
   /** The release log is to be written; answered by `logged`. */
   | { readonly kind: 'log'; readonly id: number; readonly key: string; readonly position: number }
   | { readonly kind: 'output'; readonly client: number; readonly stderr: boolean; readonly bytes: Uint8Array }
+  /** A program asks for something of an object that the owner serves; answered by `reply`. */
+  | { readonly kind: 'request'; readonly request: Outgoing }
   /** Something happened that `HostEvents` tells of. `again`: it is told once more, to whoever has come since. */
   | { readonly kind: 'event'; readonly event: SpaceEvent; readonly again?: boolean };
 

@@ -72,7 +72,7 @@ export class Operations {
   ) {
     this.#happened = happened;
     this.#c = composition;
-    this.holdings = new Holdings(composition.kernel, composition.state);
+    this.holdings = new Holdings(composition.kernel, composition.state, composition.served);
     this.calls = new HostCalls(composition.kernel, this.holdings);
     this.#start = start;
     this.#programs = programs;
@@ -333,6 +333,7 @@ export class Operations {
     this.#c.console.remove(id);
     this.#c.folders.forget(id);
     this.#c.network.forget(id);
+    this.#c.served.forget(id);
     this.#arguments.delete(id);
   }
 
@@ -431,11 +432,11 @@ export class Operations {
 
   /** Whether anything is left that could go on, deadlines aside: by itself or by what comes in. */
   alive(): boolean {
-    const { kernel, console, network } = this.#c;
+    const { kernel, console, network, served } = this.#c;
     return kernel.ids().some((id) => {
       const { state } = kernel.status(id);
       if (state === 'exited' || state === 'stopped' || state === 'created' || state === 'idle') return false;
-      return state !== 'blocked' || console.hasInput(id) || network.has(id);
+      return state !== 'blocked' || console.hasInput(id) || network.has(id) || served.has(id);
     });
   }
 }

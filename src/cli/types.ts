@@ -55,6 +55,8 @@ export type GrantSource =
   | { readonly kind: 'gate'; readonly name: string; readonly procedure: string }
   /** The clock, the random source of the host. */
   | { readonly kind: 'clock' | 'random' }
+  /** What the owner of the space serves, or has served, under a name. */
+  | { readonly kind: 'served'; readonly name: string }
   /** One that is held for the owner of the space, by its number. */
   | { readonly kind: 'held'; readonly id: number }
   /** What a sturdy reference stands for. */

@@ -12,6 +12,7 @@ export const STATE = {
   effects: 24,
   netObjects: 32,
   held: 40,
+  served: 48,
 } as const;
 const STATE_BYTES = 64;
 

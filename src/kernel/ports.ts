@@ -203,11 +203,40 @@ export interface Random {
 }
 
 /** All that a personality is given of the outside. Which objects a domain may use, its own tables say. */
+/** What a program asks of an object that is served outside (abi/ring.ts OPERATION). */
+export interface ServedRequest {
+  readonly operation: number;
+  readonly method: number;
+  readonly options: number;
+  readonly offset: bigint;
+  /** A copy of what it gives: `givenFirst` bytes, then those of the second buffer. */
+  readonly given: Uint8Array;
+  readonly givenFirst: number;
+  /** Bytes there is room for. */
+  readonly room: number;
+  readonly badge: bigint;
+  /** RIGHT bits of the capability it came through. */
+  readonly rights: number;
+}
+export interface ServedAnswer {
+  /** From 0 up, or -errno. */
+  readonly result: number;
+  readonly value: bigint;
+  /** For what there is room for; what does not fit is left out. */
+  readonly data: Uint8Array;
+}
+export interface ServedPort {
+  /** The domain of the operation is woken when there is an answer; then this is called again. */
+  ask(op: Operation, object: number, request: () => ServedRequest): ServedAnswer | typeof WOULD_BLOCK;
+}
+
 export interface Ports {
   readonly clock: Clock;
   readonly random: Random;
   /** The standard streams of a domain; the same objects each time. */
   console(domain: number): ConsoleStreams;
+  /** Objects that whoever embeds the space serves. */
+  readonly served?: ServedPort;
   /** The object with this id, or undefined where there is none (it was closed, or a guest made the id up). */
   object(id: number): PortObject | undefined;
 }

@@ -14,10 +14,11 @@ import type {
   SpaceEvent,
 } from '../cli/types.ts';
 import { compactMap } from '../debug/index.ts';
-import { Capability, type Grant, importOf } from './capability.ts';
+import { Capability, type Grant, type Grantable, importOf, SOURCE } from './capability.ts';
 import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
 import type { Program, SpaceOptions, SpawnOptions } from './options.ts';
+import { perform, Served, type ServedObject, type ServeOptions } from './serve.ts';
 import { type Abortable, unlessAborted, Waiters } from './signal.ts';
 
 /** How many ends of programs are remembered that nobody has asked for; the space itself has those of all it holds. */
@@ -125,6 +126,25 @@ export class Space implements AsyncDisposable {
   ): Promise<Domain> {
     const options = { name: name ?? null, dirs, grants, imports: importsOf(imports), isolation };
     return this.#domain(await this.#host.import(archive, options));
+  }
+
+  /**
+   * Serves an object: what programs ask of it, the functions of `object` answer. Its name is how the space knows it over
+   * restarts: serve it again when the space is opened again, and what waits for it goes on. A request comes when the
+   * checkpoint that holds it is durable; an answer is not given twice, but after a crash a request may come again.
+   * @throws EnvironmentError name-taken: this process serves it already; bad-name
+   */
+  async serve(name: string, object: ServedObject, options: ServeOptions = {}): Promise<Served> {
+    const problem = (text: string): void => this.#host.problem(text);
+    await this.#host.serve(name, options.unanswered ?? 'again', (request) =>
+      perform(object, request, problem),
+    );
+    return new Served(this.#host, name);
+  }
+
+  /** Holds a capability to something, to be derived from and revoked. */
+  hold(what: Grantable): Promise<Capability> {
+    return Capability.of(this.#host, what[SOURCE], {});
   }
 
   /** The capability that a sturdy reference stands for. @throws EnvironmentError where that is nothing, or not any more */

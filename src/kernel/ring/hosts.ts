@@ -37,11 +37,13 @@ export const HOST = {
   stream: 1,
   clock: 2,
   random: 3,
+  /** `a` is the number of an object that whoever embeds the space serves. */
+  served: 4,
 } as const;
 
 /** What a domain may be granted of the host. */
 export type HostThing =
-  | { readonly kind: 'port'; readonly id: number }
+  | { readonly kind: 'port' | 'served'; readonly id: number }
   | { readonly kind: 'stream'; readonly domain: number; readonly which: 0 | 1 | 2 }
   | { readonly kind: 'clock' | 'random' };
 
@@ -49,6 +51,21 @@ export type HostThing =
 const ASK_AGAIN_NS = 2_000_000n;
 /** Most bytes gathered for one write to a file. */
 const GATHER_BYTES = 1 << 20;
+
+/** What can be asked of an object that is served outside: what takes no other object and gives none. */
+const { read, write, list, create, remove, readLink, change, sync, invoke } = OPERATION;
+const SERVED_OPERATIONS = new Set<number>([
+  read,
+  write,
+  list,
+  create,
+  remove,
+  readLink,
+  change,
+  sync,
+  invoke,
+]);
+SERVED_OPERATIONS.add(OPERATION.describe).add(OPERATION.wait);
 
 type Port = PortObject | StreamObject;
 
@@ -68,7 +85,7 @@ export class Hosts implements ObjectServer {
   /** The first capability to something of the host, which whoever grants it passes on. @throws SpaceFullError */
   capability(thing: HostThing, rights = RIGHTS_ALL): Held {
     const { objects, capabilities } = this.#core;
-    const a = thing.kind === 'port' ? thing.id : thing.kind === 'stream' ? thing.domain * 4 + thing.which : 0;
+    const a = 'id' in thing ? thing.id : 'which' in thing ? thing.domain * 4 + thing.which : 0;
     const capability = capabilities.root(objects.create(OBJECT.host, a, HOST[thing.kind]), rights);
     return { capability, turn: capabilities.turn(capability) };
   }
@@ -78,11 +95,32 @@ export class Hosts implements ObjectServer {
     if (ports === null) return -ERRNO.GONE;
     const [a, b] = [objects.a(target.object), objects.b(target.object)];
     if (b === HOST.clock || b === HOST.random) return this.#source(op, b, ports);
+    if (b === HOST.served) return this.#served(op, a, target, ports);
     const port = b === HOST.stream ? streamOf(ports, a) : ports.object(a);
     if (port === undefined) return -ERRNO.STALE;
     const result = this.#ask(op, port, target);
     if (result === WOULD_BLOCK && !waitable(port)) this.#core.rings.at(this.#core.now() + ASK_AGAIN_NS, op);
     return result;
+  }
+
+  #served(op: Operation, object: number, { badge, rights }: Target, ports: Ports): number {
+    if (!SERVED_OPERATIONS.has(op.code)) return -ERRNO.NOTSUP;
+    const answer = ports.served?.ask(op, object, () => ({
+      operation: op.code,
+      method: op.method,
+      options: op.options,
+      offset: op.offset64,
+      given: op.copyGiven(0, op.given),
+      givenFirst: op.givenFirst,
+      room: op.room,
+      badge,
+      rights,
+    }));
+    if (answer === undefined) return -ERRNO.GONE;
+    if (answer === WOULD_BLOCK) return WOULD_BLOCK;
+    op.value = answer.value;
+    if (answer.result >= 0) op.fill(answer.data);
+    return answer.result;
   }
 
   /** The clock, of which 24 bytes can be read (realtime, monotonic time of the domain, resolution, ns); random bytes. */
