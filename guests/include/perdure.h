@@ -14,6 +14,7 @@
 #include "perdure/account.h"
 #include "perdure/capability.h"
 #include "perdure/channel.h"
+#include "perdure/domain.h"
 #include "perdure/error.h"
 #include "perdure/gate.h"
 #include "perdure/ring.h"
