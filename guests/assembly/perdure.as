@@ -17,8 +17,11 @@ export namespace Errno {
   export const FAULT: i32 = 21;
   export const INVAL: i32 = 28;
   export const NOENT: i32 = 44;
+  export const NOMEM: i32 = 48;
+  export const NOSPC: i32 = 51;
   export const NOTSUP: i32 = 58;
   export const PERM: i32 = 63;
+  export const ROFS: i32 = 69;
   export const TIMEDOUT: i32 = 73;
   export const NOTCAPABLE: i32 = 76;
   export const REVOKED: i32 = 128;
@@ -78,6 +81,16 @@ declare function account_status(handle: i32, out: usize): i32;
 declare function ring_create(memory: usize, entries: u32, flags: u32): i32;
 @external("perdure_kernel", "ring_enter")
 declare function ring_enter(ring: i32, submit: u32, complete: u32, timeout: i64): i32;
+@external("perdure_kernel", "seg_map")
+declare function seg_map(segment: i32, offset: u64, bytes: u64, rights: i32, near: usize): i64;
+@external("perdure_kernel", "domain_create")
+declare function domain_create(program: i32, name: usize, length: i32, account: i32, flags: i32): i32;
+@external("perdure_kernel", "domain_grant")
+declare function domain_grant(domain: i32, name: usize, length: i32, what: i32, rights: i32): i32;
+@external("perdure_kernel", "domain_start")
+declare function domain_start(domain: i32, name: usize, length: i32): i32;
+@external("perdure_kernel", "domain_status")
+declare function domain_status(domain: i32, out: usize): i32;
 @external("perdure_kernel", "sem_wait")
 declare function sem_wait(semaphore: usize, timeout: i64): i32;
 @external("perdure_kernel", "sem_wake")
@@ -358,6 +371,175 @@ export class WaitSet {
   told(i: i32): u64 {
     return this.out[i];
   }
+}
+
+// A new segment of so many bytes, all 0: memory that several domains may have at once. A handle, or an error: DQUOT, NOSPC.
+//
+//     assert(segmentSize(segmentCreate(100000)) == 100000);
+@external("perdure_kernel", "seg_create")
+export declare function segmentCreate(bytes: u64): Handle;
+
+// Its bytes, or an error.
+//
+//     assert(segmentSize(12345) == -Errno.BADF);
+@external("perdure_kernel", "seg_size")
+export declare function segmentSize(segment: Handle): i64;
+
+// Makes it larger; mappings stay as long as they were. Needs Right.MANAGE. 0, or an error.
+//
+//     const segment = segmentCreate(10);
+//     assert(segmentGrow(segment, 1000000) == 0 && segmentSize(segment) == 1000000);
+@external("perdure_kernel", "seg_grow")
+export declare function segmentGrow(segment: Handle, bytes: u64): i32;
+
+// Maps `bytes` of a segment from `offset` on, a multiple of 4096, for reading, or with Right.WRITE for writing as well. The address, from 2 GiB
+// up, or an error: NOTCAPABLE, INVAL, NOMEM. What is mapped is used by load and store; once the capability is revoked they trap.
+//
+//     const segment = segmentCreate(65536);
+//     const at = <usize>segmentMap(segment, 0, 65536, Right.READ | Right.WRITE);
+//     store<u32>(at, 7, 65532);
+//     assert(load<u32>(at, 65532) == 7 && load<u32>(at) == 0);
+export function segmentMap(segment: Handle, offset: u64, bytes: u64, rights: i32): i64 {
+  return seg_map(segment, offset, bytes, rights, 0);
+}
+
+// Ends the mapping that begins at an address. 0, or -Errno.INVAL where none does.
+//
+//     const at = <usize>segmentMap(segmentCreate(4096), 0, 4096, Right.READ);
+//     assert(segmentUnmap(at) == 0 && segmentUnmap(at) == -Errno.INVAL);
+@external("perdure_kernel", "seg_unmap")
+export declare function segmentUnmap(address: usize): i32;
+
+// Nobody ever writes it again. Needs Right.MANAGE. 0, or an error.
+//
+//     const segment = segmentCreate(4096);
+//     assert(segmentSeal(segment) == 0);
+//     assert(segmentMap(segment, 0, 4096, Right.READ | Right.WRITE) < 0);
+@external("perdure_kernel", "seg_seal")
+export declare function segmentSeal(segment: Handle): i32;
+
+// Nobody but the program writes it until it thaws it, closes the handle or ends. Needs Right.MANAGE. 0, or an error: BUSY.
+//
+//     const segment = segmentCreate(4096);
+//     assert(segmentFreeze(segment) == 0 && segmentThaw(segment) == 0);
+@external("perdure_kernel", "seg_freeze")
+export declare function segmentFreeze(segment: Handle): i32;
+
+// Ends that. 0, or an error.
+//
+//     const segment = segmentCreate(4096);
+//     segmentFreeze(segment);
+//     assert(segmentThaw(segment) == 0);
+@external("perdure_kernel", "seg_thaw")
+export declare function segmentThaw(segment: Handle): i32;
+
+// A segment with the same bytes, which costs nothing until one of the two is written. Needs Right.READ. A handle, or an error.
+//
+//     const segment = segmentCreate(4096);
+//     assert(segmentSize(segmentCopy(segment)) == 4096);
+@external("perdure_kernel", "seg_copy")
+export declare function segmentCopy(segment: Handle): Handle;
+
+// Copies bytes to memory without mapping the segment, fewer at its end. Needs Right.READ. How many, or an error.
+//
+//     const out = new StaticArray<u8>(8);
+//     assert(segmentRead(segmentCreate(10), 6, changetype<usize>(out), 8) == 4);
+@external("perdure_kernel", "seg_read")
+export declare function segmentRead(segment: Handle, offset: u64, out: usize, bytes: u32): i32;
+
+// Copies bytes from memory, all or none. Needs Right.WRITE. How many, or an error: INVAL, ROFS, BUSY.
+//
+//     const text = String.UTF8.encode("hello");
+//     const segment = segmentCreate(10);
+//     assert(segmentWrite(segment, 0, changetype<usize>(text), 5) == 5);
+//     assert(segmentWrite(segment, 8, changetype<usize>(text), 5) == -Errno.INVAL);
+@external("perdure_kernel", "seg_write")
+export declare function segmentWrite(segment: Handle, offset: u64, from: usize, bytes: u32): i32;
+
+// The program that runs. A handle, or an error.
+//
+//     assert(describe(programOwn())!.kind == 2);
+@external("perdure_kernel", "program_own")
+export declare function programOwn(): Handle;
+
+// A new domain of a program, in which nothing has run. `name` is told after the maker's own, "" for a number; `account` pays for it, 0 for the
+// maker's own. `flags`: 1 it is destroyed with its maker, 2 a restart ends it, 4 it can be started again. A handle, or an error.
+//
+//     export function work(): void {
+//       const at = <usize>segmentMap(granted("memory"), 0, 4096, Right.READ | Right.WRITE);
+//       store<u32>(at, 42, 64);
+//       new Semaphore(0, at).give();
+//     }
+//     export function main(): void {
+//       const memory = segmentCreate(4096);
+//       const at = <usize>segmentMap(memory, 0, 4096, Right.READ | Right.WRITE);
+//       const worker = domainCreate(programOwn(), "worker", 0, 1);
+//       assert(domainGrant(worker, "memory", memory, Right.READ | Right.WRITE | Right.MAP) == 0);
+//       assert(domainStart(worker, "work") == 0);
+//       assert(new Semaphore(0, at).take() == 0 && load<u32>(at, 64) == 42);
+//     }
+export function domainCreate(program: Handle, name: string, account: Handle, flags: i32): Handle {
+  const text = String.UTF8.encode(name);
+  return domain_create(program, changetype<usize>(text), text.byteLength, account, flags);
+}
+
+// Gives a domain a copy of a capability under a name. Needs Right.MANAGE of it and Right.SHARE of what is given. 0, or an error.
+//
+//     const child = domainCreate(programOwn(), "", 0, 1);
+//     assert(domainGrant(child, "friend", granted("peer"), Right.INVOKE) == 0);
+export function domainGrant(domain: Handle, name: string, what: Handle, rights: i32): i32 {
+  const text = String.UTF8.encode(name);
+  return domain_grant(domain, changetype<usize>(text), text.byteLength, what, rights);
+}
+
+// Lets a domain call an exported function without parameters. Needs Right.MANAGE. 0, or an error: NOENT, BUSY.
+//
+//     const child = domainCreate(programOwn(), "", 0, 1);
+//     assert(domainStart(child, "no such function") == -Errno.NOENT);
+export function domainStart(domain: Handle, name: string): i32 {
+  const text = String.UTF8.encode(name);
+  return domain_start(domain, changetype<usize>(text), text.byteLength);
+}
+
+// Suspends a domain. Needs Right.MANAGE. 0, or -Errno.BUSY where there is nothing to suspend.
+//
+//     assert(domainStop(domainCreate(programOwn(), "", 0, 1)) == -Errno.BUSY);
+@external("perdure_kernel", "domain_stop")
+export declare function domainStop(domain: Handle): i32;
+
+// Lets a suspended domain go on. Needs Right.MANAGE. 0, or -Errno.BUSY.
+//
+//     assert(domainResume(domainCreate(programOwn(), "", 0, 1)) == -Errno.BUSY);
+@external("perdure_kernel", "domain_resume")
+export declare function domainResume(domain: Handle): i32;
+
+// Ends a domain and gives everything back that it had. Needs Right.MANAGE. 0, or an error.
+//
+//     const child = domainCreate(programOwn(), "", 0, 0);
+//     assert(domainDestroy(child) == 0 && domainDestroy(child) == -Errno.GONE);
+@external("perdure_kernel", "domain_destroy")
+export declare function domainDestroy(domain: Handle): i32;
+
+// Waits until a domain has nothing to run. Needs Right.READ. 0, or an error: DEADLK for the program's own.
+//
+//     export function job(): void {}
+//     export function main(): void {
+//       const child = domainCreate(programOwn(), "job", 0, 1);
+//       assert(domainStart(child, "job") == 0);
+//       assert(domainWait(child) == 0);
+//       assert(domainState(child) == 5);
+//     }
+@external("perdure_kernel", "domain_wait")
+export declare function domainWait(domain: Handle): i32;
+
+// What a domain does: 1 nothing yet, 2 it is ready, 3 it runs, 4 it waits, 5 it has ended, 6 it is suspended, 7 only its procedures can be
+// called. Needs Right.READ. Or an error.
+//
+//     assert(domainState(domainCreate(programOwn(), "", 0, 1)) == 1);
+export function domainState(domain: Handle): i32 {
+  const out = new StaticArray<u32>(8);
+  const bad = domain_status(domain, changetype<usize>(out));
+  return bad < 0 ? bad : <i32>out[0];
 }
 
 // What a submission asks for.
