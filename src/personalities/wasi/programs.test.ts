@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { canBuild, guest } from '../../../guests/build.ts';
 import { missingClang } from '../../../guests/toolchain.ts';
+import { RIGHTS_ALL } from '../../abi/objects.ts';
 import { seedFrom } from '../../base/prng.ts';
 import { Machine, type MachineOptions } from './machine.testing.ts';
 
@@ -26,7 +27,7 @@ function run(bytes: Uint8Array, args: string[], options: MachineOptions = {}, in
 describe('programs in C', { skip: missing ?? false }, () => {
   const programs = new Map<string, Uint8Array>();
   before(async () => {
-    for (const name of ['args', 'cat', 'clock', 'files', 'lines', 'wasi']) {
+    for (const name of ['args', 'cat', 'clock', 'files', 'lines', 'shared', 'wasi']) {
       programs.set(name, readFileSync(await guest(name)));
     }
   });
@@ -70,6 +71,41 @@ describe('programs in C', { skip: missing ?? false }, () => {
     assert.equal(killed.output, plain.output);
     assert.ok(plain.output.includes('total: 50 lines'));
     assert.equal(run(program('cat'), ['--echo'], {}, input).output, input);
+  });
+
+  it('share a tree by ordinary pointers, which stay what they are over crashes and moves', () => {
+    const rounds = 60;
+    const machine = new Machine({ seed, yieldChance: 0.1, crashChance: 0.3 });
+    const { objects, capabilities, segments } = machine.kernel.core;
+    const object = segments.createFree(1 << 20);
+    const capability = capabilities.root(object, RIGHTS_ALL);
+    const start = (name: string, args: string[]): number => {
+      const id = machine.start(name, program('shared'), args);
+      machine.kernel.authority.grant(id, { name: 'shared', capability, turn: 0 });
+      return id;
+    };
+    capabilities.retain(capability);
+    const ids = [start('reader', ['read', `${rounds}`]), start('writer', ['write', `${rounds}`])];
+    for (const id of [...ids, start('third', ['beyond'])]) machine.kernel.relocate(id);
+    machine.run();
+    const words = Array.from(
+      { length: rounds },
+      (_, i) => `w${(Math.imul(i, 2654435761) >>> 0).toString(16).padStart(8, '0')}`,
+    );
+    assert.equal(machine.ports.stderr.text(), '');
+    const lines = machine.ports.stdout.text().trim().split('\n');
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith('w')),
+      words.sort(),
+    );
+    assert.ok(lines.includes(`${rounds} words`), lines.join());
+    assert.deepEqual(
+      ids.map((id) => machine.status(id).exitCode),
+      [0, 0],
+    );
+    assert.equal(machine.status(machine.kernel.find('third')).reason, 'out of bounds memory access');
+    assert.ok(machine.crashes > 3, `${machine.crashes} crashes`);
+    assert.ok(!objects.isGone(object));
   });
 
   it('see time go forward and sleep long enough over crashes', () => {
