@@ -41,6 +41,13 @@ export class CallTable {
   }
 }
 
+/** The type that letters stand for. */
+export function shapeOf(type: string): FunctionShape {
+  const [params = '', results = ''] = type.split('=');
+  const types = (letters: string): number[] => [...letters].map((letter) => TYPES[letter] as number);
+  return { params: types(params), results: types(results) };
+}
+
 function same(letters: string, types: readonly number[]): boolean {
   return letters.length === types.length && types.every((type, i) => TYPES[letters[i] as string] === type);
 }

@@ -24,6 +24,7 @@ import { Children } from './capability/children.ts';
 import { CLists } from './capability/clists.ts';
 import { type DomainControl, domainCalls } from './capability/domains.ts';
 import { moveEpoch } from './capability/epoch.ts';
+import { Kinds } from './capability/kinds.ts';
 import { Objects } from './capability/objects.ts';
 import { Programs } from './capability/programs.ts';
 import { Sturdies } from './capability/sturdy.ts';
@@ -76,6 +77,7 @@ export class Core {
   readonly clists: CLists;
   readonly sturdies: Sturdies;
   readonly authority: Authority;
+  readonly kinds: Kinds;
   readonly programs: Programs;
   readonly children = new Children();
   /** What programs may have done to domains; null where they can make none. */
@@ -140,6 +142,7 @@ export class Core {
     this.sturdies = new Sturdies(space, this.objects, this.capabilities, random);
     this.authority = new Authority(this);
     this.calls.add(capabilityCalls(this));
+    this.kinds = new Kinds(this);
     this.programs = new Programs(space, this.objects);
     registerAccounts(this);
     this.activations = new Activations(space);

@@ -145,7 +145,8 @@ function callsImage({ main }: Domain): Pick<DomainImage, 'answer' | 'gateError'>
   if (main === null) return {};
   const { gateError } = main;
   if (main.visits.length > 1) return { gateError, answer: { errno: ERRNO.GONE, values: new Uint8Array(0) } };
-  if (!main.answered) return { gateError };
+  // An answer to a question of a kind is not for where it goes: there it will be asked again.
+  if (!main.answered || main.answerFor !== 0) return { gateError };
   return { gateError, answer: { errno: main.answerErrno, values: main.answerValues } };
 }
 

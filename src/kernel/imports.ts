@@ -175,6 +175,7 @@ export class Imports {
       try {
         const result = body();
         core.running().clearScratch();
+        if (core.passage.answered) core.kinds.drop();
         return result;
       } catch (error) {
         throw core.translate(error);

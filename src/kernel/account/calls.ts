@@ -51,7 +51,7 @@ function accountCalls(core: Core): KernelCalls {
   const { space, clists, objects } = core;
   /** The account at a handle, or -errno. */
   const find = (handle: number, rights: number): number => {
-    const found = clists.find(core.caller(), handle, rights, OBJECT.account);
+    const found = core.kinds.find(handle, rights, OBJECT.account);
     return typeof found === 'number' ? found : objects.a(found.object);
   };
   return {

@@ -1,15 +1,20 @@
 /** The calls by which a program works with what it has (abi/objects.ts). */
 import { ERRNO } from '../../abi/errno.ts';
-import { DESCRIPTION_BYTES, RIGHT, STURDY_BYTES } from '../../abi/objects.ts';
-import { GRANT_NAME_MAX_BYTES } from '../../base/limits.ts';
+import { DESCRIPTION_BYTES, OBJECT, RIGHT, STURDY_BYTES } from '../../abi/objects.ts';
+import { GATE_NAME_MAX, GRANT_NAME_MAX_BYTES } from '../../base/limits.ts';
 import type { Caller } from '../caller.ts';
 import type { KernelCalls } from '../calls.ts';
 import type { Core } from '../core.ts';
+import { procedureNamed } from '../gate/procedures.ts';
 import { findGrant } from './grants.ts';
 
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder('latin1')];
 
 export function capabilityCalls(core: Core): KernelCalls {
+  return { ...listCalls(core), ...sturdyCalls(core), ...kindCalls(core) };
+}
+
+function listCalls(core: Core): KernelCalls {
   const { clists, objects } = core;
   return {
     cap_copy: {
@@ -19,14 +24,14 @@ export function capabilityCalls(core: Core): KernelCalls {
     cap_derive: {
       type: 'iiI=i',
       call: (_, handle: number, rights: number, badge: bigint) =>
-        clists.derive(core.caller(), handle, rights, BigInt.asUintN(64, badge)),
+        core.kinds.derive(handle, rights, BigInt.asUintN(64, badge)),
     },
     cap_close: { type: 'i=i', call: (_, handle: number) => clists.close(core.caller(), handle) },
-    cap_revoke: { type: 'i=i', call: (_, handle: number) => clists.revoke(core.caller(), handle) },
+    cap_revoke: { type: 'i=i', call: (_, handle: number) => core.kinds.revoke(handle) },
     cap_describe: {
       type: 'ii=i',
       call: (caller, handle: number, pointer: number) => {
-        const found = clists.find(core.caller(), handle);
+        const found = clists.look(core.caller(), handle);
         if (typeof found === 'number') return found;
         const out = new DataView(new ArrayBuffer(DESCRIPTION_BYTES));
         const { high, low } = objects.id(found.object);
@@ -38,10 +43,25 @@ export function capabilityCalls(core: Core): KernelCalls {
         return caller.writeBytes(pointer, new Uint8Array(out.buffer)) ? 0 : -ERRNO.FAULT;
       },
     },
+    cap_count: { type: '=i', call: () => clists.count(core.caller()) },
+    granted: {
+      type: 'ii=i',
+      call: (caller, pointer: number, length: number) => {
+        if (length >>> 0 > GRANT_NAME_MAX_BYTES) return -ERRNO.NOENT;
+        const name = caller.readBytes(pointer, length);
+        return name === null ? -ERRNO.FAULT : findGrant(core.space, core.caller(), name);
+      },
+    },
+  };
+}
+
+function sturdyCalls(core: Core): KernelCalls {
+  const { clists } = core;
+  return {
     cap_sturdy: {
       type: 'iii=i',
       call: (caller, handle: number, rights: number, pointer: number) => {
-        const found = clists.find(core.caller(), handle, RIGHT.share);
+        const found = clists.look(core.caller(), handle, RIGHT.share);
         if (typeof found === 'number') return found;
         if (caller.range(pointer, STURDY_BYTES, true) < 0) return -ERRNO.FAULT;
         const text = core.sturdies.make(found, found.rights & rights, core.caller().account);
@@ -67,14 +87,33 @@ export function capabilityCalls(core: Core): KernelCalls {
         return typeof text === 'number' ? text : core.sturdies.forget(text, core.caller().account);
       },
     },
-    cap_count: { type: '=i', call: () => clists.count(core.caller()) },
-    granted: {
+  };
+}
+
+function kindCalls(core: Core): KernelCalls {
+  const { clists } = core;
+  return {
+    gate_own: {
       type: 'ii=i',
       call: (caller, pointer: number, length: number) => {
-        if (length >>> 0 > GRANT_NAME_MAX_BYTES) return -ERRNO.NOENT;
+        if (length >>> 0 > GATE_NAME_MAX) return -ERRNO.NOENT;
         const name = caller.readBytes(pointer, length);
-        return name === null ? -ERRNO.FAULT : findGrant(core.space, core.caller(), name);
+        if (name === null) return -ERRNO.FAULT;
+        const domain = core.caller();
+        const procedure = procedureNamed(domain.module, decoder.decode(name));
+        if (procedure === undefined) return -ERRNO.NOENT;
+        return clists.make(domain, OBJECT.gate, domain.id, procedure.functionIndex);
       },
+    },
+    kind_create: {
+      type: 'iii=i',
+      call: (_, check: number, derive: number, revoked: number) =>
+        core.kinds.create(core.caller(), { check, derive, revoked }),
+    },
+    kind_wrap: {
+      type: 'iiiI=i',
+      call: (_, kind: number, target: number, rights: number, badge: bigint) =>
+        core.kinds.wrap(core.caller(), kind, target, rights, BigInt.asUintN(64, badge)),
     },
   };
 }

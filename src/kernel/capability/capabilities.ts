@@ -25,6 +25,9 @@ export const CapabilityRecord = defineRecord('capability', {
   parentTurn: num('kernel', "That one's turn then."),
   turn: num('kernel', 'Goes up with each revocation.'),
   checked: num('kernel', 'The epoch at which it was last found good.'),
+  kind: num('kernel', 'The kind object that is asked when it is used (kinds.ts), 0 for none.'),
+  over: num('kernel', 'The capability that the kind stands before: one of those it was derived of.'),
+  kindBadge: u64('kernel', 'The number by which the kind knows it.'),
   badge: u64('kernel', 'The number that whoever serves the object sees; 0 for none.'),
   payer: num('kernel', 'The account that is charged for it, 0 for the system.'),
   refs: u32('kernel', 'Who holds it.'),
@@ -98,7 +101,20 @@ export class Capabilities {
     R.rights.set(space, at, (rights & R.rights.get(space, parent)) | RIGHT.revoke);
     R.depth.set(space, at, depth);
     this.retain(parent);
+    const kind = R.kind.get(space, parent);
+    if (kind !== 0) this.setKind(at, kind, R.kindBadge.get(space, parent), R.over.get(space, parent));
     return at;
+  }
+
+  /** A kind is to be asked before a capability that nobody holds yet is used; in place of the one it had for that. */
+  setKind(capability: number, kind: number, badge: bigint, over: number): void {
+    const space = this.#space;
+    const old = R.kind.get(space, capability);
+    this.#objects.retain(kind);
+    if (old !== 0) this.#objects.release(old);
+    R.kind.set(space, capability, kind);
+    R.kindBadge.set(space, capability, badge);
+    R.over.set(space, capability, over);
   }
 
   /** Whether who holds it at this turn may use it: 0, -REVOKED or -GONE. */
@@ -134,9 +150,11 @@ export class Capabilities {
       if (refs > 1) return;
       const [parent, object] = [R.parent.get(space, at), R.object.get(space, at)];
       const payer = R.payer.get(space, at);
+      const kind = R.kind.get(space, at);
       this.#rows().remove(R.row.get(space, at));
       refund(space, payer, RESOURCE.capabilities, 1);
       this.#objects.release(object);
+      if (kind !== 0) this.#objects.release(kind);
       at = parent;
     }
   }
@@ -149,6 +167,16 @@ export class Capabilities {
   }
   rights(capability: number): number {
     return R.rights.get(this.#space, capability);
+  }
+  /** The kind to be asked, 0 for none; by which number it knows the capability, and what lies behind it. */
+  kind(capability: number): number {
+    return R.kind.get(this.#space, capability);
+  }
+  kindBadge(capability: number): bigint {
+    return R.kindBadge.get(this.#space, capability);
+  }
+  over(capability: number): number {
+    return R.over.get(this.#space, capability);
   }
   badge(capability: number): bigint {
     return R.badge.get(this.#space, capability);

@@ -150,9 +150,17 @@ export class CLists {
 
   /**
    * What a handle stands for, or -errno: BADF, REVOKED, GONE, INVAL where it is of another kind, NOTCAPABLE where any of
-   * `rights` is missing. The result is good until the next call.
+   * `rights` is missing; NOTSUP where a kind is to be asked before it is used, which `Kinds.find` does. The result is good
+   * until the next call.
    */
   find(domain: Domain, handle: number, rights = 0, kind: ObjectKind | 0 = 0): Found | number {
+    const found = this.look(domain, handle, rights, kind);
+    if (typeof found === 'number') return found;
+    return this.#capabilities.kind(found.capability) === 0 ? found : -ERRNO.NOTSUP;
+  }
+
+  /** The same for what does not use the object: a kind is not asked. */
+  look(domain: Domain, handle: number, rights = 0, kind: ObjectKind | 0 = 0): Found | number {
     const space = this.#space;
     const at = this.#at(domain, handle);
     if (at === 0) return -ERRNO.BADF;
@@ -189,7 +197,7 @@ export class CLists {
 
   /** The same capability once more in the same list, with those of `rights` that it has. A handle, or -errno. */
   copy(domain: Domain, handle: number, rights: number): number {
-    const found = this.find(domain, handle);
+    const found = this.look(domain, handle);
     if (typeof found === 'number') return found;
     const { capability, turn } = found;
     return this.insert(domain, capability, turn, found.rights & rights);
@@ -197,7 +205,7 @@ export class CLists {
 
   /** A copy in another domain's list, never with the right to revoke. A handle there, or -errno; NOTCAPABLE without `share`. */
   pass(from: Domain, handle: number, to: Domain, rights: number): number {
-    const found = this.find(from, handle, RIGHT.share);
+    const found = this.look(from, handle, RIGHT.share);
     if (typeof found === 'number') return found;
     const { capability, turn } = found;
     return this.insert(to, capability, turn, found.rights & rights & ~RIGHT.revoke);
@@ -205,7 +213,7 @@ export class CLists {
 
   /** From one list to another, with all its rights: the handle is closed. A handle there, or -errno. */
   move(from: Domain, handle: number, to: Domain): number {
-    const found = this.find(from, handle, RIGHT.share);
+    const found = this.look(from, handle, RIGHT.share);
     if (typeof found === 'number') return found;
     const { capability, turn, rights } = found;
     const there = this.insert(to, capability, turn, rights);
@@ -213,9 +221,12 @@ export class CLists {
     return there;
   }
 
-  /** A capability derived of the one at this handle (capabilities.ts). A handle, or -errno. */
-  derive(domain: Domain, handle: number, rights: number, badge: bigint): number {
-    const found = this.find(domain, handle, RIGHT.derive);
+  /**
+   * A capability derived of the one at this handle (capabilities.ts). A handle, or -errno.
+   * @param asked its kind has been asked, where it has one
+   */
+  derive(domain: Domain, handle: number, rights: number, badge: bigint, asked = false): number {
+    const found = asked ? this.look(domain, handle, RIGHT.derive) : this.find(domain, handle, RIGHT.derive);
     if (typeof found === 'number') return found;
     const bad = this.reserve(domain, 1);
     if (bad !== 0) return bad;
@@ -226,7 +237,7 @@ export class CLists {
 
   /** Ends all other copies of the capability at this handle, and what was derived of it. 0 or -errno. */
   revoke(domain: Domain, handle: number): number {
-    const found = this.find(domain, handle, RIGHT.revoke);
+    const found = this.look(domain, handle, RIGHT.revoke);
     if (typeof found === 'number') return found;
     const turn = this.#capabilities.revoke(found.capability);
     S.turn.set(this.#space, this.#at(domain, handle), turn);

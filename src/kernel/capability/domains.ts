@@ -33,7 +33,7 @@ export interface DomainControl {
 
 /** The domain at a handle of the caller, or -errno. */
 function find(core: Core, handle: number, rights: number): Domain | number {
-  const found = core.clists.find(core.caller(), handle, rights, OBJECT.domain);
+  const found = core.kinds.find(handle, rights, OBJECT.domain);
   if (typeof found === 'number') return found;
   return core.peek(core.objects.a(found.object)) ?? -ERRNO.GONE;
 }
@@ -128,12 +128,12 @@ interface Wanted {
 function create(core: Core, caller: Caller, wanted: Wanted): number {
   const { space, clists, objects, capabilities, control } = core;
   const maker = core.caller();
-  const program = clists.find(maker, wanted.program, RIGHT.invoke, OBJECT.program);
+  const program = core.kinds.find(wanted.program, RIGHT.invoke, OBJECT.program);
   if (typeof program === 'number') return program;
   const module = core.programs.find(program.object);
   let account = maker.account;
   if (wanted.account !== 0) {
-    const found = clists.find(maker, wanted.account, RIGHT.write, OBJECT.account);
+    const found = core.kinds.find(wanted.account, RIGHT.write, OBJECT.account);
     if (typeof found === 'number') return found;
     account = objects.a(found.object);
   }

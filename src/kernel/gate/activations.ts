@@ -34,6 +34,10 @@ export const ActivationRecord = defineRecord('activation', {
   entry: u32('core', 'Function the outermost visit began with.'),
   errno: u32('core', 'How the answered call ended: 0 for results, or an error.'),
   gateError: u32('core', 'How the last call through a gate ended, as the code that runs sees it.'),
+  answerFor: num(
+    'core',
+    'What was asked, where the call was a question to a kind (capability/kinds.ts); 0 else.',
+  ),
   values: num('core', 'Heap block: results of the answered call, VALUE_BYTES each; 0 for none.'),
   innermost: num('core', 'Its innermost visit.'),
   deadline: u64('core', 'When it wants to be woken, ns; NO_DEADLINE for never.'),
@@ -47,6 +51,7 @@ export const VisitRecord = defineRecord('visit', {
   frameBytes: num('core', 'Bytes of them.'),
   domain: u32('kernel', 'Number of the domain visited.'),
   entry: u32('kernel', 'The function called there.'),
+  askedFor: num('kernel', 'What is asked, where the call is a question to a kind; 0 else.'),
   entered: u8('core', '1 when it counts as being inside; else it waits at the door.'),
   onStack: u8('core', "1 when its frames lie on the domain's frame stack."),
 });
@@ -75,6 +80,13 @@ export class Visit {
   }
   set entered(value: boolean) {
     V.entered.set(this.domain.space, this.at, value ? 1 : 0);
+  }
+  /** What is asked, where the call is a question of the kernel's to a kind; 0 for a call of a program. */
+  get askedFor(): number {
+    return V.askedFor.get(this.domain.space, this.at);
+  }
+  set askedFor(value: number) {
+    V.askedFor.set(this.domain.space, this.at, value);
   }
   /** Where its saved frames lie in the heap. */
   get frames(): number {
@@ -236,6 +248,10 @@ export class Activation {
   get answered(): boolean {
     return A.answered.get(this.space, this.at) !== 0;
   }
+  /** What was asked, where the call was a question to a kind; 0 else. */
+  get answerFor(): number {
+    return A.answerFor.get(this.space, this.at);
+  }
   get answerErrno(): number {
     return A.errno.get(this.space, this.at);
   }
@@ -245,11 +261,12 @@ export class Activation {
     return block === 0 ? new Uint8Array(0) : this.space.readBytes(block, this.space.heap.blockBytes(block));
   }
   /** @throws SpaceFullError where there is no room for results; nothing is answered then */
-  answer(errno: number, values: Uint8Array): void {
+  answer(errno: number, values: Uint8Array, askedFor = 0): void {
     const { space, at } = this;
     this.takeAnswer();
     if (values.length > 0) A.values.set(space, at, space.heap.allocBytes(values));
     A.errno.set(space, at, errno);
+    A.answerFor.set(space, at, askedFor);
     A.answered.set(space, at, 1);
   }
   takeAnswer(): void {

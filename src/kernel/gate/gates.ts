@@ -13,7 +13,7 @@
 import { ERRNO, errnoName } from '../../abi/errno.ts';
 import { sameShape } from '../../abi/gate.ts';
 import { EPOCH_ADDRESS, TRANSFER_ADDRESS, VALUE_BYTES } from '../../abi/layout.ts';
-import { KERNEL_MODULE } from '../../abi/objects.ts';
+import { KERNEL_MODULE, RIGHT } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
 import { GUEST_EXPORT } from '../../abi/system.ts';
 import { assert } from '../../base/assert.ts';
@@ -36,6 +36,7 @@ import { door, errnoOf, onlyTheCall } from './visits.ts';
 export interface Leads {
   readonly domain: number;
   readonly procedure: string;
+  readonly asks?: number; // the capability, where kinds are asked before each call (capability/kinds.ts)
 }
 /** Where an import leads, by what the domain was granted: null where that says nothing of it, or an errno. */
 export type Granted = (caller: Domain, module: string, name: string) => Leads | number | null;
@@ -64,6 +65,8 @@ export class Gate {
   /** Where the procedure is on the board; -1 where it is not. */
   #slot = -1;
   #depthMax = 0;
+  #shortMax = 0; // by the short way, which is not open where kinds are asked
+  #asks = 0;
 
   constructor(core: Core, caller: Domain, from: string, name: string, shape: FunctionShape) {
     this.#core = core;
@@ -174,7 +177,7 @@ export class Gate {
       core.space.i32[EPOCH_ADDRESS >> 2] !== this.#epoch ||
       !callee.open ||
       passage.answered ||
-      passage.depth >= this.#depthMax
+      passage.depth >= this.#shortMax
     ) {
       return false;
     }
@@ -219,8 +222,11 @@ export class Gate {
       core.blocked = false;
       if (this.#caller.ending !== null) throw core.unwind;
       const activation = core.running();
-      if (this.#passage.answered && this.#passage.depth === activation.visits.length) return this.#answer();
-      const errno = this.#mayEnter();
+      const told = this.#passage.answered && this.#passage.depth === activation.visits.length;
+      if (told && activation.answerFor === 0) return this.#answer();
+      let errno = this.#mayEnter();
+      if (errno === 0 && this.#asks !== 0) errno = core.kinds.authorize(this.#asks, RIGHT.invoke);
+      if (told) core.kinds.drop(); // an answer about another call
       if (errno !== 0) return this.#tell(errno, 0);
       if (mustBegin(this.#callee)) this.#defer(args);
     } catch (error) {
@@ -270,6 +276,8 @@ export class Gate {
     this.#procedure = procedure;
     this.#slot = this.#board.plug(this.#direct ? call : calleeSide(core.space, this.#shape, call));
     this.#depthMax = procedure.depth;
+    this.#asks = found.asks ?? 0;
+    this.#shortMax = this.#asks === 0 ? procedure.depth : 0;
     if (!mustBegin(callee)) this.#epoch = core.space.i32[EPOCH_ADDRESS >> 2] as number;
     return 0;
   }

@@ -16,31 +16,40 @@ const encoder = new TextEncoder();
 export function grantedTo(core: Core): Granted {
   return (caller, module, name) => {
     const whole = lead(core, caller, module, OBJECT.domain);
-    if (whole !== null) return typeof whole === 'number' ? whole : { domain: whole.a, procedure: name };
+    if (whole !== null)
+      return typeof whole === 'number' ? whole : { domain: whole.a, procedure: name, asks: whole.asks };
     const one = lead(core, caller, `${module}.${name}`, OBJECT.gate);
-    return one === null || typeof one === 'number' ? one : gateLeads(core, one.a, one.b);
+    return one === null || typeof one === 'number' ? one : gateLeads(core, one);
   };
 }
 
-/** The two numbers of the object that was granted under a name; an errno, or null where nothing was. */
+/** The two numbers of an object, and the capability to it where kinds are asked before a call; 0 else. */
+interface Lead {
+  readonly a: number;
+  readonly b: number;
+  readonly asks: number;
+}
+
+/** The object that was granted under a name; an errno, or null where nothing was. */
 function lead(
   core: Core,
   caller: Domain,
   name: string,
   kind: typeof OBJECT.domain | typeof OBJECT.gate,
-): { a: number; b: number } | number | null {
+): Lead | number | null {
   const handle = findGrant(core.space, caller, encoder.encode(name));
   if (handle < 0) return null;
-  const found = core.clists.find(caller, handle, RIGHT.invoke, kind);
+  const found = core.clists.look(caller, handle, RIGHT.invoke, kind);
   if (typeof found === 'number') return -found;
-  return { a: core.objects.a(found.object), b: core.objects.b(found.object) };
+  const asks = core.capabilities.kind(found.capability) === 0 ? 0 : found.capability;
+  return { a: core.objects.a(found.object), b: core.objects.b(found.object), asks };
 }
 
-function gateLeads(core: Core, domain: number, functionIndex: number): Leads | number {
+function gateLeads(core: Core, { a: domain, b: functionIndex, asks }: Lead): Leads | number {
   const callee = core.peek(domain);
   if (callee === undefined || callee.ended) return ERRNO.GONE;
   const procedure = procedureAt(callee.module, functionIndex);
-  return procedure === undefined ? ERRNO.NOSYS : { domain, procedure: procedure.name };
+  return procedure === undefined ? ERRNO.NOSYS : { domain, procedure: procedure.name, asks };
 }
 
 /**

@@ -34,8 +34,8 @@ export class Passage {
     this.depth = activation.visits.length;
   }
 
-  answer(activation: Activation, errno: number, values: Uint8Array): void {
-    activation.answer(errno, values);
+  answer(activation: Activation, errno: number, values: Uint8Array, askedFor = 0): void {
+    activation.answer(errno, values, askedFor);
     this.answered = true;
   }
   takeAnswer(activation: Activation): void {

@@ -91,13 +91,14 @@ export function leaveVisit(core: Core, activation: Activation, visit: Visit, end
   domain.left = null;
   domain.growth = null;
   domain.carriesReferences = false;
+  const { askedFor } = visit;
   core.activations.leave(activation.pop());
   activation.clearScratch();
   try {
-    core.passage.answer(activation, errno, values);
+    core.passage.answer(activation, errno, values, askedFor);
   } catch (error) {
     if (!(error instanceof SpaceFullError)) throw error;
-    core.passage.answer(activation, ERRNO.NOMEM, NOTHING);
+    core.passage.answer(activation, ERRNO.NOMEM, NOTHING, askedFor);
   }
   core.passage.depth = activation.visits.length;
   return null;
@@ -161,7 +162,7 @@ function severFirst(
     activation.replaceVisits(outer);
     activations.stopWaiting(activation);
     activation.clearScratch();
-    activation.answer(errno, NOTHING);
+    activation.answer(errno, NOTHING, dead.askedFor);
     activations.ready(activation);
   }
   activations.leave(dead);
@@ -174,7 +175,8 @@ function split(core: Core, activation: Activation, inner: readonly Visit[]): voi
   let orphan: Activation;
   try {
     orphan = activations.create(CAUSE.orphan, (inner[0] as Visit).entry);
-    if (activation.answered) orphan.answer(activation.answerErrno, activation.answerValues);
+    if (activation.answered)
+      orphan.answer(activation.answerErrno, activation.answerValues, activation.answerFor);
   } catch (error) {
     if (!(error instanceof SpaceFullError)) throw error;
     for (const visit of inner.toReversed()) activations.leave(visit);

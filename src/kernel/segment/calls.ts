@@ -23,7 +23,7 @@ type On = (handle: number, rights: number, act: Act) => number;
 export function segmentCalls(core: Core): KernelCalls {
   const on: On = (handle, rights, act) => {
     const domain = core.caller();
-    const found = core.clists.find(domain, handle, rights, OBJECT.segment);
+    const found = core.kinds.find(handle, rights, OBJECT.segment);
     return typeof found === 'number' ? found : roomy(() => act({ ...found }, domain));
   };
   return { ...objectCalls(core, on), ...bytesCalls(core, on) };

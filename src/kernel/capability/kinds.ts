@@ -1,0 +1,270 @@
+/**
+ * Programmable kinds (abi/kind.ts): before a capability of a kind is used, the kind's domain is asked. This is the one
+ * place for it: `find` for what a program does by a kernel call, `authorize` for its calls through gates.
+ *
+ * The question is a call of a procedure which the kernel makes in the place of the program's own call: that unwinds, the
+ * procedure runs, and the program's call is made again and finds the answer. So the procedure may compute, wait, call others and
+ * be checkpointed like any. An answer says which capability it is for; one that nobody asks for any more is dropped.
+ */
+import { ERRNO } from '../../abi/errno.ts';
+import { sameShape } from '../../abi/gate.ts';
+import { KIND_PROCEDURES } from '../../abi/kind.ts';
+import { OBJECT, type ObjectKind, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
+import type { FunctionShape } from '../../abi/program.ts';
+import { defineRecord, num } from '../../space/index.ts';
+import { shapeOf } from '../calls.ts';
+import type { Core } from '../core.ts';
+import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
+import { entryFrame, I32, I64, type RawValue } from '../frames.ts';
+import { makeVisit } from '../gate/activations.ts';
+import { type Offered, procedureAt } from '../gate/procedures.ts';
+import { door } from '../gate/visits.ts';
+import type { Held } from './capabilities.ts';
+import type { Found } from './clists.ts';
+
+const KindRecord = defineRecord('kind', {
+  check: num('kernel', 'The capability of the gate that is asked before each use.'),
+  checkTurn: num('kernel', 'Its turn.'),
+  derive: num('kernel', 'That of the gate that is asked before one is derived, 0 for none.'),
+  deriveTurn: num('kernel', 'Its turn.'),
+  revoked: num('kernel', 'That of the gate that is told of a revocation, 0 for none.'),
+  revokedTurn: num('kernel', 'Its turn.'),
+});
+const K = KindRecord.fields;
+export type Question = keyof typeof KIND_PROCEDURES;
+const QUESTIONS = Object.keys(KIND_PROCEDURES) as Question[];
+/** Records lie at multiples of 8: an address and one of these say what is asked for. */
+const ASKED = { check: 0, derive: 1, revoked: 2 } as const;
+const SHAPES = Object.fromEntries(
+  QUESTIONS.map((question) => [question, shapeOf(KIND_PROCEDURES[question])]),
+) as Record<Question, FunctionShape>;
+
+interface Answer {
+  readonly errno: number;
+  /** The result's bits. */
+  readonly low: bigint;
+}
+
+export class Kinds {
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+    const { objects, capabilities, space } = core;
+    objects.onEnd(OBJECT.kind, (object) => {
+      const at = objects.a(object);
+      for (const question of QUESTIONS) {
+        const gate = K[question].get(space, at);
+        if (gate !== 0) capabilities.release(gate);
+      }
+      space.heap.free(at);
+    });
+  }
+
+  /**
+   * A kind of gates, in the domain's list: a handle, or -errno.
+   * @throws SpaceFullError with nothing made
+   */
+  create(domain: Domain, handles: Readonly<Record<Question, number>>): number {
+    const { clists, capabilities, space } = this.#core;
+    const gates: Partial<Record<Question, Held>> = {};
+    for (const question of QUESTIONS) {
+      if (handles[question] === 0 && question !== 'check') continue;
+      const found = clists.find(domain, handles[question], RIGHT.invoke, OBJECT.gate);
+      if (typeof found === 'number') return found;
+      const procedure = this.#procedure(found.object);
+      if (typeof procedure === 'number') return -procedure;
+      if (!sameShape(procedure.offered.shape, SHAPES[question])) return -ERRNO.INVAL;
+      gates[question] = { capability: found.capability, turn: found.turn };
+    }
+    const bad = clists.reserve(domain, 1);
+    if (bad !== 0) return bad;
+    const at = space.heap.alloc(KindRecord.bytes);
+    let handle: number;
+    try {
+      handle = clists.make(domain, OBJECT.kind, at);
+    } catch (error) {
+      space.heap.free(at);
+      throw error;
+    }
+    for (const question of QUESTIONS) {
+      const gate = gates[question];
+      if (gate === undefined) continue;
+      K[question].set(space, at, gate.capability);
+      K[`${question}Turn`].set(space, at, gate.turn);
+      capabilities.retain(gate.capability);
+    }
+    return handle;
+  }
+
+  /** A capability of a kind before another one: a handle, or -errno. @throws SpaceFullError with nothing made */
+  wrap(domain: Domain, kind: number, target: number, rights: number, badge: bigint): number {
+    const { clists, capabilities } = this.#core;
+    const of = clists.find(domain, kind, RIGHT.invoke, OBJECT.kind);
+    if (typeof of === 'number') return of;
+    const { object } = of;
+    const found = clists.look(domain, target, RIGHT.derive);
+    if (typeof found === 'number') return found;
+    const bad = clists.reserve(domain, 1);
+    if (bad !== 0) return bad;
+    const { capability, turn } = found;
+    const at = capabilities.derive(capability, turn, found.rights & rights, 0n, domain.account);
+    if (at < 0) return at;
+    capabilities.setKind(at, object, badge, capability);
+    return clists.insert(domain, at, 0, RIGHTS_ALL);
+  }
+
+  /**
+   * What a handle of the caller stands for, for a kernel call that is about to use it: as `CLists.find`, and the kinds before
+   * it have been asked. Throws to unwind while they are.
+   */
+  find(handle: number, rights: number, kind: ObjectKind): Found | number {
+    const { clists, capabilities } = this.#core;
+    const domain = this.#core.caller();
+    const found = clists.look(domain, handle, rights, kind);
+    if (typeof found === 'number' || capabilities.kind(found.capability) === 0) return found;
+    const bad = this.authorize(found.capability, rights);
+    return bad === 0 ? clists.look(domain, handle, rights, kind) : -bad;
+  }
+
+  /**
+   * Asks the kinds before a capability, outermost first, whether the caller may use it in such a way: 0 or an errno. Throws
+   * to unwind while they are asked; then the caller's call is made again.
+   */
+  authorize(capability: number, rights: number): number {
+    const { capabilities } = this.#core;
+    let at = capability;
+    const answered = this.#answered((key) => this.#isBefore(capability, key));
+    if (answered !== null) {
+      const [key, { errno, low }] = answered;
+      if (errno !== 0) return errno;
+      if (low !== 0n) return refusal(Number(BigInt.asIntN(32, low)));
+      at = capabilities.over(key);
+    }
+    while (capabilities.kind(at) !== 0) {
+      const errno = this.#ask('check', at, rights);
+      if (errno !== 0) return errno;
+      at = capabilities.over(at);
+    }
+    return 0;
+  }
+
+  /** `CLists.derive` for a capability of a kind, which is asked. */
+  derive(handle: number, rights: number, badge: bigint): number {
+    const { clists, capabilities, space } = this.#core;
+    const domain = this.#core.caller();
+    const found = clists.look(domain, handle, RIGHT.derive);
+    if (typeof found === 'number') return found;
+    const { capability } = found;
+    const kind = capabilities.kind(capability);
+    const asks = kind !== 0 && K.derive.get(space, this.#core.objects.a(kind)) !== 0;
+    if (!asks) return clists.derive(domain, handle, rights, badge, true);
+    const answered = this.#answered((key) => key === capability, ASKED.derive);
+    if (answered === null) return -this.#ask('derive', capability, found.rights & rights);
+    const [, { errno, low }] = answered;
+    const given = BigInt.asIntN(64, low);
+    if (errno !== 0 || given < 0n) return -(errno !== 0 ? errno : refusal(Number(-given)));
+    const derived = clists.derive(domain, handle, rights, badge, true);
+    if (derived < 0) return derived;
+    const made = clists.look(domain, derived);
+    if (typeof made !== 'number')
+      capabilities.setKind(made.capability, kind, given, capabilities.over(capability));
+    return derived;
+  }
+
+  /** `CLists.revoke`; a kind is told, after it was done. */
+  revoke(handle: number): number {
+    const { clists, capabilities, space } = this.#core;
+    const domain = this.#core.caller();
+    const found = clists.look(domain, handle, RIGHT.revoke);
+    if (typeof found === 'number') return found;
+    const { capability } = found;
+    const kind = capabilities.kind(capability);
+    const tells = kind !== 0 && K.revoked.get(space, this.#core.objects.a(kind)) !== 0;
+    if (!tells) return clists.revoke(domain, handle);
+    if (this.#answered((key) => key === capability, ASKED.revoked) !== null) return 0;
+    const bad = clists.revoke(domain, handle);
+    if (bad === 0) this.#ask('revoked', capability, null);
+    return bad;
+  }
+
+  /** A kernel call is over: an answer that it did not take is not for the next one. */
+  drop(): void {
+    const { passage, activation } = this.#core;
+    if (activation !== null && passage.depth === activation.visits.length) passage.takeAnswer(activation);
+  }
+
+  /** Whether a capability that a kind stands before, or the kind's own, is at `key`, on the way from `capability`. */
+  #isBefore(capability: number, key: number): boolean {
+    const { capabilities } = this.#core;
+    for (let at = capability; capabilities.kind(at) !== 0; at = capabilities.over(at))
+      if (at === key) return true;
+    return false;
+  }
+
+  /** The answer that has come to the call that is made again, where it is the one meant. Others are dropped. */
+  #answered(meant: (key: number) => boolean, asked = 0): [key: number, answer: Answer] | null {
+    const { passage } = this.#core;
+    const activation = this.#core.running();
+    if (!passage.answered || passage.depth !== activation.visits.length) return null;
+    const { answerFor, answerErrno: errno, answerValues: values } = activation;
+    passage.takeAnswer(activation);
+    if (answerFor === 0 || answerFor % 8 !== asked || !meant(answerFor - asked)) return null;
+    const low = values.length < 8 ? 0n : new DataView(values.buffer).getBigUint64(0, true);
+    return [answerFor - asked, { errno, low }];
+  }
+
+  /** The procedure of a gate, or an errno. */
+  #procedure(gate: number): { domain: Domain; offered: Offered } | number {
+    const { objects, peek } = this.#core;
+    const domain = peek(objects.a(gate));
+    if (domain === undefined || domain.ended || domain.ending !== null) return ERRNO.GONE;
+    if (domain.halted) return ERRNO.STOPPED;
+    const offered = procedureAt(domain.module, objects.b(gate));
+    return offered === undefined ? ERRNO.NOSYS : { domain, offered };
+  }
+
+  /**
+   * Puts a question to the kind of a capability: throws to unwind, or gives an errno where it cannot be put.
+   * @param rights null where the procedure takes only the badge
+   */
+  #ask(question: Question, capability: number, rights: number | null): number {
+    const { space, objects, capabilities, activations, passage, unwind } = this.#core;
+    const kind = capabilities.kind(capability);
+    if (objects.isGone(kind)) return ERRNO.GONE;
+    const at = objects.a(kind);
+    const gate = K[question].get(space, at);
+    const dead = capabilities.check(gate, K[`${question}Turn`].get(space, at));
+    if (dead !== 0) return -dead;
+    const found = this.#procedure(capabilities.object(gate));
+    if (typeof found === 'number') return found;
+    const { domain, offered } = found;
+    const activation = this.#core.running();
+    if (passage.depth >= offered.depth) return ERRNO.DEPTH;
+    const closed = door(this.#core, activation, domain, offered.entry);
+    if (closed === ERRNO.BUSY) {
+      activations.waitFor(activation, domain);
+      activation.deadline = NO_DEADLINE;
+      this.#core.blocked = true;
+    }
+    if (closed === ERRNO.BUSY || closed === ERRNO.AGAIN) throw unwind;
+    if (closed !== 0) return closed;
+    const args: RawValue[] = [{ type: I64, low: capabilities.kindBadge(capability), high: 0n }];
+    if (rights !== null) args.push({ type: I32, low: BigInt(rights), high: 0n });
+    const { info } = domain.module;
+    const frames = [entryFrame(info, offered.functionIndex, args) as Uint8Array];
+    const begins = !domain.hasFlag(FLAG.started) && info.startFunction >= 0;
+    if (begins) frames.push(entryFrame(info, info.startFunction, []) as Uint8Array);
+    const visit = makeVisit(domain, offered.functionIndex);
+    visit.keep(frames);
+    visit.askedFor = capability + ASKED[question];
+    if (begins) domain.setFlag(FLAG.started, true);
+    activations.enter(activation, domain);
+    visit.entered = true;
+    passage.left.push(visit);
+    throw unwind;
+  }
+}
+
+/** The errno that a kind gives; one that is none refuses all the same. */
+const refusal = (errno: number): number => (errno > 0 && errno < 4096 ? errno : ERRNO.NOTCAPABLE);
