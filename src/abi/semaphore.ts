@@ -13,7 +13,7 @@
  * the words can write anything into them, and that hurts only those who share them.
  *
  * Calls of `KERNEL_MODULE`; times are ns, below 0 for ever. They give -FAULT for a pointer outside of memory, -INVAL for one
- * that is not aligned.
+ * that is not aligned, -NOTSUP in a process of its own, whose memory nobody shares.
  *
  * - `sem_wait(semaphore, timeout)`: takes one, waiting where there is none. 0, or -TIMEDOUT; with a timeout of 0 it only tries.
  * - `sem_wake(semaphore)`: lets those who wait take what there is. How many have.

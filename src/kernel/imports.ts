@@ -160,7 +160,9 @@ export class Imports {
 
   #resolve(from: string, name: string, shape: FunctionShape): SystemCall | undefined {
     if (from === COMPILER_MODULE) return this.#making.resolve(name, shape);
-    if (from === KERNEL_MODULE) return this.#core.calls.resolve(name, shape);
+    // In the process of a program that is alone there, what the kernel would do is done where the kernel is.
+    const here = this.#core.waits !== null;
+    if (from === KERNEL_MODULE && here) return this.#core.calls.resolve(name, shape);
     return this.#core.personality.resolve(from, name, shape);
   }
 

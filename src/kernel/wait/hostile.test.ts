@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { errnoName } from '../../abi/errno.ts';
+import { ERRNO, errnoName } from '../../abi/errno.ts';
 import { RIGHTS_ALL } from '../../abi/objects.ts';
 import { WINDOW_BASE } from '../../base/limits.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
+import { wat } from '../../wasm/wat.testing.ts';
 import type { Domain } from '../domain.ts';
-import { program } from '../kernel.testing.ts';
+import { LocalEnclosures } from '../enforced.testing.ts';
+import { loadAlone, program } from '../kernel.testing.ts';
 import { SharedSystem } from './wait.testing.ts';
 
 const CALLS: Readonly<Record<string, string>> = {
@@ -105,4 +107,48 @@ test('whatever is called with whatever arguments over whatever words, every call
       `${system.space.heap.blockCount} blocks, ${blank} before`,
     );
   }
+});
+
+test('a program in a process of its own has no semaphores, and may wait on sets of others', async () => {
+  const processes = new LocalEnclosures();
+  const system = new SharedSystem({ enclosures: processes });
+  const module = loadAlone(
+    await wat(`(module
+      (import "env" "log" (func $log (param i32)))
+      (import "perdure_kernel" "sem_wait" (func $wait (param i32 i64) (result i32)))
+      (import "perdure_kernel" "sem_wake" (func $wake (param i32) (result i32)))
+      (import "perdure_kernel" "waitset_add" (func $add (param i32 i32 i64) (result i32)))
+      (import "perdure_kernel" "waitset_wait" (func $told (param i32 i32 i32 i64) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "go") (param i32)
+        (i32.store (i32.const 8) (i32.const 3))
+        (call $log (call $wait (i32.const 8) (i64.const -1)))
+        (call $log (call $wake (i32.const 8)))
+        (call $log (call $add (local.get 0) (i32.const 8) (i64.const 1)))
+        (call $log (call $told (local.get 0) (i32.const 64) (i32.const 4) (i64.const -1)))
+        (call $log (i32.load (i32.const 64)))
+        (call $log (i32.load (i32.const 8)))))`),
+  );
+  const alone = system.add('alone', module);
+  const maker = system.add('maker', await PROGRAM, { resident: true });
+  const { clists } = system.kernel.core;
+  const of = (id: number): Domain => system.kernel.core.peek(id) as Domain;
+  const set = system.waits.sets.create(of(maker));
+  const there = clists.pass(of(maker), set, of(alone), RIGHTS_ALL);
+  system.kernel.start(maker, 'waitset_add', [set, WINDOW_BASE | 0, 77n]);
+  system.runAll();
+  system.kernel.start(alone, 'go', [there]);
+  const proceed = (): void => {
+    for (let i = 0; i < 50; i++) {
+      system.runAll();
+      for (const id of processes.due) system.kernel.wake(id);
+      processes.due.clear();
+    }
+  };
+  proceed();
+  system.setCount(0, 1);
+  system.kernel.start(maker, 'sem_wake', [WINDOW_BASE | 0]);
+  proceed();
+  const refused = -ERRNO.NOTSUP;
+  assert.deepEqual(system.values('alone'), [refused, refused, refused, 1, 77, 3]);
 });

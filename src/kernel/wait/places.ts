@@ -97,6 +97,8 @@ export class Places {
   /** The key of a semaphore that the domain points to, or -errno. */
   semaphore(domain: Domain, pointer: number): Key | number {
     const near = pointer < 0 ? pointer + 0x100000000 : pointer; // an i32, whose bits are the address
+    // Memory in another process changes there meanwhile, and nobody shares it.
+    if (domain.module.alone !== undefined) return -ERRNO.NOTSUP;
     if (near % 4 !== 0) return -ERRNO.INVAL;
     return this.at(domain, 0, near, SEMAPHORE_BYTES, SORT.semaphore);
   }
