@@ -151,6 +151,21 @@ async function compileAssembly(source: string, runtime: string): Promise<Uint8Ar
   return bytes;
 }
 
+test("each of the kernel's calls is in both libraries", () => {
+  const calls = new TestSystem().kernel.core.calls.names();
+  const c = headers.map((header) => header.text).join('\n');
+  const missing = (text: string, pattern: (name: string) => string): string[] =>
+    calls.filter((name) => !text.includes(pattern(name)));
+  assert.deepEqual(
+    missing(c, (name) => `PERDURE_KERNEL("${name}")`),
+    [],
+  );
+  assert.deepEqual(
+    missing(ASSEMBLY, (name) => `@external("perdure_kernel", "${name}")`),
+    [],
+  );
+});
+
 test('the numbers in the libraries are those of the kernel', () => {
   const text = headers.map((header) => header.text).join('\n');
   const numbers = new Map(

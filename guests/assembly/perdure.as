@@ -263,6 +263,43 @@ export declare function gateError(): i32;
 @external("perdure_kernel", "activation_end")
 export declare function activationEnd(): i32;
 
+@external("perdure_kernel", "gate_own")
+declare function gate_own(name: usize, length: i32): i32;
+
+// A procedure of the program's own, as a capability that can be passed. A handle, or -Errno.NOENT.
+//
+//     assert(gateOwn("no such procedure") == -Errno.NOENT);
+export function gateOwn(name: string): Handle {
+  const text = String.UTF8.encode(name);
+  return gate_own(changetype<usize>(text), text.byteLength);
+}
+
+// A kind of capability made of gates, the last two of which may be 0: `check(badge: u64, rights: u32): i32` gives 0 before each use that is allowed,
+// else the error that whoever uses it is told; `derive(badge: u64, rights: u32): i64` the badge of what is derived; `revoked(badge: u64): void` is told.
+// A handle, or an error.
+//
+//     let uses = 0;
+//     @gate("check!nested")
+//     export function check(badge: u64, rights: u32): i32 {
+//       return badge == 7 && uses++ < 1 ? 0 : Errno.NOTCAPABLE;
+//     }
+//     export function main(): void {
+//       const out = new StaticArray<u8>(1);
+//       const kind = kindCreate(gateOwn("check"), 0, 0);
+//       const once = kindWrap(kind, segmentCreate(10), Right.ALL, 7);
+//       assert(segmentRead(once, 0, changetype<usize>(out), 1) == 1);
+//       assert(segmentRead(once, 0, changetype<usize>(out), 1) == -Errno.NOTCAPABLE);
+//     }
+@external("perdure_kernel", "kind_create")
+export declare function kindCreate(check: Handle, derive: Handle, revoked: Handle): Handle;
+
+// A capability of a kind before another one, with at most those rights, which the kind knows by `badge`. Needs Right.INVOKE of the kind and
+// Right.DERIVE of the target. A handle, or an error.
+//
+//     assert(kindWrap(12345, granted("peer"), Right.ALL, 0) == -Errno.BADF);
+@external("perdure_kernel", "kind_wrap")
+export declare function kindWrap(kind: Handle, target: Handle, rights: i32, badge: u64): Handle;
+
 // A semaphore: a count in memory of what can be taken, at an address of one's own or in a segment. Taking what is there and giving where
 // nobody waits do not enter the kernel.
 //
@@ -672,6 +709,48 @@ export class Ring {
     return copied;
   }
 }
+
+// A table, which serves objects through a ring that serves. `kind`: 1 streams, 2 files, 3 objects with so many `methods` of their own. A handle, or
+// an error.
+//
+//     const ring = new Ring(8, true);
+//     const object = tableObject(tableCreate(ring.handle, 3, 10), 42, Right.ALL);
+//     const ask = new Submission(Operation.INVOKE);
+//     ask.handle = object;
+//     ask.method = 3;
+//     assert(ring.put(ask));
+//     ring.enter(1, FOREVER);
+//     const request = ring.request();
+//     assert(load<u64>(request, 8) == 42 && load<u16>(request, 26) == 3);
+//     const answer = new Submission(Operation.REPLY);
+//     answer.flags = 8;
+//     answer.offset = load<u64>(request);
+//     answer.rights = 5;
+//     heap.free(request);
+//     assert(ring.put(answer));
+//     ring.enter(1, FOREVER);
+//     assert(ring.take() && ring.result == 5);
+@external("perdure_kernel", "table_create")
+export declare function tableCreate(ring: Handle, kind: i32, methods: i32): Handle;
+
+// A capability to an object of a table, which its requests name by `number`, at most 2^53 - 1. A handle, or an error.
+//
+//     const table = tableCreate(new Ring(8, true).handle, 1, 0);
+//     assert(tableObject(table, 7, Right.READ | Right.SHARE) > 0);
+@external("perdure_kernel", "table_object")
+export declare function tableObject(table: Handle, number: u64, rights: i32): Handle;
+
+// Copies of what the client of a request gives, from `offset` on. How many bytes, or an error: NOENT where nobody waits for an answer any more.
+//
+//     assert(requestRead(12345, 0, 0, 0) < 0);
+@external("perdure_kernel", "request_read")
+export declare function requestRead(number: u64, offset: u32, out: usize, bytes: u32): i32;
+
+// Writes to what the client of a request has room for, from `offset` on. How many bytes, or an error as of requestRead.
+//
+//     assert(requestWrite(12345, 0, 0, 0) < 0);
+@external("perdure_kernel", "request_write")
+export declare function requestWrite(number: u64, offset: u32, from: usize, bytes: u32): i32;
 
 // A channel end: messages between two domains through memory that both have mapped, as perdure/channel.h has it; the two are understood by one another.
 // One end sends, the other receives.

@@ -17,6 +17,7 @@
 #include "perdure/domain.h"
 #include "perdure/error.h"
 #include "perdure/gate.h"
+#include "perdure/kind.h"
 #include "perdure/ring.h"
 #include "perdure/segment.h"
 #include "perdure/semaphore.h"

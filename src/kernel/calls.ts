@@ -35,6 +35,11 @@ export class CallTable {
     return same(takes, params) && same(gives, results) ? found.call : undefined;
   }
 
+  /** The names of all. */
+  names(): string[] {
+    return [...this.#calls.keys()];
+  }
+
   /** The type of a call, for messages about one that was imported with another; undefined where there is none. */
   typeOf(name: string): string | undefined {
     return this.#calls.get(name)?.type;
