@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import wabtReady from 'wabt';
 import { canBuild, guest } from '../../guests/build.ts';
-import { LAUNCHER, Tool } from './cli.testing.ts';
+import { LAUNCHER, type Started, Tool } from './cli.testing.ts';
 
 const programs: Record<string, string> = {};
 const wat: Record<string, string> = {
@@ -174,7 +174,7 @@ test('inspect shows the call stack of a suspended program by function names', as
 test('a second run is handed to the process that owns the space, shown here, and its exit code passed through', async (t) => {
   const tool = new Tool(t);
   const owner = tool.start(['run', '--name', 'first', write(tool, 'forever')]);
-  await ownsSpace(tool);
+  await ownsSpace(tool, owner);
   const second = await tool.run('run', programs.primes!, '2000');
   assert.equal(second.code, 0, second.stderr);
   assert.match(second.stdout, /1000\. prime 7919/);
@@ -200,7 +200,7 @@ test('a second run is handed to the process that owns the space, shown here, and
 test('when the owner is killed, a program that another process shows goes on there', async (t) => {
   const tool = new Tool(t);
   const owner = tool.start(['run', '--name', 'first', write(tool, 'forever')]);
-  await ownsSpace(tool);
+  await ownsSpace(tool, owner);
   const second = tool.start(['run', programs.queens!, '12']);
   await second.saw(/ 1: /);
   owner.child.kill('SIGKILL');
@@ -350,12 +350,17 @@ test('several programs of one space are told apart by their names', async (t) =>
   assert.match((await up.ended).stderr, /suspended a, b; to go on: perdure up/);
 });
 
-async function ownsSpace(tool: Tool): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+/** Resolves when a process owns the space: as soon as it does, however long it takes to begin, while one is left. */
+async function ownsSpace(tool: Tool, owner?: Started): Promise<void> {
+  let over = false;
+  void owner?.ended.then(() => {
+    over = true;
+  });
+  for (const until = performance.now() + 120_000; performance.now() < until && !over; ) {
     if (existsSync(join(tool.space, 'control'))) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  throw new Error('nobody came to own the space');
+  throw new Error(over ? `the owner ended: ${(await owner?.ended)?.stderr}` : 'nobody came to own the space');
 }
 
 test('a program exported in the middle of its work goes on in another space, and its output joins up', async (t) => {
