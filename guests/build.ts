@@ -2,6 +2,7 @@
  * The programs that tests, benches and examples run, built on demand into `guests/built/` (never committed).
  *
  *   const path = await guest('deep')            a C program of guests/c
+ *   const path = await guest('kinds/expiring')  a kind of capability (src/abi/kind.ts), guests/kinds
  *   const path = await guest('kernels/nbody')   a bench kernel of guests/kernels, in C; as-NAME AssemblyScript, rs-NAME Rust
  *   const path = await guest('queens')          AssemblyScript, guests/as
  *   const path = await guest('control')         WAT, guests/wat
@@ -59,13 +60,14 @@ const DEBUG_FLAGS: Readonly<Record<string, readonly string[]>> = {
   '-O0': ['-O0', '-g', '-gdwarf-5'],
   '-O2': ['-O2', '-g', '-gdwarf-4'],
 };
+/** Programs that are only called. */
+const CALLED_FLAGS = ['-I', INCLUDE, '-nostartfiles', '-Wl,--no-entry'];
 /** What single programs need beside the flags of all. The C stack lies in linear memory, 1 MiB unless said here. */
 const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = {
   'kernels/simd': ['-msimd128'],
   // It gets functions into its table while it runs; elsewhere than here whoever puts them there needs the table's name.
   regex: ['-Wl,--growable-table', '-Wl,--export-table'],
-  // A program that is only called.
-  stream: ['-I', INCLUDE, '-nostartfiles', '-Wl,--no-entry'],
+  stream: CALLED_FLAGS,
 };
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
 
@@ -78,6 +80,7 @@ export function guestSources(): GuestSource[] {
         list.push({ name: prefix + entry.slice(0, -ext.length), kind, file: join(here, folder, entry) });
   };
   take('c', '.c', 'c');
+  take('kinds', '.c', 'c', 'kinds/');
   take('kernels', '.c', 'c', 'kernels/');
   take('kernels', '.as', 'as', 'kernels/');
   take('kernels', '.rs', 'rust', 'kernels/');
@@ -116,6 +119,7 @@ async function buildC(source: GuestSource): Promise<string> {
   if (missing) throw new EnvironmentError('tools', missing, 'guests in C need it; the others build without');
   const stack = STACK_BYTES[source.name] ?? 1 << 20;
   const flags = [
+    ...(source.name.startsWith('kinds/') ? CALLED_FLAGS : []),
     ...LINK_FLAGS,
     `-Wl,-z,stack-size=${stack}`,
     ...(EXTRA_FLAGS[source.name] ?? []),

@@ -274,6 +274,17 @@ export function gateOwn(name: string): Handle {
   return gate_own(changetype<usize>(text), text.byteLength);
 }
 
+@external("perdure_kernel", "gate_of")
+declare function gate_of(domain: Handle, name: usize, length: i32): i32;
+
+// A procedure of another domain, as a capability that is revoked with that to the domain. Needs Right.INVOKE. A handle, or an error.
+//
+//     assert(gateOf(granted("peer"), "no such procedure") == -Errno.NOENT);
+export function gateOf(domain: Handle, name: string): Handle {
+  const text = String.UTF8.encode(name);
+  return gate_of(domain, changetype<usize>(text), text.byteLength);
+}
+
 // A kind of capability made of gates, the last two of which may be 0: `check(badge: u64, rights: u32): i32` gives 0 before each use that is allowed,
 // else the error that whoever uses it is told; `derive(badge: u64, rights: u32): i64` the badge of what is derived; `revoked(badge: u64): void` is told.
 // A handle, or an error.

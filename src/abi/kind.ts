@@ -4,6 +4,7 @@
  * `KERNEL_MODULE`; results from 0 up, or -errno.
  *
  *     gate_own(pointer, length) -> handle          the caller's own procedure of this name, as a gate; NOENT
+ *     gate_of(domain, pointer, length) -> handle   that of another domain (needs `invoke`), revoked with the capability to it; NOENT
  *     kind_create(check, derive, revoked) -> handle
  *                                                  a kind of these gates (need `invoke`); 0 for the last two where they say
  *                                                  nothing. INVAL a procedure of another type

@@ -29,6 +29,25 @@ static inline perdure_handle perdure_gate_own(const char *name) {
   return perdure_gate_own_(name, (uint32_t)strlen(name));
 }
 
+PERDURE_KERNEL("gate_of") int32_t perdure_gate_of_(perdure_handle domain, const char *name, uint32_t length);
+
+/*
+ * A procedure of another domain, as a capability that is revoked with that to the domain. Needs PERDURE_INVOKE. A handle, or an error: NOENT
+ * where there is no such procedure.
+ *
+ *     PERDURE_GATE(two) int32_t two(void) { return 2; }
+ *
+ *     int main(void) {
+ *       perdure_description what;
+ *       assert(perdure_describe(perdure_gate_of(perdure_granted("peer"), "two"), &what) == 0 && what.kind == PERDURE_GATE);
+ *       assert(perdure_gate_of(perdure_granted("peer"), "three") == -PERDURE_NOENT);
+ *       return 0;
+ *     }
+ */
+static inline perdure_handle perdure_gate_of(perdure_handle domain, const char *name) {
+  return perdure_gate_of_(domain, name, (uint32_t)strlen(name));
+}
+
 /*
  * A kind made of gates, which may be of several programs. `check(uint64_t badge, uint32_t rights)` gives 0 before each use that is allowed, else the
  * error that whoever uses it is told; `derive(uint64_t badge, uint32_t rights)` gives the badge of what is derived, as int64_t, or the negative of an

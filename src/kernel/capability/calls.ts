@@ -1,11 +1,12 @@
 /** The calls by which a program works with what it has (abi/objects.ts). */
 import { ERRNO } from '../../abi/errno.ts';
-import { DESCRIPTION_BYTES, OBJECT, RIGHT, STURDY_BYTES } from '../../abi/objects.ts';
+import { DESCRIPTION_BYTES, OBJECT, RIGHT, RIGHTS_ALL, STURDY_BYTES } from '../../abi/objects.ts';
 import { GATE_NAME_MAX, GRANT_NAME_MAX_BYTES } from '../../base/limits.ts';
 import type { Caller } from '../caller.ts';
 import type { KernelCalls } from '../calls.ts';
 import type { Core } from '../core.ts';
 import { procedureNamed } from '../gate/procedures.ts';
+import type { Found } from './clists.ts';
 import { findGrant } from './grants.ts';
 
 const [encoder, decoder] = [new TextEncoder(), new TextDecoder('latin1')];
@@ -105,6 +106,16 @@ function kindCalls(core: Core): KernelCalls {
         return clists.make(domain, OBJECT.gate, domain.id, procedure.functionIndex);
       },
     },
+    gate_of: {
+      type: 'iii=i',
+      call: (caller, handle: number, pointer: number, length: number) => {
+        if (length >>> 0 > GATE_NAME_MAX) return -ERRNO.NOENT;
+        const name = caller.readBytes(pointer, length);
+        if (name === null) return -ERRNO.FAULT;
+        const found = core.kinds.find(handle, RIGHT.invoke, OBJECT.domain);
+        return typeof found === 'number' ? found : gateOf(core, found, decoder.decode(name));
+      },
+    },
     kind_create: {
       type: 'iii=i',
       call: (_, check: number, derive: number, revoked: number) =>
@@ -116,6 +127,26 @@ function kindCalls(core: Core): KernelCalls {
         core.kinds.wrap(core.caller(), kind, target, rights, BigInt.asUintN(64, badge)),
     },
   };
+}
+
+/** A gate of a domain, derived of the capability to the domain: a handle, or -errno. @throws SpaceFullError */
+function gateOf(core: Core, { object, capability, turn, rights }: Found, name: string): number {
+  const { objects, capabilities, clists } = core;
+  const owner = core.caller();
+  const domain = core.peek(objects.a(object));
+  if (domain === undefined || domain.ended) return -ERRNO.GONE;
+  const procedure = procedureNamed(domain.module, name);
+  if (procedure === undefined) return -ERRNO.NOENT;
+  const bad = clists.reserve(owner, 1);
+  if (bad !== 0) return bad;
+  const gate = objects.create(OBJECT.gate, domain.id, procedure.functionIndex);
+  let derived: number = -ERRNO.NOMEM;
+  try {
+    derived = capabilities.derive(capability, turn, rights, 0n, owner.account, gate);
+  } finally {
+    if (derived < 0) objects.forget(gate);
+  }
+  return derived < 0 ? derived : clists.insert(owner, derived, 0, RIGHTS_ALL);
 }
 
 /** What may be a sturdy reference, or -errno. */
