@@ -20,6 +20,7 @@ import { processes } from './process.ts';
 import { proofs } from './proofs.ts';
 import { recovery } from './recovery.ts';
 import { resume } from './resume.ts';
+import { rings } from './rings.ts';
 import { spawn } from './spawn.ts';
 import { short, table } from './stats.ts';
 import { store } from './store.ts';
@@ -53,6 +54,7 @@ const GROUPS: Readonly<Record<string, Group>> = {
   channel,
   gate,
   windows,
+  rings,
   store,
   endtoend: endToEnd,
   taxes,
