@@ -111,7 +111,6 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
   });
   const options = {
     personality: wasi,
-    ports,
     compiler: makeModule,
     enclosures: processes,
     problem: hooks.problem,

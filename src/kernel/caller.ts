@@ -14,6 +14,8 @@
  */
 import type { FunctionShape } from '../abi/program.ts';
 import type { Space } from '../space/index.ts';
+import type { Core } from './core.ts';
+import type { Ports } from './ports.ts';
 
 /** Words of 64 bits a call can keep while it waits. */
 export const SCRATCH_WORDS = 8;
@@ -97,6 +99,16 @@ export interface Personality {
     name: string,
     kind: WebAssembly.ExternKindName,
   ): WebAssembly.ExternValue | undefined;
+  /** The outside, where it knows it: what host objects stand for, unless the kernel is given another. */
+  readonly ports?: Ports;
+  /** The kernel that it serves, before any domain is there. */
+  attach?(core: Core): void;
+  /**
+   * A domain with personality state has been made, has come from elsewhere, or is there again after a restart; it has not run
+   * since. It gets capabilities to what its state stands for.
+   * @throws EnvironmentError where it may not have that many, SpaceFullError
+   */
+  bind?(domainId: number, personalityState: number): void;
   /** The domain ends, or is dropped (a volatile one, at recovery): free its state and give its objects back. */
   release?(space: Space, domainId: number, personalityState: number, ending: Ending): void;
   /**

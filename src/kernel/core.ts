@@ -134,7 +134,7 @@ export class Core {
     this.space = space;
     this.powers = powers;
     this.personality = personality;
-    this.ports = ports;
+    this.ports = ports ?? personality.ports ?? null;
     this.objects = new Objects(space);
     this.capabilities = new Capabilities(space, this.objects);
     this.clists = new CLists(space, this.objects, this.capabilities);
@@ -157,6 +157,7 @@ export class Core {
     this.rings.serve(OBJECT.host, this.hosts);
     this.rings.serve(OBJECT.served, this.rings.tables);
     this.calls.add(ringCalls(this));
+    personality.attach?.(this);
     this.#clockBase = Superblock.fields.clock.get(space, SUPERBLOCK_ADDRESS) - powers.monotonicNs();
   }
 

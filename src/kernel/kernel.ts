@@ -121,6 +121,7 @@ export class Kernel {
       checkProcedures(module);
       domain = this.#roster.add(options);
       for (const grant of options.grants ?? []) this.authority.grant(domain.id, grant);
+      this.#roster.bind(domain);
       if (module.alone === undefined) this.#imports.check(domain);
       else this.#enforcer.check(domain);
       placeDomain(
@@ -407,6 +408,7 @@ export class Kernel {
       if (module.alone === undefined) this.#imports.check(domain);
       else this.#enforcer.check(domain);
       const ready = adoptImage(this.core, domain, image);
+      this.#roster.bind(domain);
       if (module.alone === undefined) this.#runner.instance(domain);
       if (ready && domain.main !== null) {
         domain.state = STATE.ready;

@@ -11,7 +11,7 @@ import type { OnAnswer } from './turns.ts';
 export interface KernelOptions {
   powers: Powers;
   personality: Personality;
-  /** What host objects stand for; without it there are none. */
+  /** What host objects stand for; the personality's where it is not given. Without any there are none. */
   ports?: Ports;
   /** Unwind at every safepoint: for tests of suspend and resume. */
   stress?: boolean;

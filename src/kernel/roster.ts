@@ -209,7 +209,10 @@ export class Roster {
     for (const domain of this.#domains.values()) recoverState(domain, this.#core);
     this.#core.waits?.recover();
     // What they have may be paid for by any domain: all are there before one goes.
-    for (const domain of [...this.#domains.values()]) if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
+    for (const domain of [...this.#domains.values()]) {
+      if (domain.hasFlag(FLAG.volatile)) this.drop(domain);
+      else if (domain.state !== STATE.exited) this.bind(domain);
+    }
     this.#core.sturdies.sweep();
     this.#core.programs.recover((hash) => source(hash, false));
     return [...this.#domains.values()];
@@ -308,10 +311,15 @@ export class Roster {
     for (const id of children.endWith(domain)) if (this.peek(id) !== undefined) control?.remove(id);
   }
 
-  /** Gives back a personality's state for which there will be no domain. */
-  release(personalityState: number): void {
-    this.#core.personality.release?.(this.#space, 0, personalityState, { kind: 'removed', code: 0 });
+  /** A domain is there, and has not run since: its personality gives it what it stands on. */
+  bind(domain: Domain): void {
+    const state = R.personality.get(this.#space, domain.at);
+    if (state !== 0) this.#core.personality.bind?.(domain.id, state);
   }
+
+  /** Gives back a personality's state for which there will be no domain. */
+  release(personalityState: number): void 
+    this.#core.personality.release?.(this.#space, 0, personalityState, { kind: 'removed', code: 0 });
 
   #giveBack(domain: Domain, end: number, code: number): void {
     const space = this.#space;

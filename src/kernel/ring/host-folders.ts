@@ -5,7 +5,7 @@ import { OPERATION, OPTION } from '../../abi/ring.ts';
 import type { Core } from '../core.ts';
 import { FILE_TYPE, type HostDirectory } from '../ports.ts';
 import { decodeChange, encodeListed } from './attributes.ts';
-import { describe, HOST, rightsToOpen } from './hosts.ts';
+import { describe, HOST } from './hosts.ts';
 import { giveOpened } from './opened.ts';
 import type { Operation } from './operation.ts';
 import type { Target } from './server.ts';
@@ -56,7 +56,6 @@ export class HostFolders {
 
   #open(op: Operation, folder: HostDirectory, path: Uint8Array, target: Target): number {
     const { options } = op;
-    if ((rightsToOpen(options) & ~target.rights) !== 0) return -ERRNO.NOTCAPABLE;
     const has = (bit: number): boolean => (options & bit) !== 0;
     const how = {
       create: has(OPTION.create),

@@ -5,7 +5,7 @@
  * A call on a port never blocks: where it says WOULD_BLOCK the operation waits until the driver wakes its domain.
  */
 import { ERRNO } from '../../abi/errno.ts';
-import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
+import { OBJECT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { ATTRIBUTES_BYTES, OPERATION, OPTION } from '../../abi/ring.ts';
 import { TRANSFER_MAX_BYTES } from '../../base/limits.ts';
 import type { Held } from '../capability/capabilities.ts';
@@ -273,10 +273,4 @@ function wait(op: Operation, port: HostDirectory | HostFile | Listener | Socket 
   if ((ready & wanted) !== 0) return ready & wanted;
   port.subscribe(op.domain);
   return WOULD_BLOCK;
-}
-
-/** Rights that what is opened needs of a folder. */
-export function rightsToOpen(options: number): number {
-  const writes = (options & (OPTION.create | OPTION.truncate | OPTION.write)) !== 0;
-  return ((options & OPTION.read) !== 0 ? RIGHT.read : 0) | (writes ? RIGHT.write : 0);
 }

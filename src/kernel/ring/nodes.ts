@@ -132,9 +132,6 @@ export class Nodes implements ObjectServer {
   #open(op: Operation, node: number, target: Target): number {
     const { options } = op;
     const has = (bit: number): boolean => (options & bit) !== 0;
-    const writes = has(OPTION.create | OPTION.truncate | OPTION.write);
-    const needed = (has(OPTION.read) ? RIGHT.read : 0) | (writes ? RIGHT.write : 0);
-    if ((needed & ~target.rights) !== 0) return -ERRNO.NOTCAPABLE;
     const tree = this.#tree;
     const how = {
       create: has(OPTION.create),

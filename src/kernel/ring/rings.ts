@@ -218,7 +218,7 @@ export class Rings {
   #target(op: Operation): Target | number {
     const owner = this.owner(op);
     if (owner === null) return -ERRNO.GONE;
-    return this.core.clists.find(owner, op.handle, rightsNeeded(op.code));
+    return this.core.clists.find(owner, op.handle, rightsNeeded(op.code, op.options));
   }
 
   /** The same of one that is under way, which has kept what it needs: its handle may have been closed. */
@@ -437,6 +437,13 @@ export class Rings {
     this.tables.giveUp(op);
     this.#ledger.takeAfter(op.id);
     this.#ledger.free(op);
+  }
+
+  /** Begins the operation of a call, which then has a record. False where there is no room for that. */
+  start(op: Operation): boolean {
+    if (!this.keep(op, PHASE.asked)) return false;
+    this.#begin(op);
+    return true;
   }
 
   /** A call's operation whose result has been taken. */

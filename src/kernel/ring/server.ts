@@ -2,8 +2,8 @@
  * What answers operations on an object of some kind: the file tree, the host, a domain's table. They all take the same
  * operations (abi/ring.ts), so that one can stand for another.
  */
-import { OBJECT, type ObjectKind, RIGHT } from '../../abi/objects.ts';
-import { OPERATION } from '../../abi/ring.ts';
+import { type ObjectKind, RIGHT } from '../../abi/objects.ts';
+import { OPERATION, OPTION } from '../../abi/ring.ts';
 import type { Operation } from './operation.ts';
 
 /** The capability an operation goes through. Good until the next look at a capability list. */
@@ -26,7 +26,7 @@ export interface ObjectServer {
   attempt(operation: Operation, target: Target): number;
 }
 
-/** Rights an operation needs of the object; `open` needs those of what it asks for besides. */
+/** Rights that an operation needs of the object, by its number. */
 const NEEDED: readonly number[] = Object.values(OPERATION).reduce<number[]>((needed, code) => {
   const { read, write, map, invoke } = OPERATION;
   const writes: number[] = [write, OPERATION.create, OPERATION.remove, OPERATION.rename, OPERATION.link];
@@ -37,7 +37,9 @@ const NEEDED: readonly number[] = Object.values(OPERATION).reduce<number[]>((nee
   return needed;
 }, []);
 
-export const rightsNeeded = (code: number): number => NEEDED[code] as number;
-
-/** Kinds of object that take operations. */
-export const SERVED_KINDS: readonly ObjectKind[] = [OBJECT.node, OBJECT.host, OBJECT.served];
+/** Rights that an operation needs of the object. */
+export function rightsNeeded(code: number, options: number): number {
+  if (code !== OPERATION.open) return NEEDED[code] as number;
+  const writes = (options & (OPTION.create | OPTION.truncate | OPTION.write)) !== 0;
+  return ((options & OPTION.read) !== 0 ? RIGHT.read : 0) | (writes ? RIGHT.write : 0);
+}

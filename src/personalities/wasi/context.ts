@@ -17,9 +17,11 @@ import {
 import type { Tree } from '../../kernel/tree.ts';
 import { type Space, SpaceFullError } from '../../space/index.ts';
 import type { Dialect } from './abi.ts';
+import type { Bindings } from './bindings.ts';
 import { ERRNO } from './errno.ts';
 import { Buffers } from './guest.ts';
-import { D, find } from './state.ts';
+import { ServedDirectory, ServedFile, ServedStream } from './served.ts';
+import { D, find, KIND } from './state.ts';
 
 export class Context {
   readonly space: Space;
@@ -29,15 +31,26 @@ export class Context {
   /** Of the vectored call that runs. */
   readonly buffers = new Buffers();
 
-  constructor(space: Space, tree: Tree, ports: Ports, dialect: Dialect) {
+  readonly bindings: Bindings;
+  /** Whose call this is. */
+  #caller: Caller | null = null;
+
+  constructor(space: Space, tree: Tree, ports: Ports, dialect: Dialect, bindings: Bindings) {
+    this.bindings = bindings;
     this.space = space;
     this.tree = tree;
     this.ports = ports;
     this.dialect = dialect;
   }
 
-  /** Record of a descriptor of the caller, or 0. */
+  /** Record of a descriptor of the caller, or 0; also where its capability is good no longer. */
   find(caller: Caller, fd: number): number {
+    const at = find(this.space, caller.personalityState, fd);
+    this.#caller = caller;
+    return at !== 0 && this.bindings.good(caller.domainId, at) ? at : 0;
+  }
+  /** The same, good or not. */
+  findAny(caller: Caller, fd: number): number {
     return find(this.space, caller.personalityState, fd);
   }
 
@@ -47,6 +60,9 @@ export class Context {
   }
 
   stream(caller: Caller, at: number): StreamObject {
+    if (D.kind.get(this.space, at) === KIND.servedStream) {
+      return new ServedStream(this.bindings.core, caller, D.object.get(this.space, at));
+    }
     const streams = this.ports.console(caller.domainId);
     const which = D.object.get(this.space, at);
     return which === 0 ? streams.stdin : which === 1 ? streams.stdout : streams.stderr;
@@ -57,10 +73,18 @@ export class Context {
     return object?.kind === kind ? (object as PortObject & { kind: K }) : undefined;
   }
   hostFile(at: number): HostFile | undefined {
-    return this.#object(at, 'file');
+    return this.servedFile(at) ?? this.#object(at, 'file');
+  }
+  servedFile(at: number): ServedFile | undefined {
+    if (D.kind.get(this.space, at) !== KIND.servedFile || this.#caller === null) return undefined;
+    return new ServedFile(this.bindings.core, this.#caller, D.object.get(this.space, at));
+  }
+  servedDirectory(at: number): ServedDirectory | undefined {
+    if (D.kind.get(this.space, at) !== KIND.servedDirectory || this.#caller === null) return undefined;
+    return new ServedDirectory(this.bindings.core, this.#caller, D.object.get(this.space, at));
   }
   hostDirectory(at: number): HostDirectory | undefined {
-    return this.#object(at, 'directory');
+    return this.servedDirectory(at) ?? this.#object(at, 'directory');
   }
   socket(at: number): Socket | undefined {
     return this.#object(at, 'socket');

@@ -7,6 +7,7 @@
  */
 import type { Caller, SystemCall } from '../../kernel/caller.ts';
 import type { HostStat } from '../../kernel/ports.ts';
+import { TREE_DEVICE } from '../../kernel/ring/attributes.ts';
 import { FILE_MAX_BYTES, type NodeStat } from '../../kernel/tree.ts';
 import {
   ADVICE_LAST,
@@ -24,10 +25,8 @@ import {
 import { type Context, errnoOf } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { give, giveU64, offsetOf } from './guest.ts';
-import { D, DescriptorRecord, KIND } from './state.ts';
+import { D, DescriptorRecord, inTree, isDirectory, isFile, isGranted, isServed, KIND } from './state.ts';
 
-/** Device number of the space's own file tree ("perdure" in ASCII). */
-export const TREE_DEVICE = 0x70657264757265n;
 const SIGNED_MAX = 2n ** 63n - 1n;
 
 export function descriptorCalls(context: Context): Record<string, SystemCall> {
@@ -59,31 +58,27 @@ export function descriptorCalls(context: Context): Record<string, SystemCall> {
 }
 
 /** Gives back what a descriptor stands for and frees its number. */
-export function closeDescriptor(context: Context, at: number): void {
-  const { space } = context;
+export function closeDescriptor(context: Context, state: number, at: number): void {
+  const { space, bindings } = context;
   const object = D.object.get(space, at);
-  switch (D.kind.get(space, at)) {
-    case KIND.file:
-    case KIND.directory:
-      context.tree.release(object);
-      break;
-    case KIND.stream:
-      break;
-    default:
-      context.ports.object(object)?.close();
+  const kind = D.kind.get(space, at);
+  if (inTree(kind)) context.tree.release(object);
+  else if (isServed(kind)) {
+    if (D.handle.get(space, at) === 0 && object !== 0) bindings.core.capabilities.release(object);
+  } else if (kind !== KIND.stream && !(bindings.bound && isGranted(space, at))) {
+    context.ports.object(object)?.close();
   }
+  bindings.close(state, at);
   for (const block of [D.name.get(space, at), D.listing.get(space, at)])
     if (block !== 0) space.heap.free(block);
   space.zero(at, DescriptorRecord.bytes);
 }
 
-const isDirectoryKind = (kind: number): boolean => kind === KIND.directory || kind === KIND.hostDirectory;
-
 /** 0 where the descriptor is a file, else the errno that says what it is. */
 function fileOnly(context: Context, at: number): number {
   const kind = D.kind.get(context.space, at);
-  if (kind === KIND.file || kind === KIND.hostFile) return 0;
-  return isDirectoryKind(kind) ? ERRNO.ISDIR : ERRNO.SPIPE;
+  if (isFile(kind)) return 0;
+  return isDirectory(kind) ? ERRNO.ISDIR : ERRNO.SPIPE;
 }
 
 function fdAdvise(c: Context, k: Caller, fd: number, offset: bigint, length: bigint, advice: number): number {
@@ -110,6 +105,7 @@ function fdAllocate(c: Context, k: Caller, fd: number, offset: bigint, length: b
   if (D.kind.get(c.space, at) === KIND.file) {
     return errnoOf(c.tree.allocate(D.object.get(c.space, at), from, count, c.realtime()));
   }
+  if (D.kind.get(c.space, at) === KIND.servedFile) return ERRNO.NOTSUP;
   const file = c.hostFile(at);
   if (file === undefined) return ERRNO.STALE;
   const size = file.size();
@@ -119,9 +115,9 @@ function fdAllocate(c: Context, k: Caller, fd: number, offset: bigint, length: b
 }
 
 function fdClose(c: Context, k: Caller, fd: number): number {
-  const at = c.find(k, fd);
+  const at = c.findAny(k, fd);
   if (at === 0) return ERRNO.BADF;
-  closeDescriptor(c, at);
+  closeDescriptor(c, k.personalityState, at);
   return ERRNO.SUCCESS;
 }
 
@@ -133,35 +129,20 @@ function fdSync(c: Context, k: Caller, fd: number, right: number): number {
   const at = c.find(k, fd);
   if (at === 0) return ERRNO.BADF;
   const kind = D.kind.get(c.space, at);
-  if (
-    kind !== KIND.hostFile &&
-    kind !== KIND.hostDirectory &&
-    kind !== KIND.file &&
-    kind !== KIND.directory
-  ) {
-    return ERRNO.INVAL;
-  }
+  if (!isFile(kind) && !isDirectory(kind)) return ERRNO.INVAL;
   if (c.lacks(at, right)) return ERRNO.NOTCAPABLE;
-  if (kind === KIND.file || kind === KIND.directory) return ERRNO.SUCCESS;
+  if (inTree(kind)) return ERRNO.SUCCESS;
   const target = c.hostFile(at) ?? c.hostDirectory(at);
   return target === undefined ? ERRNO.STALE : errnoOf(c.effect<number>(k, (op) => target.sync(op)));
 }
 
 /** `filetype` of what the descriptor stands for. */
 export function filetypeOf(c: Context, k: Caller, at: number): number {
-  switch (D.kind.get(c.space, at)) {
-    case KIND.file:
-    case KIND.hostFile:
-      return FILETYPE.REGULAR_FILE;
-    case KIND.directory:
-    case KIND.hostDirectory:
-      return FILETYPE.DIRECTORY;
-    case KIND.socket:
-    case KIND.listener:
-      return FILETYPE.SOCKET_STREAM;
-    default:
-      return c.stream(k, at).terminal ? FILETYPE.CHARACTER_DEVICE : FILETYPE.UNKNOWN;
-  }
+  const kind = D.kind.get(c.space, at);
+  if (isFile(kind)) return FILETYPE.REGULAR_FILE;
+  if (isDirectory(kind)) return FILETYPE.DIRECTORY;
+  if (kind === KIND.socket || kind === KIND.listener) return FILETYPE.SOCKET_STREAM;
+  return c.stream(k, at).terminal ? FILETYPE.CHARACTER_DEVICE : FILETYPE.UNKNOWN;
 }
 
 function fdstatGet(c: Context, k: Caller, fd: number, out: number): number {
@@ -231,10 +212,10 @@ function filestatGet(c: Context, k: Caller, fd: number, out: number): number {
   if (at === 0) return ERRNO.BADF;
   if (c.lacks(at, RIGHT.FD_FILESTAT_GET)) return ERRNO.NOTCAPABLE;
   const kind = D.kind.get(c.space, at);
-  if (kind === KIND.file || kind === KIND.directory) {
+  if (inTree(kind)) {
     return give(k, out, encodeNodeStat(c, c.tree.stat(D.object.get(c.space, at))));
   }
-  if (kind === KIND.hostFile || kind === KIND.hostDirectory) {
+  if (isFile(kind) || isDirectory(kind)) {
     const [file, directory] = [c.hostFile(at), c.hostDirectory(at)];
     if (file === undefined && directory === undefined) return ERRNO.STALE;
     const stat = c.ask(k, () => file?.stat() ?? directory?.stat(new Uint8Array(0), true) ?? -ERRNO.STALE);
@@ -286,16 +267,16 @@ function setTimes(c: Context, k: Caller, fd: number, atim: bigint, mtim: bigint,
   if (typeof times === 'number') return times;
   if (D.readOnly.get(c.space, at) !== 0) return ERRNO.ROFS;
   const kind = D.kind.get(c.space, at);
-  if (kind === KIND.file || kind === KIND.directory) {
+  if (inTree(kind)) {
     c.tree.setTimes(D.object.get(c.space, at), times.atim, times.mtim, c.realtime());
     return ERRNO.SUCCESS;
   }
   const set = { accessedNs: times.atim, modifiedNs: times.mtim };
-  if (kind === KIND.hostFile) {
+  if (isFile(kind)) {
     const file = c.hostFile(at);
     return file === undefined ? ERRNO.STALE : errnoOf(c.effect<number>(k, (op) => file.setTimes(op, set)));
   }
-  if (kind !== KIND.hostDirectory) return ERRNO.INVAL;
+  if (!isDirectory(kind)) return ERRNO.INVAL;
   const directory = c.hostDirectory(at);
   if (directory === undefined) return ERRNO.STALE;
   return errnoOf(c.effect<number>(k, (op) => directory.setTimes(op, new Uint8Array(0), true, set)));
@@ -321,10 +302,10 @@ function prestatName(c: Context, k: Caller, fd: number, out: number, length: num
 /** Moves a descriptor onto the number of another open one, which is closed. */
 function renumber(c: Context, k: Caller, from: number, to: number): number {
   const source = c.find(k, from);
-  const target = c.find(k, to);
+  const target = c.findAny(k, to);
   if (source === 0 || target === 0) return ERRNO.BADF;
   if (source === target) return ERRNO.SUCCESS;
-  closeDescriptor(c, target);
+  closeDescriptor(c, k.personalityState, target);
   c.space.copy(target, source, DescriptorRecord.bytes);
   c.space.zero(source, DescriptorRecord.bytes);
   return ERRNO.SUCCESS;

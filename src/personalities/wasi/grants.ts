@@ -1,4 +1,5 @@
 /** What can be granted to a domain: plain descriptions, for whoever makes one. */
+import type { Held } from '../../kernel/capability/capabilities.ts';
 
 /**
  * What a domain is given beside its streams. Descriptors are numbered from 3 in the order of the list; programs made
@@ -11,7 +12,13 @@ export type Grant =
   | { readonly kind: 'host'; readonly id: number; readonly guest: string; readonly readOnly?: boolean }
   /** A listening or a connected socket: its id. */
   | { readonly kind: 'listener'; readonly id: number }
-  | { readonly kind: 'socket'; readonly id: number };
+  | { readonly kind: 'socket'; readonly id: number }
+  /**
+   * What a domain serves: a folder under a name of the guest's, or a stream, as one of its standard streams (`fd` 0, 1, 2)
+   * or the next descriptor.
+   */
+  | (Held & { readonly kind: 'served'; readonly guest: string; readonly readOnly?: boolean })
+  | (Held & { readonly kind: 'stream'; readonly fd?: 0 | 1 | 2 });
 
 /**
  * The name of a domain's own folder in /home: the domain's, with what a name in the tree cannot have (or would mean

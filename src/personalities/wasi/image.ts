@@ -12,7 +12,7 @@ import type { Tree } from '../../kernel/tree.ts';
 import { NODE_TYPE } from '../../kernel/tree-records.ts';
 import { AFTER_DOTS, pathOf } from '../../kernel/tree-whole.ts';
 import type { Context } from './context.ts';
-import { D, find, KIND, openNumbers, S, unpack } from './state.ts';
+import { D, find, inTree, KIND, openNumbers, S, unpack } from './state.ts';
 
 export const STATE_IMAGE_VERSION = 1;
 /** Bytes of a file that one piece holds at most. */
@@ -68,6 +68,13 @@ export interface StateImage {
   descriptors: DescriptorImage[];
 }
 
+/** What a domain serves stays behind like what the host has. */
+const HOST_KIND: Readonly<Record<number, number>> = {
+  [KIND.servedFile]: KIND.hostFile,
+  [KIND.servedDirectory]: KIND.hostDirectory,
+  [KIND.servedStream]: KIND.socket,
+};
+
 export function describeState(c: Context, state: number): StateImage {
   const { space } = c;
   const collector = new Collector(c.tree);
@@ -76,16 +83,15 @@ export function describeState(c: Context, state: number): StateImage {
     const at = find(space, state, fd);
     const kind = D.kind.get(space, at);
     const name = D.name.get(space, at);
-    const inTree = kind === KIND.file || kind === KIND.directory;
     descriptors.push({
       fd,
-      kind,
+      kind: HOST_KIND[kind] ?? kind,
       readOnly: D.readOnly.get(space, at) !== 0,
       flags: D.flags.get(space, at),
       rights: D.rights.get(space, at),
       inheriting: D.inheriting.get(space, at),
       offset: D.offset.get(space, at),
-      object: inTree
+      object: inTree(kind)
         ? collector.add(D.object.get(space, at))
         : kind === KIND.stream
           ? D.object.get(space, at)
@@ -185,6 +191,7 @@ export function grantAgain(c: Context, state: number, guest: string, id: number,
     if (name.length !== wanted.length || !name.every((byte, i) => byte === wanted[i])) continue;
     D.object.set(space, at, id);
     D.readOnly.set(space, at, readOnly ? 1 : 0);
+    c.bindings.bindAgain(state, at);
     count++;
   }
   return count;

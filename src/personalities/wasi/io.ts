@@ -5,14 +5,14 @@
  * A call that has moved anything returns that; only one that could move nothing waits, or says AGAIN where the
  * descriptor is non-blocking. So a call made again after waiting never repeats an effect.
  */
-import { TRANSFER_MAX_BYTES } from '../../base/limits.ts';
+import { SERVED_TRANSFER_BYTES, TRANSFER_MAX_BYTES } from '../../base/limits.ts';
 import type { Caller, SystemCall } from '../../kernel/caller.ts';
 import { type HostFile, type Waitable, WOULD_BLOCK } from '../../kernel/ports.ts';
 import { FDFLAGS, RIGHT } from './abi.ts';
 import type { Context } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { giveU32, offsetOf } from './guest.ts';
-import { D, KIND } from './state.ts';
+import { D, isDirectory, isFile, KIND } from './state.ts';
 
 /** Most bytes gathered into one write to a host file. */
 const GATHER_BYTES = 1 << 20;
@@ -45,16 +45,15 @@ function transfer(
   const at = context.find(caller, fd);
   if (at === 0) return ERRNO.BADF;
   const kind = D.kind.get(space, at);
-  if (kind === KIND.directory || kind === KIND.hostDirectory) return ERRNO.ISDIR;
-  const isFile = kind === KIND.file || kind === KIND.hostFile;
-  if (place !== null && !isFile) return ERRNO.SPIPE;
+  if (isDirectory(kind)) return ERRNO.ISDIR;
+  if (place !== null && !isFile(kind)) return ERRNO.SPIPE;
   const right = writing ? RIGHT.FD_WRITE : RIGHT.FD_READ;
   if (context.lacks(at, right)) return ERRNO.NOTCAPABLE;
   if (caller.range(result >>> 0, 4, true) < 0) return ERRNO.FAULT;
   const fault = context.buffers.load(caller, vectors, count, !writing);
   if (fault !== ERRNO.SUCCESS) return fault;
   let moved: number;
-  if (isFile) {
+  if (isFile(kind)) {
     let offset = D.offset.get(space, at);
     if (place !== null) offset = offsetOf(place);
     if (offset < 0 || offset > Number.MAX_SAFE_INTEGER - TRANSFER_MAX_BYTES) return ERRNO.INVAL;
@@ -84,6 +83,8 @@ function fileTransfer(
     const node = D.object.get(space, at);
     if (append) start = tree.size(node);
     moved = writing ? treeWrite(context, node, start) : treeRead(context, node, start);
+  } else if (kind === KIND.servedFile) {
+    ({ start, moved } = servedTransfer(context, at, start, append, writing));
   } else {
     const file = context.hostFile(at);
     if (file === undefined) return -ERRNO.STALE;
@@ -95,6 +96,40 @@ function fileTransfer(
   }
   if (moving && moved >= 0 && (moved > 0 || append)) D.offset.set(space, at, start + moved);
   return moved;
+}
+
+/** One operation for one call: several buffers are gathered first, or filled after. */
+function servedTransfer(
+  context: Context,
+  at: number,
+  offset: number,
+  append: boolean,
+  writing: boolean,
+): { start: number; moved: number } {
+  const { buffers } = context;
+  const file = context.servedFile(at);
+  if (file === undefined) return { start: offset, moved: -ERRNO.STALE };
+  if (buffers.total === 0) return { start: offset, moved: 0 };
+  if (!writing) {
+    const bytes = new Uint8Array(Math.min(buffers.total, SERVED_TRANSFER_BYTES));
+    const moved = file.read(bytes, offset);
+    if (moved > 0) scatter(context, bytes.subarray(0, moved));
+    return { start: offset, moved };
+  }
+  if (!append) return { start: offset, moved: file.write(NO_EFFECT, gather(context), offset) };
+  const { taken, end } = file.append(gather(context));
+  return { start: Math.max(0, end - taken), moved: taken };
+}
+const NO_EFFECT = { domain: 0, effect: 0 };
+
+/** Puts bytes into the buffers, one after the other. */
+function scatter({ buffers, space }: Context, bytes: Uint8Array): void {
+  let done = 0;
+  for (let i = 0; i < buffers.count && done < bytes.length; i++) {
+    const count = Math.min(buffers.lengths[i] as number, bytes.length - done);
+    space.writeBytes(buffers.addresses[i] as number, bytes.subarray(done, done + count));
+    done += count;
+  }
 }
 
 function treeRead(context: Context, node: number, offset: number): number {
@@ -175,6 +210,13 @@ function streamTransfer(
   const socket = kind === KIND.socket ? context.socket(at) : undefined;
   if (kind === KIND.socket && socket === undefined) return -ERRNO.CONNRESET;
   const stream = socket === undefined ? context.stream(caller, at) : undefined;
+  if (kind === KIND.servedStream && buffers.total > 0) {
+    if (writing) return stream?.write(gather(context)) ?? 0;
+    const bytes = new Uint8Array(Math.min(buffers.total, SERVED_TRANSFER_BYTES));
+    const got = stream?.read(bytes) ?? 0;
+    if (got > 0) scatter(context, bytes.subarray(0, got));
+    return got;
+  }
   const target = (socket ?? stream) as Waitable;
   let moved = 0;
   for (let i = 0; i < buffers.count; i++) {

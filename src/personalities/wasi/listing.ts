@@ -14,7 +14,7 @@ import { encodeDirent, FILETYPE, RIGHT } from './abi.ts';
 import { type Context, errnoOf, orNoSpace } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { giveU32, offsetOf } from './guest.ts';
-import { D, KIND } from './state.ts';
+import { D, isDirectory, KIND } from './state.ts';
 
 /** One noted entry: u64 inode, u32 type, u32 length of the name; the name; padding to 8. */
 const NOTE_HEADER_BYTES = 16;
@@ -48,13 +48,18 @@ function readdir(
   const at = context.find(caller, fd);
   if (at === 0) return ERRNO.BADF;
   const kind = D.kind.get(context.space, at);
-  if (kind !== KIND.directory && kind !== KIND.hostDirectory) return ERRNO.NOTDIR;
+  if (!isDirectory(kind)) return ERRNO.NOTDIR;
   if (context.lacks(at, RIGHT.FD_READDIR)) return ERRNO.NOTCAPABLE;
   const capacity = bytes >>> 0;
   if (caller.range(buffer >>> 0, capacity, true) < 0 || caller.range(out >>> 0, 4, true) < 0)
     return ERRNO.FAULT;
   const from = offsetOf(cookie);
-  const entries = kind === KIND.directory ? inTree(context, at, from) : onHost(context, caller, at, from);
+  const entries =
+    kind === KIND.directory
+      ? inTree(context, at, from)
+      : kind === KIND.servedDirectory
+        ? served(context, at, from, capacity)
+        : onHost(context, caller, at, from);
   if (typeof entries === 'number') return entries;
   let used = 0;
   for (const entry of entries) {
@@ -76,6 +81,29 @@ function* inTree(context: Context, at: number, from: number): Generator<Entry> {
     cookie = entry.cookie;
     yield { cookie, inode: BigInt(entry.number), type: entry.type, name: entry.name };
   }
+}
+
+/** Cookies of a server begin behind those of the dots: this much is added to them. */
+const AFTER_DOTS = 2;
+
+/**
+ * What a server lists, piece by piece: one operation a call, so a call ends where the piece does, with the buffer filled as if it
+ * were the end of an entry that did not fit.
+ */
+function served(context: Context, at: number, from: number, capacity: number): Entry[] | number {
+  const directory = context.servedDirectory(at);
+  if (directory === undefined) return ERRNO.STALE;
+  if (from < 0) return [];
+  const list = directory.entries(Math.max(0, from - AFTER_DOTS), capacity);
+  if (typeof list === 'number') return errnoOf(list);
+  const dots = [DOT, DOT_DOT].map((name, i) => ({
+    cookie: i + 1,
+    inode: 0n,
+    type: FILETYPE.DIRECTORY,
+    name,
+  }));
+  const entries = list.map((entry) => ({ ...entry, cookie: entry.cookie + AFTER_DOTS }));
+  return [...dots.slice(Math.min(from, AFTER_DOTS)), ...entries];
 }
 
 function onHost(context: Context, caller: Caller, at: number, from: number): Iterable<Entry> | number {

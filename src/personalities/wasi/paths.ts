@@ -30,89 +30,30 @@ import { type Context, errnoOf, orNoSpace } from './context.ts';
 import { encodeHostStat, encodeNodeStat, timesOf } from './descriptors.ts';
 import { ERRNO } from './errno.ts';
 import { give, giveU32, readPath } from './guest.ts';
-import { D, fill, freeNumber, KIND, type NewDescriptor } from './state.ts';
+import { ServedDirectory, ServedFile } from './served.ts';
+import { D, fill, freeNumber, isDirectory, isServed, KIND, type NewDescriptor } from './state.ts';
+
+type PathCall = (c: Context, k: Caller, ...args: never[]) => number;
 
 export function pathCalls(context: Context): Record<string, SystemCall> {
-  return { ...attributeCalls(context), ...nameCalls(context) };
-}
-
-function attributeCalls(c: Context): Record<string, SystemCall> {
-  return {
-    path_create_directory: (k: Caller, fd: number, path: number, length: number) =>
-      change(c, k, fd, RIGHT.PATH_CREATE_DIRECTORY, path, length, makeDirectoryAt, 'makeDirectory'),
-    path_remove_directory: (k: Caller, fd: number, path: number, length: number) =>
-      change(c, k, fd, RIGHT.PATH_REMOVE_DIRECTORY, path, length, removeDirectoryAt, 'removeDirectory'),
-    path_unlink_file: (k: Caller, fd: number, path: number, length: number) =>
-      change(c, k, fd, RIGHT.PATH_UNLINK_FILE, path, length, unlinkAt, 'unlink'),
-    path_filestat_get: (k: Caller, fd: number, flags: number, path: number, length: number, out: number) =>
-      filestatGet(c, k, fd, flags, path, length, out),
-    path_filestat_set_times: (
-      k: Caller,
-      fd: number,
-      flags: number,
-      path: number,
-      length: number,
-      atim: bigint,
-      mtim: bigint,
-      fstflags: number,
-    ) => setTimes(c, k, fd, flags, path, length, atim, mtim, fstflags),
-    path_link: (
-      k: Caller,
-      fd: number,
-      flags: number,
-      path: number,
-      length: number,
-      toFd: number,
-      toPath: number,
-      toLength: number,
-    ) => link(c, k, fd, flags, path, length, toFd, toPath, toLength),
+  const calls: Readonly<Record<string, PathCall>> = {
+    path_create_directory: change(RIGHT.PATH_CREATE_DIRECTORY, makeDirectoryAt, 'makeDirectory'),
+    path_remove_directory: change(RIGHT.PATH_REMOVE_DIRECTORY, removeDirectoryAt, 'removeDirectory'),
+    path_unlink_file: change(RIGHT.PATH_UNLINK_FILE, unlinkAt, 'unlink'),
+    path_filestat_get: filestatGet,
+    path_filestat_set_times: setTimes,
+    path_link: link,
+    path_open: open,
+    path_readlink: readlink,
+    path_rename: rename,
+    path_symlink: symlink,
   };
-}
-
-function nameCalls(c: Context): Record<string, SystemCall> {
-  return {
-    path_open: (
-      k: Caller,
-      fd: number,
-      lookup: number,
-      path: number,
-      length: number,
-      oflags: number,
-      base: bigint,
-      inheriting: bigint,
-      fdflags: number,
-      out: number,
-    ) => {
-      const wanted = { lookup, oflags, fdflags, base, inheriting };
-      return orNoSpace(() => open(c, k, fd, path, length, wanted, out));
-    },
-    path_readlink: (
-      k: Caller,
-      fd: number,
-      path: number,
-      length: number,
-      buffer: number,
-      bufferBytes: number,
-      out: number,
-    ) => readlink(c, k, fd, path, length, buffer, bufferBytes, out),
-    path_rename: (
-      k: Caller,
-      fd: number,
-      path: number,
-      length: number,
-      toFd: number,
-      toPath: number,
-      toLength: number,
-    ) => rename(c, k, fd, path, length, toFd, toPath, toLength),
-    path_symlink: (
-      k: Caller,
-      target: number,
-      targetLength: number,
-      fd: number,
-      path: number,
-      length: number,
-    ) => symlink(c, k, target, targetLength, fd, path, length),
-  };
+  return Object.fromEntries(
+    Object.entries(calls).map(([name, call]) => [
+      name,
+      (k: Caller, ...args: never[]) => orNoSpace(() => call(context, k, ...args)),
+    ]),
+  );
 }
 
 /** A directory descriptor a path starts from, and the path. Exactly one of `node` and `host` is there. */
@@ -136,7 +77,7 @@ function place(
   const at = c.find(k, fd);
   if (at === 0) return ERRNO.BADF;
   const kind = D.kind.get(c.space, at);
-  if (kind !== KIND.directory && kind !== KIND.hostDirectory) return ERRNO.NOTDIR;
+  if (!isDirectory(kind)) return ERRNO.NOTDIR;
   if (c.lacks(at, rights)) return ERRNO.NOTCAPABLE;
   const bytes = readPath(k, path, length);
   if (typeof bytes === 'number') return bytes;
@@ -153,20 +94,17 @@ type TreeChange = (tree: Context['tree'], base: number, path: Uint8Array, now: b
 
 /** The three calls that change one name and need nothing but a path. */
 function change(
-  c: Context,
-  k: Caller,
-  fd: number,
   rights: number,
-  path: number,
-  length: number,
   inTree: TreeChange,
   onHost: 'makeDirectory' | 'removeDirectory' | 'unlink',
-): number {
-  const p = place(c, k, fd, rights, path, length, true);
-  if (typeof p === 'number') return p;
-  const { host } = p;
-  if (host === undefined) return errnoOf(inTree(c.tree, p.node, p.path, c.realtime()));
-  return errnoOf(c.effect<number>(k, (op) => host[onHost](op, p.path)));
+): PathCall {
+  return (c: Context, k: Caller, fd: number, path: number, length: number): number => {
+    const p = place(c, k, fd, rights, path, length, true);
+    if (typeof p === 'number') return p;
+    const { host } = p;
+    if (host === undefined) return errnoOf(inTree(c.tree, p.node, p.path, c.realtime()));
+    return errnoOf(c.effect<number>(k, (op) => host[onHost](op, p.path)));
+  };
 }
 
 const follows = (flags: number): boolean => (flags & LOOKUP_SYMLINK_FOLLOW) !== 0;
@@ -304,14 +242,6 @@ function readlink(
   return given === ERRNO.SUCCESS ? giveU32(k, out, piece.length) : given;
 }
 
-interface Wanted {
-  lookup: number;
-  oflags: number;
-  fdflags: number;
-  base: bigint;
-  inheriting: bigint;
-}
-
 /** Rights that mean nothing at all are dropped, as programs ask for "everything" by setting all 64 bits. */
 const known = (rights: bigint): number => Number(rights & BigInt(RIGHTS_ALL));
 
@@ -319,12 +249,15 @@ function open(
   c: Context,
   k: Caller,
   fd: number,
+  lookup: number,
   path: number,
   length: number,
-  wanted: Wanted,
+  oflags: number,
+  base: bigint,
+  passed: bigint,
+  fdflags: number,
   out: number,
 ): number {
-  const { oflags } = wanted;
   const create = (oflags & OFLAGS.CREAT) !== 0;
   const truncate = (oflags & OFLAGS.TRUNC) !== 0;
   const needed =
@@ -332,9 +265,9 @@ function open(
   const p = place(c, k, fd, needed, path, length, false);
   if (typeof p === 'number') return p;
   const directory = (oflags & OFLAGS.DIRECTORY) !== 0;
-  if ((oflags & ~OFLAGS_ALL) !== 0 || (wanted.fdflags & ~FDFLAGS_ALL) !== 0) return ERRNO.INVAL;
+  if ((oflags & ~OFLAGS_ALL) !== 0 || (fdflags & ~FDFLAGS_ALL) !== 0) return ERRNO.INVAL;
   if (directory && (create || truncate)) return ERRNO.INVAL;
-  const [rights, inheriting] = [known(wanted.base), known(wanted.inheriting)];
+  const [rights, inheriting] = [known(base), known(passed)];
   if (((rights | inheriting) & ~D.inheriting.get(c.space, p.at)) !== 0) return ERRNO.NOTCAPABLE;
   if (k.range(out >>> 0, 4, true) < 0) return ERRNO.FAULT;
   const number = freeNumber(c.space, k.personalityState);
@@ -347,7 +280,7 @@ function open(
     exclusive: (oflags & OFLAGS.EXCL) !== 0,
     truncate,
     directory,
-    follow: follows(wanted.lookup),
+    follow: follows(lookup),
     read: (rights & RIGHT.FD_READ) !== 0,
     write: (rights & RIGHT.FD_WRITE) !== 0,
   };
@@ -356,13 +289,15 @@ function open(
       ? openInTree(c, p, options, readOnly)
       : openOnHost(c, k, p.host, p.path, options, readOnly);
   if (typeof made === 'number') return made;
-  const isDirectory = made.kind === KIND.directory || made.kind === KIND.hostDirectory;
+  const directoryMade = isDirectory(made.kind);
   fill(c.space, k.personalityState, number, {
     kind: made.kind,
     object: made.object,
-    rights: rights & (isDirectory ? RIGHTS_DIRECTORY : RIGHTS_FILE),
-    inheriting: isDirectory ? inheriting : 0,
-    flags: wanted.fdflags,
+    // What is opened in a folder of tree or host stands on the folder's capability.
+    handle: isServed(made.kind) ? made.object : D.handle.get(c.space, from),
+    rights: rights & (directoryMade ? RIGHTS_DIRECTORY : RIGHTS_FILE),
+    inheriting: directoryMade ? inheriting : 0,
+    flags: fdflags,
     readOnly,
   });
   return giveU32(k, out, number);
@@ -405,5 +340,9 @@ function openOnHost(
   if (readOnly && (options.write || options.truncate)) return ERRNO.ROFS;
   const object = c.effect(k, (op) => host.open(op, path, options));
   if (typeof object === 'number') return errnoOf(object);
-  return { kind: object.kind === 'directory' ? KIND.hostDirectory : KIND.hostFile, object: object.id };
+  const directory = object.kind === 'directory';
+  if (object instanceof ServedDirectory || object instanceof ServedFile) {
+    return { kind: directory ? KIND.servedDirectory : KIND.servedFile, object: object.id };
+  }
+  return { kind: directory ? KIND.hostDirectory : KIND.hostFile, object: object.id };
 }

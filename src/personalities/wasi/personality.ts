@@ -12,6 +12,8 @@
  */
 import { EnvironmentError } from '../../base/errors.ts';
 import type { Ending, Personality, SystemCall } from '../../kernel/caller.ts';
+import type { Held } from '../../kernel/capability/capabilities.ts';
+import type { Core } from '../../kernel/core.ts';
 import type { Ports } from '../../kernel/ports.ts';
 import { Tree } from '../../kernel/tree.ts';
 import type { Space } from '../../space/index.ts';
@@ -26,6 +28,7 @@ import {
   UNSTABLE,
 } from './abi.ts';
 import { adoptState } from './adopt.ts';
+import { Bindings } from './bindings.ts';
 import { Context } from './context.ts';
 import { closeDescriptor, descriptorCalls } from './descriptors.ts';
 import type { Grant } from './grants.ts';
@@ -43,6 +46,12 @@ export const WASI_MODULE = 'wasi_snapshot_preview1';
 /** What it was called before: the same functions, with a few structures laid out otherwise. */
 export const UNSTABLE_MODULE = 'wasi_unstable';
 
+const DIRECTORY_KIND = {
+  tree: KIND.directory,
+  host: KIND.hostDirectory,
+  served: KIND.servedDirectory,
+} as const;
+
 export interface StateOptions {
   readonly args: readonly string[];
   /** NAME=VALUE each. */
@@ -52,6 +61,7 @@ export interface StateOptions {
 
 export class WasiPersonality implements Personality {
   readonly tree: Tree;
+  readonly ports: Ports;
   readonly #context: Context;
   readonly #calls: { readonly [module: string]: ReadonlyMap<string, SystemCall> };
 
@@ -63,11 +73,20 @@ export class WasiPersonality implements Personality {
       const calls = parts.flatMap((part) => Object.entries(part(context)));
       return new Map(calls.map(([name, call]) => [name, guarded(name, call)]));
     };
-    this.#context = new Context(space, this.tree, ports, PREVIEW1);
+    this.ports = ports;
+    const bindings = new Bindings(space);
+    this.#context = new Context(space, this.tree, ports, PREVIEW1, bindings);
     this.#calls = {
       [WASI_MODULE]: callsOf(this.#context),
-      [UNSTABLE_MODULE]: callsOf(new Context(space, this.tree, ports, UNSTABLE)),
+      [UNSTABLE_MODULE]: callsOf(new Context(space, this.tree, ports, UNSTABLE, bindings)),
     };
+  }
+
+  attach(core: Core): void {
+    this.#context.bindings.attach(core);
+  }
+  bind(domainId: number, personalityState: number): void {
+    this.#context.bindings.bind(domainId, personalityState);
   }
 
   /**
@@ -92,7 +111,12 @@ export class WasiPersonality implements Personality {
     const { space } = this.#context;
     const state = createState(space, options.args.map(textBytes), options.env.map(textBytes));
     try {
-      for (const which of [0, 1, 2]) {
+      for (const which of [0, 1, 2] as const) {
+        const served = options.grants.find((grant) => grant.kind === 'stream' && grant.fd === which);
+        if (served !== undefined) {
+          this.#grant(state, served);
+          continue;
+        }
         const rights = RIGHTS_STREAM & ~(which === 0 ? RIGHT.FD_WRITE : RIGHT.FD_READ);
         fill(space, state, freeNumber(space, state), {
           kind: KIND.stream,
@@ -101,7 +125,9 @@ export class WasiPersonality implements Personality {
           inheriting: 0,
         });
       }
-      for (const grant of options.grants) this.#grant(state, grant);
+      for (const grant of options.grants) {
+        if (grant.kind !== 'stream' || grant.fd === undefined) this.#grant(state, grant);
+      }
     } catch (error) {
       this.#freeState(state);
       throw error;
@@ -135,8 +161,9 @@ export class WasiPersonality implements Personality {
   }
 
   #freeState(state: number): void {
-    const { space } = this.#context;
-    for (const fd of openNumbers(space, state)) closeDescriptor(this.#context, find(space, state, fd));
+    const { space, bindings } = this.#context;
+    for (const fd of openNumbers(space, state)) closeDescriptor(this.#context, state, find(space, state, fd));
+    bindings.forget(state);
     freeState(space, state);
   }
 
@@ -150,19 +177,35 @@ export class WasiPersonality implements Personality {
       fill(space, state, fd, { kind, object: grant.id, rights, inheriting: 0 });
       return;
     }
+    if (grant.kind === 'stream') {
+      this.#hold(
+        fill(space, state, fd, { kind: KIND.servedStream, object: 0, rights: RIGHTS_STREAM, inheriting: 0 }),
+        grant,
+      );
+      return;
+    }
     const name = textBytes(grant.guest);
     const node = grant.kind === 'tree' ? this.folder(grant.path) : 0;
     const block = space.heap.allocBytes(name);
     const at = fill(space, state, fd, {
-      kind: grant.kind === 'tree' ? KIND.directory : KIND.hostDirectory,
-      object: grant.kind === 'tree' ? node : grant.id,
+      kind: DIRECTORY_KIND[grant.kind],
+      object: grant.kind === 'host' ? grant.id : node,
       rights: RIGHTS_DIRECTORY,
       inheriting: RIGHTS_ALL,
       readOnly: grant.readOnly === true,
     });
     if (node !== 0) this.tree.retain(node);
+    if (grant.kind === 'served') this.#hold(at, grant);
     D.name.set(space, at, block);
     D.nameBytes.set(space, at, name.length);
+  }
+
+  /** A descriptor keeps what it is to stand on until its domain is there (bindings.ts). */
+  #hold(at: number, { capability, turn }: Held): void {
+    const { space, bindings } = this.#context;
+    bindings.core.capabilities.retain(capability);
+    D.object.set(space, at, capability);
+    D.offset.set(space, at, turn);
   }
 
   /**

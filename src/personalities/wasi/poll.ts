@@ -22,7 +22,7 @@ import type { Context } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { give, giveU32 } from './guest.ts';
 import { timeOf } from './process.ts';
-import { D, KIND } from './state.ts';
+import { D, isDirectory, isFile, KIND } from './state.ts';
 
 /** Scratch word: when the call was first made, in the space's monotonic time plus one. */
 const STARTED = 1;
@@ -120,9 +120,9 @@ function descriptorEvent(
   if (at === 0) return event(s, ERRNO.BADF);
   const reading = s.tag === EVENT_FD_READ;
   const kind = D.kind.get(space, at);
-  if (kind === KIND.directory || kind === KIND.hostDirectory) return event(s, ERRNO.SUCCESS);
+  if (isDirectory(kind)) return event(s, ERRNO.SUCCESS);
   if (context.lacks(at, RIGHT.POLL_FD_READWRITE)) return event(s, ERRNO.NOTCAPABLE);
-  if (kind === KIND.file || kind === KIND.hostFile) {
+  if (isFile(kind)) {
     return event(s, ERRNO.SUCCESS, reading ? Math.max(0, sizeLeft(context, at)) : 0);
   }
   const object =
@@ -142,6 +142,7 @@ function descriptorEvent(
 
 /** Bytes between a file's position and its end. */
 function sizeLeft(context: Context, at: number): number {
+  if (D.kind.get(context.space, at) === KIND.servedFile) return 0; // nothing is asked of who serves it
   const object = D.object.get(context.space, at);
   const size =
     D.kind.get(context.space, at) === KIND.file

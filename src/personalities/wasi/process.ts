@@ -36,9 +36,11 @@ export function processCalls(context: Context): Record<string, SystemCall> {
       sizes(c, k, S.envCount, S.envBytes, count, bytes),
     clock_res_get: (k: Caller, id: number, out: number) => {
       if (id >>> 0 > CLOCK_THREAD_CPUTIME) return ERRNO.INVAL;
+      if (!c.bindings.may(k.domainId, 'clock')) return ERRNO.NOTCAPABLE;
       return giveU64(k, out, id >= CLOCK_PROCESS_CPUTIME ? CPU_STEP_NS : c.ports.clock.resolutionNs);
     },
     clock_time_get: (k: Caller, id: number, _precision: bigint, out: number) => {
+      if (!c.bindings.may(k.domainId, 'clock')) return ERRNO.NOTCAPABLE;
       const time = timeOf(c, k, id);
       return time < 0n ? ERRNO.INVAL : giveU64(k, out, time);
     },
@@ -112,6 +114,7 @@ function strings(
  */
 function random(c: Context, k: Caller, buffer: number, length: number): number {
   const bytes = length >>> 0;
+  if (!c.bindings.may(k.domainId, 'random')) return ERRNO.NOTCAPABLE;
   const to = k.range(buffer >>> 0, bytes, true);
   if (to < 0) return ERRNO.FAULT;
   const done = Number(k.getScratch(FILLED));

@@ -46,9 +46,15 @@ function accept(context: Context, caller: Caller, fd: number, flags: number, out
   if (typeof socket === 'number') {
     return -refuseOrWait(context, caller, context.find(caller, fd), listener, socket);
   }
+  const handle = context.bindings.accepted(caller.domainId, context.find(caller, fd), socket.id);
+  if (handle < 0) {
+    socket.close();
+    return ERRNO.MFILE;
+  }
   fill(space, caller.personalityState, number, {
     kind: KIND.socket,
     object: socket.id,
+    handle,
     rights: RIGHTS_SOCKET,
     inheriting: 0,
     flags,

@@ -22,7 +22,18 @@ export const KIND = {
   hostDirectory: 5,
   socket: 6,
   listener: 7,
+  /** `object` is the handle. Before its domain is bound: a capability, retained, and its turn is in `offset`. */
+  servedFile: 8,
+  servedDirectory: 9,
+  servedStream: 10,
 } as const;
+
+export const isServed = (kind: number): boolean => kind >= KIND.servedFile;
+export const isDirectory = (kind: number): boolean =>
+  kind === KIND.directory || kind === KIND.hostDirectory || kind === KIND.servedDirectory;
+export const isFile = (kind: number): boolean =>
+  kind === KIND.file || kind === KIND.hostFile || kind === KIND.servedFile;
+export const inTree = (kind: number): boolean => kind === KIND.file || kind === KIND.directory;
 
 export const DescriptorRecord = defineRecord('wasi descriptor', {
   kind: u8('kernel', 'One of KIND.'),
@@ -33,7 +44,10 @@ export const DescriptorRecord = defineRecord('wasi descriptor', {
   flags: u16('kernel', 'FDFLAGS.'),
   rights: u32('kernel', 'Rights of the descriptor itself.'),
   inheriting: u32('kernel', 'The most rights of what is opened through it.'),
-  spare: u32('kernel', 'Zero.'),
+  handle: u32(
+    'kernel',
+    'The capability it stands on, in the list of its domain; 0 until the domain is bound.',
+  ),
   offset: num('kernel', 'Position of reads and writes in a file.'),
   object: num('kernel', 'See KIND.'),
   name: num('kernel', 'Of a preopened directory: block with its name, else 0.'),
@@ -46,7 +60,7 @@ export const DescriptorRecord = defineRecord('wasi descriptor', {
 });
 
 export const StateRecord = defineRecord('wasi state', {
-  version: u32('kernel', 'STATE_VERSION.'),
+  version: u32('kernel', 'STATE_VERSION, then BOUND_VERSION.'),
   argCount: u32('kernel', 'Arguments.'),
   args: num('kernel', 'Block: the arguments, each ended by a zero byte.'),
   argBytes: u32('kernel', 'Bytes of that.'),
@@ -56,7 +70,9 @@ export const StateRecord = defineRecord('wasi state', {
   capacity: u32('kernel', 'Descriptors there is room for in `descriptors`.'),
   descriptors: num('kernel', 'Array of DescriptorRecord.'),
 });
+/** Of a state whose descriptors stand on no capabilities yet, and of one where they do (bindings.ts). */
 export const STATE_VERSION = 1;
+export const BOUND_VERSION = 2;
 
 export const S = StateRecord.fields;
 export const D = DescriptorRecord.fields;
@@ -68,6 +84,12 @@ export function find(space: Space, state: number, fd: number): number {
   if (state === 0 || index >= S.capacity.get(space, state)) return 0;
   const at = S.descriptors.get(space, state) + index * DescriptorRecord.bytes;
   return D.kind.get(space, at) === KIND.free ? 0 : at;
+}
+
+/** Whether the capability that a host object's descriptor stands on is to just that object, which then ends with it. */
+export function isGranted(space: Space, at: number): boolean {
+  const kind = D.kind.get(space, at);
+  return kind === KIND.socket || kind === KIND.listener || D.name.get(space, at) !== 0;
 }
 
 /** A state with no descriptors. @throws SpaceFullError */
@@ -128,6 +150,7 @@ export interface NewDescriptor {
   inheriting: number;
   flags?: number;
   readOnly?: boolean;
+  handle?: number;
 }
 
 /** Fills the record of a number that `freeNumber` gave. Returns its address. */
@@ -139,6 +162,7 @@ export function fill(space: Space, state: number, fd: number, made: NewDescripto
   D.inheriting.set(space, at, made.inheriting);
   D.flags.set(space, at, made.flags ?? 0);
   D.readOnly.set(space, at, made.readOnly ? 1 : 0);
+  D.handle.set(space, at, made.handle ?? 0);
   return at;
 }
 
