@@ -28,6 +28,7 @@ import {
 import { encodeNames } from '../wasm/names.ts';
 import { OP } from '../wasm/opcodes.ts';
 import { EXNREF, FUNCREF } from '../wasm/types.ts';
+import { BRANCH_HINTS_SECTION } from './branchhints.ts';
 import { helperTypes } from './helpers.ts';
 import { ownMemories } from './own.ts';
 import { COUNTER_EXPORT, COUNTERS, hiddenTypes, type Plan, SYSTEM_GLOBAL } from './plan.ts';
@@ -90,14 +91,21 @@ export function systemImports(plan: Plan): Import[] {
   ];
 }
 
+const SECTIONS = [EVIDENCE_SECTION, HINTS_SECTION, BRANCH_HINTS_SECTION];
+
 /** The functions, from the prelude on: their types, bodies, and what is said of them (abi/hints.ts). */
 interface Functions {
   readonly types: readonly number[];
   readonly codes: Code[];
   readonly hints: Uint8Array;
+  readonly branches: Uint8Array;
 }
 
-export function assemble(program: Program, { types, codes, hints }: Functions, evidence: Evidence): Module {
+export function assemble(
+  program: Program,
+  { types, codes, hints, branches }: Functions,
+  evidence: Evidence,
+): Module {
   const { plan, module } = program;
   const out = emptyModule();
   out.imports = [...systemImports(plan), ...module.imports.filter((item) => item.kind !== 'memory')];
@@ -142,9 +150,9 @@ export function assemble(program: Program, { types, codes, hints }: Functions, e
   out.dataCount = out.datas.length > 0 ? out.datas.length : undefined;
   out.exports = exportsOf(program, evidence);
   out.types = plan.types; // last: everything above may have asked for more
-  const said = [encodeEvidence(evidence), hints];
+  const said = [encodeEvidence(evidence), hints, ...(branches.length > 0 ? [branches] : [])];
   out.customs = said.map((source, i) => ({
-    ...{ name: [EVIDENCE_SECTION, HINTS_SECTION][i]!, after: 0, source, start: 0, end: source.length },
+    ...{ name: SECTIONS[i]!, after: 0, source, start: 0, end: source.length },
   }));
   if (plan.moduleNumber > 0) {
     const names = { module: madeModuleName(plan.moduleNumber), functions: new Map(), locals: new Map() };

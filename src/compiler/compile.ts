@@ -11,6 +11,7 @@ import { assert } from '../base/assert.ts';
 import { MalformedError } from '../base/errors.ts';
 import { type Code, encodeModule } from '../wasm/module.ts';
 import { assemble, evidenceOf } from './assemble.ts';
+import { BranchHints } from './branchhints.ts';
 import type { EmittedFunction } from './emitter.ts';
 import { helperTypes } from './helpers.ts';
 import { HintsEncoder } from './hints.ts';
@@ -58,6 +59,7 @@ export class Compilation {
   readonly program: Program;
   readonly #codes: Code[] = [];
   readonly #hints = new HintsEncoder();
+  readonly #branches = new BranchHints();
 
   /** @throws as `compile` */
   constructor(bytes: Uint8Array, options: CompileOptions) {
@@ -68,7 +70,12 @@ export class Compilation {
     const { plan, emitter: e } = program;
     for (const { body } of fixedFunctions(plan)) {
       const locals = [{ count: body[1]!, type: body[2]! }];
-      this.#add({ code: { locals, source: body, start: 3, end: body.length }, limits: [], loops: [] });
+      this.#add({
+        code: { locals, source: body, start: 3, end: body.length },
+        limits: [],
+        loops: [],
+        unlikely: [],
+      });
     }
     for (let i = 0; i < plan.importedFunctions; i++) {
       emitWrapper(e, i);
@@ -76,8 +83,11 @@ export class Compilation {
     }
   }
 
-  #add({ code, limits, loops }: EmittedFunction): void {
-    this.#hints.add({ index: this.program.plan.preludeStart + this.#codes.length, limits, loops });
+  #add(emitted: EmittedFunction): void {
+    const { code, limits, loops } = emitted;
+    const index = this.program.plan.preludeStart + this.#codes.length;
+    this.#hints.add({ index, limits, loops });
+    this.#branches.add(index, emitted);
     this.#codes.push(code);
   }
 
@@ -110,7 +120,7 @@ export class Compilation {
     const types = program.outputTypes;
     assert(types.length === this.#codes.length, 'each function has its type');
     const evidence = evidenceOf(program);
-    const parts = { types, codes: this.#codes, hints: this.#hints.bytes() };
+    const parts = { types, codes: this.#codes, hints: this.#hints.bytes(), branches: this.#branches.bytes() };
     return {
       bytes: encodeModule(assemble(program, parts, evidence), (source) => e.release(source)),
       evidence,

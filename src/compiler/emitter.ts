@@ -46,6 +46,8 @@ export interface EmittedFunction {
   readonly code: Code;
   readonly limits: readonly LimitLocal[];
   readonly loops: readonly LoopHint[];
+  /** Where in the code `if`s stand that are hardly ever taken. */
+  readonly unlikely: readonly number[];
 }
 
 export class Emitter {
@@ -58,6 +60,8 @@ export class Emitter {
   /** Where in the code numbers of types stand that the plan did not foresee, and places among the ends of frames. */
   readonly typeUses: number[] = [];
   readonly endUses: number[] = [];
+  /** The same of `if`s that are hardly ever taken. */
+  readonly #unlikely: number[] = [];
   /** Labels open in the code. */
   depth = 0;
   /** The most that were open at once. */
@@ -106,6 +110,7 @@ export class Emitter {
     this.height = 0;
     this.typeUses.length = 0;
     this.endUses.length = 0;
+    this.#unlikely.length = 0;
     this.#spilledTo = 0;
     this.saves = 0;
     this.facts.reset();
@@ -132,7 +137,12 @@ export class Emitter {
     this.w.u8(OP.end);
     this.#checkSize();
     const code = { locals: [...this.#runs], ...this.#kept.keep(this.w.bytes, this.w.length) };
-    return { code, limits: this.#limits.slice(), loops: this.varying.hints() };
+    return {
+      code,
+      limits: this.#limits.slice(),
+      loops: this.varying.hints(),
+      unlikely: this.#unlikely.slice(),
+    };
   }
 
   newLocal(type: ValueType): number {
@@ -230,6 +240,11 @@ export class Emitter {
     if (op === OP.loop) this.#openLoop();
     return this.depth;
   }
+  /** Opens an `if` that is hardly ever taken. */
+  openUnlikely(blockType: number): void {
+    this.#unlikely.push(this.w.length);
+    this.open(OP.if, blockType);
+  }
   #openLoop(): void {
     this.facts.called(); // a round may have
     this.varying.open(this.depth);
@@ -258,7 +273,7 @@ export class Emitter {
     const bytes = 2 * count;
     this.w.insert(at, bytes);
     for (let i = 0; i < bytes; i += 2) this.w.bytes.set(OPENED, at + i);
-    for (const uses of [this.typeUses, this.endUses]) {
+    for (const uses of [this.typeUses, this.endUses, this.#unlikely]) {
       for (let i = 0; i < uses.length; i++) if (uses[i]! >= at) uses[i]! += bytes;
     }
     for (const entry of this.map ?? []) if (entry.at >= at) entry.at += bytes;

@@ -22,6 +22,7 @@ export interface CompiledShare {
     readonly locals: readonly LocalRun[];
     readonly limits: readonly LimitLocal[];
     readonly loops: readonly LoopHint[];
+    readonly unlikely: readonly number[];
   }[];
   /** Types the plan had not, by their number there less `plan.fixedTypes`; and where in `code` their numbers stand. */
   readonly types: readonly FuncType[];

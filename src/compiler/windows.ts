@@ -60,7 +60,7 @@ function windowArguments(e: Emitter, near: number, low: number, bytes: number): 
 function emitTranslated(e: Emitter, near: number, low: number, end: number, writes: boolean): void {
   e.tee(near);
   emitIsPast(e, 0, end);
-  e.open(OP.if, GIVES_I64);
+  e.openUnlikely(GIVES_I64);
   windowArguments(e, near, low, end - low);
   callWindow(e, writes ? 1 : 0);
   e.w.u8(OP.else);
