@@ -3,6 +3,7 @@
  *
  *   const path = await guest('deep')            a C program of guests/c
  *   const path = await guest('kinds/expiring')  a kind of capability (src/abi/kind.ts), guests/kinds
+ *   const path = await guest('proxies/union')   a program of guests/proxies, in C, which serves objects
  *   const path = await guest('kernels/nbody')   a bench kernel of guests/kernels, in C; as-NAME AssemblyScript, rs-NAME Rust
  *   const path = await guest('queens')          AssemblyScript, guests/as
  *   const path = await guest('control')         WAT, guests/wat
@@ -82,6 +83,7 @@ export function guestSources(): GuestSource[] {
   take('c', '.c', 'c');
   take('kinds', '.c', 'c', 'kinds/');
   take('kernels', '.c', 'c', 'kernels/');
+  take('proxies', '.c', 'c', 'proxies/');
   take('kernels', '.as', 'as', 'kernels/');
   take('kernels', '.rs', 'rust', 'kernels/');
   take('as', '.as', 'as');
@@ -125,6 +127,7 @@ async function buildC(source: GuestSource): Promise<string> {
     ...(EXTRA_FLAGS[source.name] ?? []),
     ...(DEBUG_FLAGS[source.name.slice(-3)] ?? STRIP_FLAGS),
   ];
+  if (source.name.startsWith('proxies/')) flags.push('-I', INCLUDE);
   const folder = dirname(source.file);
   const uses = flags.includes(INCLUDE) ? [INCLUDE, join(INCLUDE, 'perdure')] : [];
   const headers = [folder, ...uses].flatMap((from) =>

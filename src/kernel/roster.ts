@@ -318,8 +318,9 @@ export class Roster {
   }
 
   /** Gives back a personality's state for which there will be no domain. */
-  release(personalityState: number): void 
+  release(personalityState: number): void {
     this.#core.personality.release?.(this.#space, 0, personalityState, { kind: 'removed', code: 0 });
+  }
 
   #giveBack(domain: Domain, end: number, code: number): void {
     const space = this.#space;

@@ -44,7 +44,7 @@ test('what a ring cannot be is refused', async () => {
   assert.ok(poor.call('ring_create', 0x8000, 4, 0) > 0);
   system.kernel.remove(poor.id);
   system.kernel.remove(ring.id);
-  assert.equal(system.kernel.core.rings.ringCount, 0);
+  assert.equal(system.kernel.core.rings.table.rings.size, 0);
 });
 
 test('a full queue of completions pushes back, and nothing is lost', async () => {
@@ -171,7 +171,7 @@ test('what is under way goes on after a restart', async () => {
   const before = system.space.heap.blockCount;
   system.kernel.remove(ring.id);
   assert.ok(system.space.heap.blockCount <= before);
-  assert.equal(system.kernel.core.rings.count + system.kernel.core.rings.ringCount, 0);
+  assert.equal(system.kernel.core.rings.count + system.kernel.core.rings.table.rings.size, 0);
 });
 
 test('only the domain in whose memory a ring lies can enter it; closing it ends what is under way', async () => {
@@ -187,6 +187,6 @@ test('only the domain in whose memory a ring lies can enter it; closing it ends 
   b.call('cap_close', passed);
   a.submit({ op: OPERATION.close, handle: a.handle }, { op: nop });
   assert.equal(system.kernel.core.rings.count, 0);
-  assert.equal(system.kernel.core.rings.ringCount, 1);
+  assert.equal(system.kernel.core.rings.table.rings.size, 1);
   assert.equal(a.call('ring_enter', a.handle, 1, 0, 0n), -ERRNO.BADF);
 });

@@ -81,9 +81,6 @@ export class Rings {
   get count(): number {
     return this.#ledger.count;
   }
-  get ringCount(): number {
-    return this.table.rings.size;
-  }
   operation(id: number): Operation | undefined {
     return this.#ledger.get(id);
   }
@@ -391,7 +388,7 @@ export class Rings {
     if (this.#stirred.size > 0) {
       const domains = [...this.#stirred];
       this.#stirred.clear();
-      for (const domain of domains) this.#askAll(domain);
+      for (const op of domains.flatMap((domain) => this.#ledger.of(domain))) this.#askAgain(op);
     }
     if (this.#ledger.timers.next === null) return;
     const now = this.core.now();
@@ -409,14 +406,10 @@ export class Rings {
     return this.#stirred.size > 0 ? this.core.now() : this.#ledger.timers.next;
   }
 
-  #askAll(domain: number): void {
-    for (const op of this.#ledger.of(domain)) this.#askAgain(op);
-  }
-
   #askAgain(op: Operation): void {
     const orphan = op.phase === PHASE.orphan;
-    if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout || op.at === 0) return;
-    if (this.owner(op) === null) return;
+    if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout) return;
+    if (op.at === 0 || this.owner(op) === null) return;
     const target = this.#again(op);
     if (typeof target === 'number') {
       this.stop(op, target);
@@ -452,5 +445,4 @@ export class Rings {
   }
 }
 
-/** There was no room for a record, and nothing has been done. */
-const NO_ROOM = -0x20000;
+const NO_ROOM = -0x20000; // nothing has been done, for there was no room for a record

@@ -1,7 +1,7 @@
 /**
  * What descriptors stand on: each has a handle in its domain's capability list, of what was granted or of what it was opened
  * through. The kernel has a domain bound once, before it runs; from then on a descriptor is as good as its capability. Revoked
- * or closed, the descriptor is BADF in every call but fd_close.
+ * or closed, the descriptor is BADF in every call but fd_close; where a server has ended, its objects are STALE.
  *
  * Whether a capability is good is looked up once in an epoch; the Maps here are caches of that.
  */
@@ -15,6 +15,7 @@ import type { Core } from '../../kernel/core.ts';
 import type { Domain } from '../../kernel/domain.ts';
 import { HOST } from '../../kernel/ring/hosts.ts';
 import type { Space } from '../../space/index.ts';
+import { ERRNO } from './errno.ts';
 import { BOUND_VERSION, D, find, isServed, KIND, openNumbers, S } from './state.ts';
 
 const STREAMS = ['stdin', 'stdout', 'stderr'] as const;
@@ -136,7 +137,11 @@ export class Bindings {
     if (this.#checked.get(at) === epoch) return true;
     const domain = core.peek(id);
     const handle = D.handle.get(this.#space, at);
-    if (domain === undefined || typeof core.clists.find(domain, handle) === 'number') return false;
+    if (domain === undefined) return false;
+    const found = core.clists.find(domain, handle);
+    // Whoever served it has ended: the operation itself says so.
+    if (found === -ERRNO.GONE && isServed(D.kind.get(this.#space, at))) return true;
+    if (typeof found === 'number') return false;
     this.#checked.set(at, epoch);
     return true;
   }

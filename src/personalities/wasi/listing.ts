@@ -7,6 +7,7 @@
  * a program that is listing a directory when the process is killed goes on with the same listing.
  */
 
+import { LISTED, LISTED_BYTES } from '../../abi/ring.ts';
 import type { Caller, SystemCall } from '../../kernel/caller.ts';
 import type { HostEntry } from '../../kernel/ports.ts';
 import type { Space } from '../../space/index.ts';
@@ -54,12 +55,11 @@ function readdir(
   if (caller.range(buffer >>> 0, capacity, true) < 0 || caller.range(out >>> 0, 4, true) < 0)
     return ERRNO.FAULT;
   const from = offsetOf(cookie);
-  const entries =
-    kind === KIND.directory
-      ? inTree(context, at, from)
-      : kind === KIND.servedDirectory
-        ? served(context, at, from, capacity)
-        : onHost(context, caller, at, from);
+  if (kind === KIND.servedDirectory) {
+    const bytes = served(context, caller, at, from, buffer >>> 0, capacity);
+    return bytes < 0 ? -bytes : giveU32(caller, out, bytes);
+  }
+  const entries = kind === KIND.directory ? inTree(context, at, from) : onHost(context, caller, at, from);
   if (typeof entries === 'number') return entries;
   let used = 0;
   for (const entry of entries) {
@@ -87,23 +87,35 @@ function* inTree(context: Context, at: number, from: number): Generator<Entry> {
 const AFTER_DOTS = 2;
 
 /**
- * What a server lists, piece by piece: one operation a call, so a call ends where the piece does, with the buffer filled as if it
- * were the end of an entry that did not fit.
+ * What a server lists: its entries are laid out as preview 1 has them, so they go to the program as they are, but for the cookies.
+ * One operation a call.
  */
-function served(context: Context, at: number, from: number, capacity: number): Entry[] | number {
-  const directory = context.servedDirectory(at);
-  if (directory === undefined) return ERRNO.STALE;
-  if (from < 0) return [];
-  const list = directory.entries(Math.max(0, from - AFTER_DOTS), capacity);
-  if (typeof list === 'number') return errnoOf(list);
-  const dots = [DOT, DOT_DOT].map((name, i) => ({
-    cookie: i + 1,
-    inode: 0n,
-    type: FILETYPE.DIRECTORY,
-    name,
-  }));
-  const entries = list.map((entry) => ({ ...entry, cookie: entry.cookie + AFTER_DOTS }));
-  return [...dots.slice(Math.min(from, AFTER_DOTS)), ...entries];
+function served(c: Context, caller: Caller, at: number, from: number, buffer: number, bytes: number): number {
+  const directory = c.servedDirectory(at);
+  if (directory === undefined) return -ERRNO.STALE;
+  if (from < 0) return 0;
+  const dots = [DOT, DOT_DOT].map((name, i) => encodeDirent(BigInt(i + 1), 0n, FILETYPE.DIRECTORY, name));
+  const head = new Uint8Array(dots.slice(Math.min(from, AFTER_DOTS)).flatMap((dot) => [...dot]));
+  const room = bytes - head.length;
+  const tail = room <= 0 ? new Uint8Array(0) : directory.listing(Math.max(0, from - AFTER_DOTS), room);
+  if (typeof tail === 'number') return tail;
+  moveCookies(tail);
+  const all = new Uint8Array(head.length + tail.length);
+  all.set(head);
+  all.set(tail, head.length);
+  const piece = all.subarray(0, bytes);
+  return caller.writeBytes(buffer, piece) ? piece.length : -ERRNO.FAULT;
+}
+
+/** Adds to the cookie of each entry; a server's words may be anything, and then mean nothing to its client. */
+function moveCookies(listing: Uint8Array): void {
+  const view = new DataView(listing.buffer, listing.byteOffset, listing.length);
+  for (let at = 0; at + 8 <= listing.length; ) {
+    const cookie = view.getBigUint64(at + LISTED.cookie, true);
+    view.setBigUint64(at + LISTED.cookie, BigInt.asUintN(64, cookie + BigInt(AFTER_DOTS)), true);
+    if (at + LISTED_BYTES > listing.length) return;
+    at += LISTED_BYTES + view.getUint32(at + LISTED.nameBytes, true);
+  }
 }
 
 function onHost(context: Context, caller: Caller, at: number, from: number): Iterable<Entry> | number {

@@ -5,6 +5,7 @@
  */
 import { Prng } from '../../base/prng.ts';
 import type { Caller, SystemCall } from '../../kernel/caller.ts';
+import type { Grant as NamedGrant } from '../../kernel/capability/authority.ts';
 import { load } from '../../kernel/kernel.testing.ts';
 import { type DomainStatus, Kernel } from '../../kernel/kernel.ts';
 import type { LoadedModule } from '../../kernel/program.ts';
@@ -76,12 +77,18 @@ export class Machine {
     return { powers, personality: this.wasi };
   }
 
-  /** Starts a program as a domain. */
-  start(name: string, bytes: Uint8Array, args: string[] = [], grants: Grant[] = [homeOf(name)]): number {
+  /** Starts a program as a domain. `named`: capabilities it is granted besides, under names of the kernel's. */
+  start(
+    name: string,
+    bytes: Uint8Array,
+    args: string[] = [],
+    grants: Grant[] = [homeOf(name)],
+    named: NamedGrant[] = [],
+  ): number {
     const module = load(bytes);
     this.#modules.set(module.hash, module);
     const personalityState = this.wasi.createState({ args: [name, ...args], env: [], grants });
-    const id = this.kernel.createDomain({ name, module, personalityState });
+    const id = this.kernel.createDomain({ name, module, personalityState, grants: named });
     this.kernel.start(id, '_start');
     return id;
   }

@@ -3,15 +3,7 @@
  * one operation on the object, and the program waits in it (kernel/ring/perform.ts); it never returns WOULD_BLOCK. There is
  * no asking without waiting: for a served stream a non-blocking descriptor waits too, and poll finds it ready.
  */
-import {
-  APPEND_OFFSET,
-  ATTRIBUTES_BYTES,
-  LISTED,
-  LISTED_BYTES,
-  OPERATION,
-  OPTION,
-  STREAM_OFFSET,
-} from '../../abi/ring.ts';
+import { APPEND_OFFSET, ATTRIBUTES_BYTES, OPERATION, OPTION, STREAM_OFFSET } from '../../abi/ring.ts';
 import { PATH_MAX_BYTES, SERVED_TRANSFER_BYTES } from '../../base/limits.ts';
 import type { Caller } from '../../kernel/caller.ts';
 import type { Core } from '../../kernel/core.ts';
@@ -185,11 +177,11 @@ export class ServedDirectory extends Served implements HostDirectory {
     return this.result({ code: OPERATION.sync });
   }
 
-  /** Whole entries behind the cookie, as many as fit into `bytes`: [] at the end; -errno. */
-  entries(cookie: number, bytes: number): (HostEntry & { readonly cookie: number })[] | number {
-    const room = Math.min(Math.max(bytes, 1024), SERVED_TRANSFER_BYTES);
+  /** What is listed behind the cookie, as abi/ring.ts has it: so many bytes, the last entry perhaps cut. -errno. */
+  listing(cookie: number, bytes: number): Uint8Array | number {
+    const room = Math.min(bytes, SERVED_TRANSFER_BYTES);
     const { result, data } = this.ask({ code: OPERATION.list, room, offset: BigInt(cookie) });
-    return result < 0 ? result : decodeListing(data.subarray(0, Math.min(result, room)));
+    return result < 0 ? result : data.subarray(0, Math.min(result, room));
   }
 }
 
@@ -209,26 +201,6 @@ export class ServedStream extends Served implements StreamObject {
   subscribe(): void {
     // It is always ready.
   }
-}
-
-/** A server's words may be anything: an entry that is none ends the list. */
-function decodeListing(data: Uint8Array): (HostEntry & { readonly cookie: number })[] {
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
-  const entries: (HostEntry & { readonly cookie: number })[] = [];
-  for (let at = 0; at + LISTED_BYTES <= data.length; ) {
-    const cookie = view.getBigUint64(at + LISTED.cookie, true);
-    const length = view.getUint32(at + LISTED.nameBytes, true);
-    const end = at + LISTED_BYTES + length;
-    if (end > data.length || cookie > BigInt(Number.MAX_SAFE_INTEGER)) break;
-    entries.push({
-      cookie: Number(cookie),
-      inode: view.getBigUint64(at + LISTED.number, true),
-      type: view.getUint8(at + LISTED.type),
-      name: data.slice(at + LISTED_BYTES, end),
-    });
-    at = end;
-  }
-  return entries;
 }
 
 /** Errors of Perdure's own are told by those that a program of preview 1 knows. */
