@@ -69,6 +69,7 @@ const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = {
   // It gets functions into its table while it runs; elsewhere than here whoever puts them there needs the table's name.
   regex: ['-Wl,--growable-table', '-Wl,--export-table'],
   stream: CALLED_FLAGS,
+  workers: ['-I', INCLUDE],
 };
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
 

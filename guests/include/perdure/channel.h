@@ -116,6 +116,35 @@ static inline int32_t perdure_channel_send(perdure_channel *end, uint32_t bytes)
 }
 
 /*
+ * The message that a wait set has told of, where the channel's `full` is a member: what perdure_channel_message does when it has
+ * waited.
+ *
+ *     static _Alignas(64) uint8_t memory[PERDURE_CHANNEL_BYTES(4, 64)];
+ *     perdure_channel end, other;
+ *     const void *message;
+ *     uint64_t told;
+ *     perdure_channel_make(&end, memory, 4, 64);
+ *     perdure_channel_join(&other, memory, 4, 64);
+ *     perdure_handle set = perdure_waitset_create();
+ *     perdure_waitset_add(set, &other.shared->full, 9);
+ *     perdure_send(&end, "hello", 5, PERDURE_FOREVER);
+ *     assert(perdure_waitset_wait(set, &told, 1, PERDURE_FOREVER) == 1 && told == 9);
+ *     assert(perdure_channel_told(&other, &message) == 5 && memcmp(message, "hello", 5) == 0);
+ *     assert(perdure_channel_done(&other) == 0);
+ */
+static inline int32_t perdure_channel_told(perdure_channel *end, const void **message) {
+  const uint8_t *slot = perdure_channel_slot_(end);
+  uint32_t bytes = *(const volatile uint32_t *)slot;
+  if (bytes > end->slot_bytes) {
+    end->position++;
+    perdure_give(&end->shared->empty);
+    return -PERDURE_BADMSG;
+  }
+  *message = slot + 64;
+  return (int32_t)bytes;
+}
+
+/*
  * Waits at most `timeout` ns for a message. Its bytes, with `message` where they are, which may be looked at until perdure_channel_done; or an
  * error: TIMEDOUT; BADMSG where the other side has written a length that cannot be (the message counts as received). Zero bytes are a
  * message too.
@@ -133,16 +162,7 @@ static inline int32_t perdure_channel_send(perdure_channel *end, uint32_t bytes)
  */
 static inline int32_t perdure_channel_message(perdure_channel *end, const void **message, int64_t timeout) {
   int32_t bad = perdure_take_within(&end->shared->full, timeout);
-  if (bad != 0) return bad;
-  const uint8_t *slot = perdure_channel_slot_(end);
-  uint32_t bytes = *(const volatile uint32_t *)slot;
-  if (bytes > end->slot_bytes) {
-    end->position++;
-    perdure_give(&end->shared->empty);
-    return -PERDURE_BADMSG;
-  }
-  *message = slot + 64;
-  return (int32_t)bytes;
+  return bad != 0 ? bad : perdure_channel_told(end, message);
 }
 
 /*
