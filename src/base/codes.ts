@@ -26,6 +26,7 @@ export const ENVIRONMENT_CODES = {
   'not-granted': 'The program wants something that it was not granted.',
   'no-compiler': 'The program wants the compiler, which it cannot have here.',
   'no-processes': 'The program cannot have a process of its own here.',
+  'bad-mapping': 'A segment cannot be mapped into a program as it was wanted.',
   'bad-reference':
     'A sturdy reference stands for nothing: it is malformed, revoked, forgotten, or its object is gone.',
   'too-many-grants': 'More was granted than one program can hold.',

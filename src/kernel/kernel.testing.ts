@@ -13,13 +13,13 @@ import { Kernel, type KernelOptions } from './kernel.ts';
 import type { LoadedModule } from './program.ts';
 
 /** A program from its bytes, as an installer would make it. */
-export function load(bytes: Uint8Array): LoadedModule {
-  const compiled = compile(bytes, FULL);
+export function load(bytes: Uint8Array, options = FULL): LoadedModule {
+  const compiled = compile(bytes, options);
   return {
     hash: createHash('sha256').update(bytes).digest('hex'),
     program: new WebAssembly.Module(compiled.bytes),
     evidence: compiled.evidence,
-    info: programInfo(bytes, compiled.bytes),
+    info: programInfo(bytes, compiled.bytes, options),
   };
 }
 /** The same, compiled for a process of its own. */

@@ -24,6 +24,16 @@ export interface Grant extends Held {
   readonly rights?: number;
 }
 
+/** A part of a segment to be mapped. */
+export interface MapOptions {
+  /** A multiple of 4096. */
+  readonly offset: number;
+  readonly bytes: number;
+  readonly writable?: boolean;
+  /** Near address, a multiple of 64 KiB from WINDOW_BASE up; 0 for any. */
+  readonly near?: number;
+}
+
 export class Authority {
   readonly #core: Core;
   constructor(core: Core) {
@@ -75,6 +85,33 @@ export class Authority {
       capabilities.release(capability);
       objects.release(object);
     }
+  }
+
+  /**
+   * Maps a segment for a domain that does not ask for it itself: a program compiled with windows (`CompileOptions.windows`), before
+   * it is started or between runs. Returns the near address.
+   * @throws EnvironmentError where it may not be mapped so; SpaceFullError
+   */
+  map(id: number, held: Held, { offset, bytes, writable = false, near = 0 }: MapOptions): number {
+    const { capabilities, objects, windows } = this.#core;
+    const domain = this.#get(id);
+    const { capability, turn } = held;
+    const bad = capabilities.check(capability, turn);
+    const object = capabilities.object(capability);
+    const rights = capabilities.rights(capability);
+    const isSegment = objects.kind(object) === OBJECT.segment && (rights & RIGHT.map) !== 0;
+    const at =
+      bad !== 0
+        ? bad
+        : isSegment
+          ? windows.map(domain, { ...held, object, rights, offset, bytes, writable, near })
+          : -ERRNO.NOTCAPABLE;
+    if (at >= 0) return at;
+    throw new EnvironmentError(
+      'bad-mapping',
+      `${domain.name}: a segment cannot be mapped there so (${errnoName(-at)})`,
+      at === -ERRNO.NOTSUP ? 'compile the program with windows' : '',
+    );
   }
 
   /**

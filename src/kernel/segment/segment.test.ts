@@ -4,7 +4,10 @@ import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHT } from '../../abi/objects.ts';
 import { FRAME_BYTES, WINDOW_BASE } from '../../base/limits.ts';
+import { FULL } from '../../compiler/index.ts';
+import { wat } from '../../wasm/wat.testing.ts';
 import { usedOf } from '../account/account.ts';
+import { load } from '../kernel.testing.ts';
 import { SegmentSystem } from './segment.testing.ts';
 
 const OUT = 'out of bounds memory access';
@@ -303,4 +306,75 @@ test('a segment is paid for by who made it', async () => {
   assert.equal(system.call('a', 'seg_create', -1n), -ERRNO.INVAL);
   assert.equal(system.call('a', 'seg_create', 1n << 60n), -ERRNO.INVAL);
   assert.equal(system.call('b', 'seg_create', 1n << 40n), -ERRNO.DQUOT);
+});
+
+test('a domain that is carried to another space has nothing mapped there', async () => {
+  const { system, at } = await shared();
+  system.call('a', 'set', at, 5);
+  system.call('a', 'set', 100, 6);
+  const image = system.kernel.exportDomain(system.kernel.find('a'));
+  const other = new SegmentSystem();
+  await other.domains('b');
+  const { PROGRAM } = await import('./segment.testing.ts');
+  other.kernel.importDomain(image, await PROGRAM, 'a');
+  assert.equal(other.call('a', 'get', 100), 6);
+  assert.equal(other.call('a', 'get', at), OUT);
+  assert.equal(other.call('a', 'set', at, 1), OUT);
+  const handle = other.ok('a', 'seg_create', 100n);
+  assert.equal(other.call('a', 'get', other.map('a', handle, true, at)), 0);
+  assert.equal(system.call('a', 'get', at), 5, 'where it was it goes on');
+});
+
+/** A program that knows nothing of segments. */
+const PLAIN = `(module (memory (export "memory") 1)
+  (func (export "get") (param i32) (result i32) (i32.load (local.get 0)))
+  (func (export "set") (param i32 i32) (i32.store (local.get 0) (local.get 1))))`;
+
+test('who makes a domain maps segments for a program that cannot ask for it', async () => {
+  const bytes = await wat(PLAIN);
+  const system = new SegmentSystem();
+  system.add('plain', load(bytes, { ...FULL, windows: true }), { resident: true });
+  system.add('without', load(Uint8Array.from([...bytes, 0, 2, 1, 0x61])), { resident: true });
+  const { authority, core } = system.kernel;
+  const object = core.segments.createFree(8192);
+  const capability = core.capabilities.root(object);
+  core.capabilities.retain(capability);
+  const map = (name: string, more: object): number =>
+    authority.map(system.kernel.find(name), { capability, turn: 0 }, { offset: 0, bytes: 8192, ...more });
+  const at = map('plain', { writable: true, near: 0x90000000 });
+  assert.equal(at, 0x90000000);
+  system.call('plain', 'set', at + 4, 9);
+  assert.equal(system.call('plain', 'get', map('plain', {}) + 4), 9);
+  assert.throws(() => map('plain', { bytes: 8193 }), { code: 'bad-mapping' });
+  assert.throws(() => map('without', {}), { code: 'bad-mapping', hint: /with windows/ });
+  assert.equal(system.call('without', 'get', at), OUT);
+  core.capabilities.revoke(capability);
+  assert.equal(system.call('plain', 'get', at + 4), OUT);
+  assert.throws(() => map('plain', {}), { code: 'bad-mapping' });
+});
+
+test("the kernel's answer about windows is a trap for whatever is no window", async () => {
+  const { system, at } = await shared(5000n);
+  const { core } = system.kernel;
+  const domain = system.domain('a');
+  const odd = [
+    0,
+    1,
+    at - 1,
+    at + 4999,
+    at + 5000,
+    at + 5001,
+    2 ** 31,
+    2 ** 32 - 1,
+    2 ** 32,
+    2 ** 53,
+    2 ** 64,
+    -1,
+  ];
+  for (const near of odd) {
+    for (const bytes of [0, 1, 2, 5000, 2 ** 32, 2 ** 53, 2 ** 64]) {
+      const inside = near >= at && near + bytes <= at + 5000;
+      assert.equal(core.windows.resolve(domain, near, bytes, true) >= 0, inside, `${near} ${bytes}`);
+    }
+  }
 });
