@@ -39,8 +39,10 @@ export interface Procedure {
 }
 
 const I32 = 0x7f;
-/** Types that can cross: i32, i64, f32, f64, v128. */
-const crosses = (type: number): boolean => type >= 0x7b && type <= I32;
+/** Whether a procedure can be of this type: of i32, i64, f32, f64 and v128, and not too many. */
+export const canCross = ({ params, results }: FunctionShape): boolean =>
+  Math.max(params.length, results.length) <= GATE_VALUES_MAX &&
+  [...params, ...results].every((type) => type >= 0x7b && type <= I32);
 
 /**
  * The procedure that an export declares, or null where its name is none of a procedure.
@@ -74,11 +76,9 @@ export function parseProcedure(exported: string, shape: FunctionShape): Procedur
     else refuse('what may follow is !nested or !concurrent, and !depth=N with N from 1 to 9999', at);
     at += option.length + 1;
   }
-  if (![...shape.params, ...shape.results].every(crosses)) {
-    refuse('references do not cross between domains', GATE_EXPORT.length);
-  }
-  if (Math.max(shape.params.length, shape.results.length) > GATE_VALUES_MAX) {
-    refuse(`more than ${GATE_VALUES_MAX} parameters or results`, GATE_EXPORT.length);
+  if (!canCross(shape)) {
+    const what = `references do not cross between domains, nor more than ${GATE_VALUES_MAX} values`;
+    refuse(what, GATE_EXPORT.length);
   }
   return { name, exported, shape, capabilityParams, capabilityResults, entry, depth };
 }

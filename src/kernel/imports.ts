@@ -6,6 +6,8 @@
  * it unwinds the domain (to wait, or to end it); never by any other exception, which a program's catch_all could
  * catch in the middle of something.
  */
+
+import { canCross } from '../abi/gate.ts';
 import { COMPILER_MODULE } from '../abi/made.ts';
 import { KERNEL_MODULE } from '../abi/objects.ts';
 import type { FunctionShape } from '../abi/program.ts';
@@ -83,9 +85,12 @@ export class Imports {
         refused.push(showImport({ module, name, kind }));
         continue;
       }
-      const gate = new Gate(this.#core, domain, module, name, shape);
-      const refusal = gate.refusal();
-      gate.close();
+      let refusal: ReturnType<Gate['refusal']> = { known: false, text: `${module}.${name}` };
+      if (canCross(shape)) {
+        const gate = new Gate(this.#core, domain, module, name, shape);
+        refusal = gate.refusal();
+        gate.close();
+      }
       if (refusal === null || (trap && !refusal.known)) continue;
       refused.push(refusal.text);
       if (!refusal.known) gates.push(module);
@@ -95,8 +100,8 @@ export class Imports {
 
   /** What an import is that neither the kernel nor the personality supplies: a gate, where it is allowed that there is none. */
   #beyond(domain: Domain, from: string, name: string, shape: FunctionShape): WebAssembly.Func {
-    const nothing = domain.hasFlag(FLAG.trapUnknown) && this.#core.granted(domain, from, name) === null;
-    return nothing
+    // What a gate cannot be, no grant that comes later can make of it.
+    return !canCross(shape)
       ? this.#bind((caller) => caller.trap(`unknown import ${from}.${name}`), shape.params.length)
       : domain.keepGate(new Gate(this.#core, domain, from, name, shape)).function();
   }

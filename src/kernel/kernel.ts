@@ -272,7 +272,10 @@ export class Kernel {
   /** Ends a domain. What is left is its record, until `remove`. */
   kill(id: number, reason = 'killed'): void {
     const domain = this.#roster.get(id);
-    if (domain.state !== STATE.exited) this.#roster.end(domain, END.killed, 0, reason);
+    const end = { end: END.killed, code: 0, reason, trace: NO_TRACE };
+    if (domain.state === STATE.exited) return;
+    if (this.core.activation !== null) this.core.condemn(domain, end);
+    else this.#roster.end(domain, end.end, end.code, reason);
   }
 
   /** Forgets a domain, ending it if it has not ended. */

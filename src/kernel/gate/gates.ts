@@ -7,12 +7,11 @@
  * is all but used up leaves the call to the trampoline.
  *
  * A call that has unwound is made again, as all calls of imports are: then its answer is there (visits.ts).
- *
  * Why: RATIONALE.md#a-gate-is-a-function-of-the-kernel
  */
 import { ERRNO, errnoName } from '../../abi/errno.ts';
 import { sameShape } from '../../abi/gate.ts';
-import { EPOCH_ADDRESS, TRANSFER_ADDRESS, VALUE_BYTES } from '../../abi/layout.ts';
+import { EPOCH_ADDRESS, VALUE_BYTES } from '../../abi/layout.ts';
 import { KERNEL_MODULE, RIGHT } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
 import { GUEST_EXPORT } from '../../abi/system.ts';
@@ -21,15 +20,17 @@ import { SpaceFullError } from '../../space/index.ts';
 import { badEnd, type Ending, ended, keepFrames, limited } from '../activation.ts';
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
-import { entryFrame, I32, type RawValue, V128 } from '../frames.ts';
+import { entryFrame, I32, type RawValue } from '../frames.ts';
 import { headroom } from '../headroom.ts';
 import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
 import { makeVisit } from './activations.ts';
 import { type Board, boardFor } from './boards.ts';
+import { type Hand, handOf, handOver, takeOver } from './hands.ts';
 import type { Passage } from './passage.ts';
 import { type Offered, procedureNamed } from './procedures.ts';
 import { type Callable, calleeSide, callerSide, isDirect } from './thunks.ts';
+import { copyTransferred, transfer, transferHand, transferred } from './transfer.ts';
 import { door, errnoOf, onlyTheCall } from './visits.ts';
 
 /** What a name that was granted leads to. */
@@ -65,7 +66,7 @@ export class Gate {
   /** Where the procedure is on the board; -1 where it is not. */
   #slot = -1;
   #depthMax = 0;
-  #shortMax = 0; // by the short way, which is not open where kinds are asked
+  #shortMax = 0; // by the short way, which is not open where kinds are asked or capabilities passed
   #asks = 0;
 
   constructor(core: Core, caller: Domain, from: string, name: string, shape: FunctionShape) {
@@ -211,7 +212,7 @@ export class Gate {
     return !callee.open || caller.halted ? this.#tell(0, result) : result;
   }
 
-  #slowly(args: readonly number[]): number {
+  #slowly(args: number[]): number {
     const core = this.#core;
     try {
       headroom();
@@ -227,6 +228,7 @@ export class Gate {
       let errno = this.#mayEnter();
       if (errno === 0 && this.#asks !== 0) errno = core.kinds.authorize(this.#asks, RIGHT.invoke);
       if (told) core.kinds.drop(); // an answer about another call
+      if (errno === 0) errno = this.#give(args);
       if (errno !== 0) return this.#tell(errno, 0);
       if (mustBegin(this.#callee)) this.#defer(args);
     } catch (error) {
@@ -240,9 +242,9 @@ export class Gate {
     const [core, passage] = [this.#core, this.#passage];
     const errno = this.#lookUp();
     if (errno !== 0) return errno;
+    const { entry } = this.#procedure as Offered;
     if (passage.depth >= this.#depthMax) return ERRNO.DEPTH;
     const activation = core.running();
-    const { entry } = this.#procedure as Offered;
     const closed = door(core, activation, this.#callee, entry);
     if (closed === ERRNO.AGAIN) throw core.unwind;
     if (closed !== ERRNO.BUSY) return closed;
@@ -277,13 +279,14 @@ export class Gate {
     this.#slot = this.#board.plug(this.#direct ? call : calleeSide(core.space, this.#shape, call));
     this.#depthMax = procedure.depth;
     this.#asks = found.asks ?? 0;
-    this.#shortMax = this.#asks === 0 ? procedure.depth : 0;
+    const plain = procedure.capabilityParams.length + procedure.capabilityResults.length === 0;
+    this.#shortMax = plain && this.#asks === 0 ? procedure.depth : 0;
     if (!mustBegin(callee)) this.#epoch = core.space.i32[EPOCH_ADDRESS >> 2] as number;
     return 0;
   }
 
   /** The call on the native stack. */
-  #natively(args: readonly number[]): number {
+  #natively(args: number[]): number {
     const [core, passage, callee] = [this.#core, this.#passage, this.#callee];
     const { liveFrom, outside } = callee;
     core.activations.enter(core.running(), callee);
@@ -303,9 +306,27 @@ export class Gate {
         throw core.translate(thrown);
       }
     }
+    const results = [result as number];
+    const errno = this.#take(results);
     this.#out(liveFrom, outside);
     core.activations.left(callee);
-    return this.#tell(0, result as number);
+    return this.#tell(errno, results[0] as number);
+  }
+
+  /** Capabilities among the arguments become the callee's. */
+  #give(args: number[]): number {
+    const { capabilityParams } = this.#procedure as Offered;
+    if (capabilityParams.length === 0) return 0;
+    return handOver(this.#core, this.#caller, this.#callee, capabilityParams, this.#hand(args));
+  }
+  /** Those among the results become the caller's. */
+  #take(results: number[]): number {
+    const { capabilityResults } = this.#procedure as Offered;
+    if (capabilityResults.length === 0 || this.#caller.halted) return 0;
+    return takeOver(this.#core, this.#callee, this.#caller, capabilityResults, this.#hand(results));
+  }
+  #hand(values: number[]): Hand {
+    return this.#direct ? handOf(values) : transferHand(this.#core.space);
   }
 
   #out(liveFrom: number, outside: Domain['outside']): void {
@@ -367,7 +388,7 @@ export class Gate {
     const { info } = callee.module;
     const raws = this.#direct
       ? args.map((value): RawValue => ({ type: I32, low: BigInt(value >>> 0), high: 0n }))
-      : this.#shape.params.map((type, i) => this.#transferred(type, i));
+      : this.#shape.params.map((type, i) => transferred(core.space, type, i));
     const frames = [entered(entryFrame(info, procedure.functionIndex, raws))];
     const begins = mustBegin(callee);
     if (begins) frames.push(entered(entryFrame(info, info.startFunction, [])));
@@ -388,8 +409,7 @@ export class Gate {
     if (errno !== 0) return this.#tell(errno, 0);
     const { results } = this.#shape;
     if (!this.#direct) {
-      this.#clear(results.length);
-      this.#core.space.u8.set(values.subarray(0, VALUE_BYTES * results.length), TRANSFER_ADDRESS);
+      transfer(this.#core.space, values, results.length);
     }
     const low = values.length < 4 ? 0 : new DataView(values.buffer).getInt32(0, true);
     return this.#tell(0, low);
@@ -410,33 +430,21 @@ export class Gate {
       throw core.unwind;
     }
     if (errno === 0) return result;
-    if (!readsErrors(caller.module)) {
-      core.trap(`call of ${this.#from}.${this.#name} failed: ${errnoName(errno)}`);
-    }
-    if (!this.#direct) this.#clear(this.#shape.results.length);
+    const unknown = errno === ERRNO.NOTCAPABLE && caller.hasFlag(FLAG.trapUnknown);
+    if (unknown) core.trap(`unknown import ${this.#from}.${this.#name}`);
+    if (!readsErrors(caller.module)) core.trap(`call of ${this.#from}.${this.#name}: ${errnoName(errno)}`);
+    if (!this.#direct) transfer(core.space, new Uint8Array(0), this.#shape.results.length);
     return 0;
   }
 
   /** The caller has been stopped meanwhile: it makes the call again when it goes on. */
   #keepAnswer(errno: number, result: number): void {
-    const { space } = this.#core;
-    const bytes = new Uint8Array(errno === 0 ? VALUE_BYTES * this.#shape.results.length : 0);
-    if (this.#direct && bytes.length > 0) new DataView(bytes.buffer).setInt32(0, result, true);
-    else bytes.set(space.u8.subarray(TRANSFER_ADDRESS, TRANSFER_ADDRESS + bytes.length));
+    const count = errno === 0 ? this.#shape.results.length : 0;
+    const bytes = this.#direct
+      ? new Uint8Array(VALUE_BYTES * count)
+      : copyTransferred(this.#core.space, count);
+    if (this.#direct && count > 0) new DataView(bytes.buffer).setInt32(0, result, true);
     this.#passage.answer(this.#core.running(), errno, bytes);
-  }
-
-  #clear(values: number): void {
-    this.#core.space.u8.fill(0, TRANSFER_ADDRESS, TRANSFER_ADDRESS + VALUE_BYTES * values);
-  }
-
-  #transferred(type: number, i: number): RawValue {
-    const { view } = this.#core.space;
-    const at = TRANSFER_ADDRESS + VALUE_BYTES * i;
-    const low = view.getBigUint64(at, true);
-    const wide = type === 0x7e || type === 0x7c || type === V128;
-    const high = type === V128 ? view.getBigUint64(at + 8, true) : 0n;
-    return { type, low: wide ? low : low & 0xffffffffn, high };
   }
 }
 

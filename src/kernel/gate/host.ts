@@ -29,6 +29,9 @@ export function beginCall(core: Core, domain: Domain, name: string, args: readon
   if (args.length !== params.length || raws.some((raw) => raw === null)) {
     refuse('bad-argument', `the arguments do not fit the procedure "${name}"`);
   }
+  if (procedure.capabilityParams.length > 0) {
+    refuse('bad-argument', `the host has no list from which capabilities could go to "${name}"`);
+  }
   const { functionIndex } = procedure;
   const { startFunction } = module.info;
   const begins = !domain.hasFlag(FLAG.started) && startFunction >= 0;

@@ -14,6 +14,7 @@ import { type Domain, END, FLAG, NO_DEADLINE } from '../domain.ts';
 import type { RawValue } from '../frames.ts';
 import { readResults } from '../results.ts';
 import { type Activation, CAUSE, type Visit } from './activations.ts';
+import { takeOver } from './hands.ts';
 import { procedureAt } from './procedures.ts';
 
 const NOTHING = new Uint8Array(0);
@@ -80,8 +81,11 @@ export function leaveVisit(core: Core, activation: Activation, visit: Visit, end
   const { domain } = visit;
   let errno: number = ERRNO.SUCCESS;
   let values: Uint8Array = NOTHING;
-  if (end.kind === 'returned') values = resultBytes(readResults(domain, visit.entry));
-  else if (end.kind === 'halted') errno = domain.stopped ? ERRNO.STOPPED : ERRNO.GONE;
+  if (end.kind === 'returned') {
+    values = resultBytes(readResults(domain, visit.entry));
+    errno = takeCapabilities(core, activation, visit, values);
+    if (errno !== 0) values = NOTHING;
+  } else if (end.kind === 'halted') errno = domain.stopped ? ERRNO.STOPPED : ERRNO.GONE;
   else if (end.kind === 'refused') errno = end.errno;
   else {
     errno = errnoOf(end.end);
@@ -102,6 +106,19 @@ export function leaveVisit(core: Core, activation: Activation, visit: Visit, end
   }
   core.passage.depth = activation.visits.length;
   return null;
+}
+
+/** Capabilities among the results of a visit become the caller's. */
+function takeCapabilities(core: Core, activation: Activation, visit: Visit, values: Uint8Array): number {
+  const indices = procedureAt(visit.domain.module, visit.entry)?.capabilityResults ?? [];
+  const to = activation.visits.at(-2)?.domain;
+  if (indices.length === 0 || to === undefined || to.ended || to.ending !== null) return 0;
+  const view = new DataView(values.buffer);
+  const hand = {
+    get: (i: number) => view.getInt32(VALUE_BYTES * i, true),
+    set: (i: number, value: number) => view.setInt32(VALUE_BYTES * i, value, true),
+  };
+  return takeOver(core, visit.domain, to, indices, hand);
 }
 
 /** Results as an answer keeps them. */
