@@ -16,7 +16,7 @@ import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import type { Space } from '../space/index.ts';
 import { clearFrames, pushEntry } from './activation.ts';
-import type { Authority } from './capability/authority.ts';
+import type { Authority, Grant } from './capability/authority.ts';
 import { checkGrants } from './checks.ts';
 import { Core } from './core.ts';
 import { type Cut, CutBuffers, type CutOptions, takeCut } from './cut.ts';
@@ -396,10 +396,17 @@ export class Kernel {
   }
 
   /**
-   * A domain from an image, stopped or as it was. The image may be hostile. Returns its id.
+   * A domain from an image, stopped or as it was. The image may be hostile. What it was granted does not come along: calls
+   * of procedures of others fail where `grants` lead nowhere. Returns its id.
    * @throws MalformedError, EnvironmentError, SpaceFullError with nothing left behind
    */
-  importDomain(image: DomainImage, module: LoadedModule, name = image.name, compiler = false): number {
+  importDomain(
+    image: DomainImage,
+    module: LoadedModule,
+    name = image.name,
+    compiler = false,
+    grants: readonly Grant[] = [],
+  ): number {
     checkImage(image, module);
     const { memoryLimitBytes, cpuLimitMs } = image;
     const trapUnknownImports = image.trapUnknownImports === true;
@@ -408,7 +415,8 @@ export class Kernel {
     checkProcedures(module);
     const domain = this.#roster.add({ ...options, resident: image.resident === true });
     try {
-      if (module.alone === undefined) this.#imports.check(domain);
+      for (const grant of grants) this.authority.grant(domain.id, grant);
+      if (module.alone === undefined) this.#imports.check(domain, true);
       else this.#enforcer.check(domain);
       const ready = adoptImage(this.core, domain, image);
       this.#roster.bind(domain);

@@ -288,6 +288,7 @@ export class Activation {
     const visit = this.visits.pop();
     assert(visit !== undefined, 'an activation leaves where it was');
     visit.domain.present--;
+    visit.domain.sleepers.delete(this);
     A.innermost.set(this.space, this.at, this.visits.at(-1)?.at ?? 0);
     return visit;
   }
@@ -314,8 +315,9 @@ export class Activations {
   get count(): number {
     return this.#all.size;
   }
-  all(): Activation[] {
-    return [...this.#all.values()];
+  /** All there are; those that come while somebody goes through them too. */
+  all(): Iterable<Activation> {
+    return this.#all.values();
   }
   peek(id: number): Activation | undefined {
     return this.#all.get(id);

@@ -45,7 +45,7 @@ export type Granted = (caller: Domain, module: string, name: string) => Leads | 
 /** No low word of an epoch, which is an i32. */
 const NEVER = 2 ** 40;
 
-/** Whether a program can be told errors of its calls through gates; else they trap. */
+/** Whether a program can be told errors of its calls; else they trap. */
 const readsErrors = ({ info }: LoadedModule): boolean =>
   info.imports.some(({ module, name }) => module === KERNEL_MODULE && name === 'gate_error');
 
@@ -269,10 +269,8 @@ export class Gate {
     if (procedure === undefined) return ERRNO.NOSYS;
     if (!sameShape(procedure.shape, this.#shape)) return ERRNO.INVAL;
     const broken = core.prepare(callee);
-    if (broken !== null) {
-      core.condemn(callee, broken);
-      return ERRNO.GONE;
-    }
+    if (broken !== null) core.condemn(callee, broken);
+    if (broken !== null) return ERRNO.GONE;
     const call = callee.instance?.exports[GUEST_EXPORT + procedure.exported] as Callable;
     this.#callee = callee;
     this.#procedure = procedure;
@@ -374,6 +372,7 @@ export class Gate {
         return end;
       }
       visit.entered = true;
+      if (callee.visits === 1) callee.occupant = this.#core.activation; // it may have come by the short way
       this.#passage.left.push(visit);
       return null;
     } catch (error) {

@@ -174,6 +174,7 @@ function severFirst(
     activations.disown(activation);
     activation.cause = CAUSE.orphan;
     activation.replaceVisits(inner);
+    activations.ready(activation); // a call that waits is made again, and waits again
   } else {
     if (inner.length > 0) split(core, activation, inner);
     activation.replaceVisits(outer);
