@@ -30,7 +30,7 @@ import { Programs } from './capability/programs.ts';
 import { Sturdies } from './capability/sturdy.ts';
 import { type Domain, END, STATE } from './domain.ts';
 import { type Activation, Activations } from './gate/activations.ts';
-import type { Granted } from './gate/gates.ts';
+import type { Granted } from './gate/grants.ts';
 import { Passage } from './gate/passage.ts';
 import type { ModuleLoader } from './loader.ts';
 import { captureStack } from './native.ts';

@@ -33,15 +33,6 @@ import { type Callable, calleeSide, callerSide, isDirect } from './thunks.ts';
 import { copyTransferred, transfer, transferHand, transferred } from './transfer.ts';
 import { door, errnoOf, onlyTheCall } from './visits.ts';
 
-/** What a name that was granted leads to. */
-export interface Leads {
-  readonly domain: number;
-  readonly procedure: string;
-  readonly asks?: number; // the capability, where kinds are asked before each call (capability/kinds.ts)
-}
-/** Where an import leads, by what the domain was granted: null where that says nothing of it, or an errno. */
-export type Granted = (caller: Domain, module: string, name: string) => Leads | number | null;
-
 /** No low word of an epoch, which is an i32. */
 const NEVER = 2 ** 40;
 
@@ -259,7 +250,11 @@ export class Gate {
     const core = this.#core;
     if (core.space.i32[EPOCH_ADDRESS >> 2] === this.#epoch && this.#callee.ran) return 0;
     this.close();
-    const found = core.granted(this.#caller, this.#from, this.#name) ?? ERRNO.NOTCAPABLE;
+    const found = core.granted(this.#caller, this.#from, this.#name);
+    if (found === null) {
+      if (this.#caller.hasFlag(FLAG.trapUnknown)) core.trap(`unknown import ${this.#from}.${this.#name}`);
+      return ERRNO.NOTCAPABLE;
+    }
     if (typeof found === 'number') return found;
     const callee = core.peek(found.domain);
     if (callee === undefined) return ERRNO.GONE;
@@ -429,8 +424,6 @@ export class Gate {
       throw core.unwind;
     }
     if (errno === 0) return result;
-    const unknown = errno === ERRNO.NOTCAPABLE && caller.hasFlag(FLAG.trapUnknown);
-    if (unknown) core.trap(`unknown import ${this.#from}.${this.#name}`);
     if (!readsErrors(caller.module)) core.trap(`call of ${this.#from}.${this.#name}: ${errnoName(errno)}`);
     if (!this.#direct) transfer(core.space, new Uint8Array(0), this.#shape.results.length);
     return 0;

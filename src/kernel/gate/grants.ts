@@ -8,8 +8,16 @@ import { EnvironmentError } from '../../base/errors.ts';
 import { findGrant } from '../capability/grants.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
-import type { Granted, Leads } from './gates.ts';
 import { procedureAt, procedureNamed } from './procedures.ts';
+
+/** What a name that was granted leads to. */
+export interface Leads {
+  readonly domain: number;
+  readonly procedure: string;
+  readonly asks?: number; // the capability, where kinds are asked before each call (capability/kinds.ts)
+}
+/** Where an import leads, by what the domain was granted: null where that says nothing of it, or an errno. */
+export type Granted = (caller: Domain, module: string, name: string) => Leads | number | null;
 
 const encoder = new TextEncoder();
 
