@@ -137,6 +137,10 @@ export class Turns {
     const { home, cause } = activation;
     const resident = home.hasFlag(FLAG.resident);
     if (cause === CAUSE.call) this.#onAnswer(activation.id, answerOf(activation, home, end));
+    else if (cause === CAUSE.question) {
+      const { errno, results } = answerOf(activation, home, end);
+      this.#core.kinds.told(activation, errno, results[0]?.low ?? 0n);
+    }
     this.#core.activations.remove(activation);
     if (end.kind === 'ended' && !(resident && onlyTheCall(home, end.end))) {
       this.#roster.end(home, end.end, end.code, end.reason, end.trace);
@@ -185,6 +189,7 @@ export class Turns {
     severVisits(this.#core, domain, ERRNO.GONE, true, (activation) => {
       domain.sleepers.delete(activation);
       if (activation.cause === CAUSE.call) this.#onAnswer(activation.id, { errno: ERRNO.GONE, results: [] });
+      else if (activation.cause === CAUSE.question) this.#core.kinds.told(activation, ERRNO.GONE, 0n);
     });
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Programmable kinds (abi/kind.ts): before a capability of a kind is used, the kind's domain is asked. This is the one
- * place for it: `find` for what a program does by a kernel call, `authorize` for its calls through gates.
+ * place for it: `find` for what a program does by a kernel call, `authorize` for its calls through gates, `pose` for operations
+ * of rings.
  *
  * The question is a call of a procedure which the kernel makes in the place of the program's own call: that unwinds, the
  * procedure runs, and the program's call is made again and finds the answer. So the procedure may compute, wait, call others and
@@ -11,14 +12,16 @@ import { sameShape } from '../../abi/gate.ts';
 import { KIND_PROCEDURES } from '../../abi/kind.ts';
 import { OBJECT, type ObjectKind, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
-import { defineRecord, num } from '../../space/index.ts';
+import { defineRecord, num, SpaceFullError } from '../../space/index.ts';
 import { shapeOf } from '../calls.ts';
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
 import { entryFrame, I32, I64, type RawValue } from '../frames.ts';
-import { makeVisit } from '../gate/activations.ts';
+import { type Activation, CAUSE, makeVisit, type Visit } from '../gate/activations.ts';
 import { type Offered, procedureAt } from '../gate/procedures.ts';
 import { door } from '../gate/visits.ts';
+import type { Operation } from '../ring/operation.ts';
+import { rightsNeeded } from '../ring/server.ts';
 import type { Held } from './capabilities.ts';
 import type { Found } from './clists.ts';
 
@@ -39,6 +42,10 @@ const SHAPES = Object.fromEntries(
   QUESTIONS.map((question) => [question, shapeOf(KIND_PROCEDURES[question])]),
 ) as Record<Question, FunctionShape>;
 
+interface Asked {
+  readonly domain: Domain;
+  readonly offered: Offered;
+}
 interface Answer {
   readonly errno: number;
   /** The result's bits. */
@@ -215,7 +222,7 @@ export class Kinds {
   }
 
   /** The procedure of a gate, or an errno. */
-  #procedure(gate: number): { domain: Domain; offered: Offered } | number {
+  #procedure(gate: number): Asked | number {
     const { objects, peek } = this.#core;
     const domain = peek(objects.a(gate));
     if (domain === undefined || domain.ended || domain.ending !== null) return ERRNO.GONE;
@@ -229,14 +236,8 @@ export class Kinds {
    * @param rights null where the procedure takes only the badge
    */
   #ask(question: Question, capability: number, rights: number | null): number {
-    const { space, objects, capabilities, activations, passage, unwind } = this.#core;
-    const kind = capabilities.kind(capability);
-    if (objects.isGone(kind)) return ERRNO.GONE;
-    const at = objects.a(kind);
-    const gate = K[question].get(space, at);
-    const dead = capabilities.check(gate, K[`${question}Turn`].get(space, at));
-    if (dead !== 0) return -dead;
-    const found = this.#procedure(capabilities.object(gate));
+    const { activations, passage, unwind } = this.#core;
+    const found = this.#toAsk(question, capability);
     if (typeof found === 'number') return found;
     const { domain, offered } = found;
     const activation = this.#core.running();
@@ -249,9 +250,64 @@ export class Kinds {
     }
     if (closed === ERRNO.BUSY || closed === ERRNO.AGAIN) throw unwind;
     if (closed !== 0) return closed;
-    const args: RawValue[] = [{ type: I64, low: capabilities.kindBadge(capability), high: 0n }];
-    if (rights !== null) args.push({ type: I32, low: BigInt(rights), high: 0n });
+    const visit = this.#visit(found, question, capability, rights);
+    activations.enter(activation, domain);
+    visit.entered = true;
+    passage.left.push(visit);
+    throw unwind;
+  }
+
+  /**
+   * Asks the kinds before a capability for an operation of a ring, which waits for `Rings.allow`. 0, or an errno where they
+   * cannot be asked.
+   */
+  pose({ id, code, options }: Operation, capability: number): number {
+    const { activations } = this.#core;
+    const found = this.#toAsk('check', capability);
+    if (typeof found === 'number') return found;
+    let activation: Activation | null = null;
+    try {
+      activation = activations.create(CAUSE.question, found.offered.functionIndex, id);
+      const visit = this.#visit(found, 'check', capability, rightsNeeded(code, options));
+      activation.push(visit);
+    } catch (error) {
+      if (activation !== null) activations.remove(activation);
+      if (error instanceof SpaceFullError) return ERRNO.NOSPC;
+      throw error;
+    }
+    activations.ready(activation);
+    return 0;
+  }
+
+  /** The answer to such a question has come, or never will. */
+  told(activation: Activation, errno: number, low: bigint): void {
+    const { capabilities, rings } = this.#core;
+    const { asker, visits } = activation;
+    const refused = errno !== 0 ? errno : low === 0n ? 0 : refusal(Number(BigInt.asIntN(32, low)));
+    const operation = rings.operation(asker);
+    if (operation === undefined || !operation.holds) return;
+    const next = refused === 0 ? capabilities.over((visits[0] as Visit).askedFor) : 0;
+    const more = next !== 0 && capabilities.kind(next) !== 0;
+    const bad = more ? this.pose(operation, next) : refused;
+    if (!more || bad !== 0) rings.allow(operation, bad);
+  }
+
+  /** Where a question about a capability goes, or an errno. */
+  #toAsk(question: Question, capability: number): Asked | number {
+    const { space, objects, capabilities } = this.#core;
+    const kind = capabilities.kind(capability);
+    if (objects.isGone(kind)) return ERRNO.GONE;
+    const at = objects.a(kind);
+    const gate = K[question].get(space, at);
+    const dead = capabilities.check(gate, K[`${question}Turn`].get(space, at));
+    return dead !== 0 ? -dead : this.#procedure(capabilities.object(gate));
+  }
+
+  /** The visit of its domain in which a question is answered. @throws SpaceFullError */
+  #visit({ domain, offered }: Asked, question: Question, capability: number, rights: number | null): Visit {
     const { info } = domain.module;
+    const args: RawValue[] = [{ type: I64, low: this.#core.capabilities.kindBadge(capability), high: 0n }];
+    if (rights !== null) args.push({ type: I32, low: BigInt(rights), high: 0n });
     const frames = [entryFrame(info, offered.functionIndex, args) as Uint8Array];
     const begins = !domain.hasFlag(FLAG.started) && info.startFunction >= 0;
     if (begins) frames.push(entryFrame(info, info.startFunction, []) as Uint8Array);
@@ -259,10 +315,7 @@ export class Kinds {
     visit.keep(frames);
     visit.askedFor = capability + ASKED[question];
     if (begins) domain.setFlag(FLAG.started, true);
-    activations.enter(activation, domain);
-    visit.entered = true;
-    passage.left.push(visit);
-    throw unwind;
+    return visit;
   }
 }
 

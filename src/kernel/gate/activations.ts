@@ -22,6 +22,8 @@ export const CAUSE = {
   call: 2,
   /** Whoever called is gone; nobody waits for the results. */
   orphan: 3,
+  /** The kernel asks a kind for an operation of a ring (capability/kinds.ts). */
+  question: 4,
 } as const;
 
 export const ActivationRecord = defineRecord('activation', {
@@ -40,6 +42,7 @@ export const ActivationRecord = defineRecord('activation', {
   ),
   values: num('core', 'Heap block: results of the answered call, VALUE_BYTES each; 0 for none.'),
   innermost: num('core', 'Its innermost visit.'),
+  asker: num('kernel', 'Of CAUSE.question: number of the operation.'),
   deadline: u64('core', 'When it wants to be woken, ns; NO_DEADLINE for never.'),
   scratch: bytes(8 * SCRATCH_WORDS, 'core', 'Scratch words of the system call in progress.'),
 });
@@ -195,6 +198,10 @@ export class Activation {
   set cause(value: number) {
     A.cause.set(this.space, this.at, value);
   }
+  /** Of a question: the operation. */
+  get asker(): number {
+    return A.asker.get(this.space, this.at);
+  }
   get entry(): number {
     return A.entry.get(this.space, this.at);
   }
@@ -324,7 +331,7 @@ export class Activations {
   }
 
   /** A new activation without any visit. @throws SpaceFullError */
-  create(cause: number, entry: number): Activation {
+  create(cause: number, entry: number, asker = 0): Activation {
     const space = this.#space;
     const row = this.#table.insert();
     const at = this.#table.address(row);
@@ -334,6 +341,7 @@ export class Activations {
     A.state.set(space, at, STATE.ready);
     A.cause.set(space, at, cause);
     A.entry.set(space, at, entry);
+    A.asker.set(space, at, asker);
     A.deadline.set(space, at, NO_DEADLINE);
     const activation = new Activation(space, at);
     this.#all.set(id, activation);

@@ -171,6 +171,7 @@ function severFirst(
     return false;
   }
   if (outer.length === 0) {
+    if (activation.cause === CAUSE.question) core.kinds.told(activation, errno, 0n);
     activations.disown(activation);
     activation.cause = CAUSE.orphan;
     activation.replaceVisits(inner);

@@ -78,6 +78,8 @@ export class Operation implements PortOperation {
   capability = 0;
   turn = 0;
   holds = false;
+  /** The kinds before its object have been asked: of the moment. */
+  allowed = false;
   passed = 0;
   otherObject = 0;
 
@@ -221,6 +223,7 @@ export class Operation implements PortOperation {
     this.passed = 0;
     this.otherObject = 0;
     this.holds = false;
+    this.allowed = false;
   }
 
   /** How long it may take, ns; 0 for no limit. */

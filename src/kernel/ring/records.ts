@@ -32,6 +32,8 @@ export const PHASE = {
   orphan: 6,
   /** A message for a server without an answer. */
   notice: 7,
+  /** The kinds before its object are asked whether it may be. */
+  asking: 8,
 } as const;
 
 export const OperationRecord = defineRecord('operation', {

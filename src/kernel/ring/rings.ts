@@ -11,7 +11,7 @@ import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT } from '../../abi/objects.ts';
 import { OPERATION, SUBMIT } from '../../abi/ring.ts';
 import { assert } from '../../base/assert.ts';
-import { type Space, SpaceFullError } from '../../space/index.ts';
+import type { Space } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
 import { WOULD_BLOCK } from '../ports.ts';
@@ -21,8 +21,9 @@ import { Operation } from './operation.ts';
 import { PHASE } from './records.ts';
 import type { Ring } from './ring.ts';
 import { RingTable } from './ring-table.ts';
-import { type ObjectServer, rightsNeeded, type Target } from './server.ts';
+import type { ObjectServer } from './server.ts';
 import { Tables } from './tables.ts';
+import { attempt, onList, targetAgain, targetOf } from './targets.ts';
 
 /** Of the submissions being taken: what the next one is linked to. */
 interface Chain {
@@ -180,13 +181,15 @@ export class Rings {
       return WOULD_BLOCK;
     }
     if (code === OPERATION.cancel) return this.#settle(op, this.#cancel(op));
-    if (code === OPERATION.close || code === OPERATION.share) return this.#settle(op, this.#onList(op));
+    if (code === OPERATION.close || code === OPERATION.share)
+      return this.#settle(op, onList(this.core, op, this.owner(op) as Domain));
     if (code === OPERATION.reply) return this.#settle(op, this.tables.reply(op));
-    const target = this.#target(op);
+    const target = op.allowed ? targetAgain(this.core, op) : targetOf(this.core, op, this.owner(op));
     if (typeof target === 'number') return this.#settle(op, target);
+    const asks = !op.allowed && this.core.capabilities.kind(target.capability) !== 0;
     const server = this.#servers[target.kind];
     if (server === undefined) return this.#settle(op, -ERRNO.NOTSUP);
-    if (server.waits) {
+    if ((server.waits || asks) && !op.holds) {
       op.held = target.rights;
       op.badge = target.badge;
       op.capability = target.capability;
@@ -196,48 +199,26 @@ export class Rings {
       op.holds = true;
       updateOperation(op);
     }
-    const result = this.#attempt(server, op, target);
+    if (asks) op.phase = PHASE.asking;
+    const result = asks ? this.#pose(op) : attempt(server, op, target);
     if (result !== WOULD_BLOCK) return this.#settle(op, result);
     if (op.limitLow !== 0 || op.limitHigh !== 0) this.#setDeadline(op, op.limit);
     updateOperation(op);
     return WOULD_BLOCK;
   }
 
-  #attempt(server: ObjectServer, op: Operation, target: Target): number {
-    try {
-      return server.attempt(op, target);
-    } catch (error) {
-      if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-      throw error;
-    }
+  #pose(op: Operation): number {
+    const errno = this.core.kinds.pose(op, op.capability);
+    return errno === 0 ? WOULD_BLOCK : -errno;
   }
-
-  #target(op: Operation): Target | number {
-    const owner = this.owner(op);
-    if (owner === null) return -ERRNO.GONE;
-    return this.core.clists.find(owner, op.handle, rightsNeeded(op.code, op.options));
-  }
-
-  /** The same of one that is under way, which has kept what it needs: its handle may have been closed. */
-  #again(op: Operation): Target | number {
-    const { capabilities, objects } = this.core;
-    const { capability, turn, badge, held: rights } = op;
-    const bad = capabilities.check(capability, turn);
-    if (bad !== 0 && op.phase !== PHASE.orphan) return bad;
-    const object = capabilities.object(capability);
-    return { object, kind: objects.kind(object), rights, badge, capability, turn };
-  }
-
-  #onList(op: Operation): number {
-    const { clists } = this.core;
-    const owner = this.owner(op) as Domain;
-    try {
-      if (op.code === OPERATION.close) return clists.close(owner, op.handle);
-      return clists.derive(owner, op.handle, op.rights, op.offset64);
-    } catch (error) {
-      if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-      throw error;
-    }
+  /** The kinds before an operation's object have been asked: it begins, or fails. */
+  allow(op: Operation, errno: number): void {
+    if (op.phase !== PHASE.asking || this.owner(op) === null) return;
+    op.phase = PHASE.asked;
+    op.allowed = true;
+    if (errno === 0) this.#begin(op);
+    else this.#settle(op, -errno);
+    op.ring?.tell();
   }
 
   #setDeadline(op: Operation, ns: bigint): void {
@@ -410,12 +391,12 @@ export class Rings {
     const orphan = op.phase === PHASE.orphan;
     if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout) return;
     if (op.at === 0 || this.owner(op) === null) return;
-    const target = this.#again(op);
+    const target = targetAgain(this.core, op);
     if (typeof target === 'number') {
       this.stop(op, target);
       return;
     }
-    const result = this.#attempt(this.#servers[target.kind] as ObjectServer, op, target);
+    const result = attempt(this.#servers[target.kind] as ObjectServer, op, target);
     if (result === WOULD_BLOCK) updateOperation(op);
     else if (!orphan) this.#settle(op, result);
     else {

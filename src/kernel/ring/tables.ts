@@ -170,9 +170,10 @@ export class Tables implements ObjectServer {
     const { clists, objects } = this.#core;
     const client = this.#rings.owner(op);
     if (client === null) return -ERRNO.GONE;
-    const found = clists.find(client, op.other);
+    const found = clists.look(client, op.other);
     if (typeof found === 'number') return found;
-    if (found.kind === OBJECT.served && objects.a(found.object) === op.table) {
+    const asks = this.#core.capabilities.kind(found.capability) !== 0;
+    if (!asks && found.kind === OBJECT.served && objects.a(found.object) === op.table) {
       op.otherObject = objects.b(found.object);
       return 0;
     }

@@ -1,0 +1,44 @@
+/** What an operation is done to, and the doing of it where that takes no more than one attempt. */
+import { ERRNO } from '../../abi/errno.ts';
+import { OPERATION } from '../../abi/ring.ts';
+import { SpaceFullError } from '../../space/index.ts';
+import type { Core } from '../core.ts';
+import type { Domain } from '../domain.ts';
+import type { Operation } from './operation.ts';
+import { PHASE } from './records.ts';
+import { type ObjectServer, rightsNeeded, type Target } from './server.ts';
+
+/** What its handle stands for, or -errno. Kinds before it are not asked. */
+export function targetOf(core: Core, op: Operation, owner: Domain | null): Target | number {
+  if (owner === null) return -ERRNO.GONE;
+  return core.clists.look(owner, op.handle, rightsNeeded(op.code, op.options));
+}
+
+/** The same of one that is under way, which has kept what it needs: its handle may have been closed. */
+export function targetAgain({ capabilities, objects }: Core, op: Operation): Target | number {
+  const { capability, turn, badge, held: rights } = op;
+  const bad = capabilities.check(capability, turn);
+  if (bad !== 0 && op.phase !== PHASE.orphan) return bad;
+  const object = capabilities.object(capability);
+  return { object, kind: objects.kind(object), rights, badge, capability, turn };
+}
+
+export const attempt = (server: ObjectServer, op: Operation, target: Target): number =>
+  roomy(() => server.attempt(op, target));
+
+/** Operations on the list itself: closing a handle, deriving of it. */
+export const onList = ({ clists }: Core, op: Operation, owner: Domain): number =>
+  roomy(() => {
+    if (op.code === OPERATION.close) return clists.close(owner, op.handle);
+    return clists.derive(owner, op.handle, op.rights, op.offset64);
+  });
+
+/** The act, or -NOSPC where the space is full. */
+function roomy(act: () => number): number {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
+    throw error;
+  }
+}
