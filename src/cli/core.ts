@@ -127,7 +127,7 @@ class CoreThread {
       if (!kernel.has(id)) return;
       const report = this.#operations.exitReport(id);
       this.#machine.watch(() => {
-        if (kernel.has(id) && !this.#isOut(id) && console.has(id)) return false;
+        if (kernel.has(id) && console.has(id) && !this.#isOut(id)) return false;
         post({ kind: 'event', event: { kind: 'ended', id, name: report.name, report }, again });
         return true;
       });

@@ -24,10 +24,10 @@ test('a program that is several domains gives one answer, killed in the middle o
 }, async (t) => {
   const tool = new Tool(t);
   const program = await guest('workers');
-  const want = expected(3000);
-  const whole = await tool.run('run', '--name', 'whole', program, '3', '3000');
+  const want = expected(2000);
+  const whole = await tool.run('run', '--name', 'whole', program, '3', '2000');
   assert.deepEqual([whole.code, whole.stdout.trimEnd().split('\n')], [0, want], whole.stderr);
-  const first = tool.start(['run', '--name', 'killed', program, '4', '3000']);
+  const first = tool.start(['run', '--name', 'killed', program, '4', '2000']);
   await first.saw(/up to [35]00000:/);
   first.child.kill('SIGKILL');
   const { stdout: before } = await first.ended;
