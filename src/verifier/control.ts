@@ -176,8 +176,8 @@ export class Control {
     if (frame.kind !== IF) this.refuse('else without if');
     this.#checkHeight(frame);
     // Of the result of an if that both parts leave by their ends, and no branch, something may be known behind it.
-    const ends = this.isLive && frame.ways++ === 0 && frame.results === 1;
-    frame.first = ends ? this.#values.touches(this.top) : null;
+    if (this.isLive) frame.ways++;
+    frame.first = this.isLive && frame.results === 1 ? this.#values.touches(this.top) : null;
     frame.kind = ELSE;
     this.#restore(frame, frame.params);
     this.#values.isZero(frame.condition, this.at);

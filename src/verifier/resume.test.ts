@@ -17,9 +17,11 @@ import {
   i64,
   LOAD64,
   places,
+  STORE64,
   set,
   UNREACHABLE,
   u,
+  WINDOW_TEMPLATES,
 } from '../../tools/fuzzing/assembly.ts';
 import type { FunctionHints } from '../abi/hints.ts';
 import { SYSTEM_IMPORTS } from '../abi/system.ts';
@@ -35,6 +37,8 @@ const PARTS = {
   imports: [{ params: [], results: [] }],
   quick: [{ params: [], results: [], code: [] }],
   globals: 2,
+  windows: true,
+  templates: WINDOW_TEMPLATES,
 };
 const MAIN = verify(assemble(PARTS));
 const AT = places(PARTS);
@@ -54,8 +58,10 @@ const TYPES = [
   ...SYSTEM_IMPORTS.map(({ params, results }) => ({ params, results })),
   { params: [], results: [] },
   { params: [I32], results: [] },
+  { params: [I64, I64, I64], results: [I64] },
 ];
 const PLAIN = SYSTEM_IMPORTS.length;
+const WINDOW = PLAIN + 2;
 
 const fromMain = (name: string, ...desc: number[]): number[] => [...text('main'), ...text(name), ...desc];
 const GLOBALS = ['k:global0', 'k:global1', 'k:hdr', 'k:limit0'].map((name) => fromMain(name, GLOBAL, I64, 1));
@@ -66,6 +72,8 @@ interface Change {
   others?: number[][];
   /** The rewritten module's function that is imported. */
   named?: string;
+  /** And its type. */
+  callee?: number;
   code?: number[];
   locals?: number[];
   type?: number;
@@ -84,7 +92,7 @@ function resume(change: Change = {}): Uint8Array<ArrayBuffer> {
     ...SYSTEM_IMPORTS.map(({ name }, i) => [...text('perdure'), ...text(name), 0, i]),
     [...text('perdure'), ...text('unwind'), 4, 0, PLAIN],
   ];
-  const callee = fromMain(change.named ?? String(AT.quick), FUNC, PLAIN);
+  const callee = fromMain(change.named ?? String(AT.quick), FUNC, change.callee ?? PLAIN);
   const body = [...vector((change.locals ?? []).map((type) => [1, type])), ...(change.code ?? []), END];
   const list: [number, number[]][] = [
     [
@@ -222,6 +230,21 @@ test('its code is held to the rules for code', () => {
   refuses(/no function to be looked at/, { hints: [{ ...hints[0]!, index: OWN + 1 }] });
   refuses(/global of the system/, { code: [...i64(0), 0x24, HDR] });
   refuses(/./, { code: [...i64(0), ...access(LOAD64, 0), DROP] });
+});
+
+test('its windows are those that the rewritten module has templates for', () => {
+  const asks = [...i64(2 ** 31), ...i64(8), ...i64(8), ...call(CALLEE)];
+  const window = (which: number, code: number[]): Change => ({
+    ...{ named: String(AT.templates + which), callee: WINDOW, code: [...asks, ...code] },
+  });
+  const load = [...access(LOAD64, 8), DROP];
+  const store = [...i64(7), ...access(STORE64, 8)];
+  accepts(window(0, load));
+  accepts(window(1, load));
+  accepts(window(1, store));
+  refuses(/may only be read/, window(0, store));
+  refuses(/reaches into/, window(1, [...access(LOAD64, 7), DROP]));
+  refuses(/./, { code: [...i64(2 ** 31), ...access(LOAD64, 8), DROP] });
 });
 
 test('whatever is cut, turned or thrown in, the verifier only ever refuses', () => {

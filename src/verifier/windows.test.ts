@@ -177,6 +177,7 @@ test('what a branch brings to the end of an if is not what its parts give', () =
   ];
   refuses(/not a base/, [...choose([...branching, ...w], w), ...load()]);
   refuses(/not a base/, [...choose(w, [...branching, ...w]), ...load()]);
+  refuses(/not a base/, [...choose([...branching, ...w, RETURN], w), ...load()]);
   // Only by a branch: and what an if at the same depth left is not taken for it.
   const leaves = [...get(Y!), ...br(0)];
   const earlier = [

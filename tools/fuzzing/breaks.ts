@@ -27,9 +27,9 @@ const CONTROL: Breaks = [
     'kind === IF && !isLive',
   ],
   [
-    'what a first part gives is kept though a branch led there',
-    'frame.ways++ === 0 &&',
-    'frame.ways++ >= 0 &&',
+    'a first part that does not end gives something',
+    'this.isLive && frame.results === 1',
+    'frame.results === 1',
   ],
   [
     'what a second part gives is kept though a branch led there',
