@@ -53,7 +53,7 @@ const GRANT: OptionSpec = {
   name: 'grant',
   value: 'NAME',
   multiple: true,
-  help: 'give it something else it asks for: compiler, with which it makes code while it runs, held in as it is itself; or NAME=PROGRAM, another program of the space, NAME=PROGRAM/PROCEDURE, one procedure of it, a sturdy reference (perdure:...), and NAME=host:clock, NAME=host:random, under the name by which it asks',
+  help: 'give it something else it asks for: compiler, with which it makes code while it runs, held in as it is itself; or NAME=PROGRAM, another program of the space, NAME=PROGRAM#PROCEDURE, one procedure of it, a sturdy reference (perdure:...), and NAME=host:clock, NAME=host:random, under the name by which it asks',
 };
 const OUTPUT: OptionSpec = {
   name: 'output',

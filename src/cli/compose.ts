@@ -44,6 +44,10 @@ export interface Composition {
 export interface CompositionHooks {
   /** A driver has something for a domain. */
   wake(domain: number): void;
+  /** A program has made a domain; it may throw SpaceFullError. */
+  made(domain: number): void;
+  /** A domain is no more. */
+  dropped(domain: number): void;
   /** A domain has ended. */
   ended(domain: number): void;
   /** A program asks for something of an object that the owner serves. */
@@ -115,6 +119,8 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     enclosures: processes,
     problem: hooks.problem,
     onEnd: hooks.ended,
+    onMade: hooks.made,
+    onDrop: hooks.dropped,
     onAnswer: hooks.answered,
     powers: {
       monotonicNs: () => process.hrtime.bigint(),

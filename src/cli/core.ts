@@ -86,6 +86,9 @@ class CoreThread {
         this.#composition.kernel.wake(domain);
         this.#machine.wake();
       },
+      made: (domain) => this.#operations.made(domain),
+      // Volatile domains go while all this is being made.
+      dropped: (domain) => this.#operations?.dropped(domain),
       ended: (domain) => this.#ended(domain),
       request: (request) => post({ kind: 'request', request }),
       answered: (ticket, answer) => this.#operations.calls.answered(ticket, answer),

@@ -11,7 +11,6 @@ import { hasProcedures } from '../kernel/gate/procedures.ts';
 import type { DomainStatus } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
 import { type Grant, homeOf } from '../personalities/wasi/index.ts';
-import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram, programKey } from './compose.ts';
@@ -20,7 +19,7 @@ import { HostCalls } from './hostcalls.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { callFrame, valueReports } from './reports.ts';
-import { exitCodeOf, explained, reasonOf, shortened } from './summaries.ts';
+import { exitCodeOf, explained, readArguments, reasonOf, shortened } from './summaries.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import type {
   DirGrant,
@@ -60,6 +59,8 @@ export class Operations {
   readonly #start: CoreStart;
   readonly #programs: Map<string, LoadedModule>;
   readonly #happened: (event: SpaceEvent) => void;
+  /** Names of domains that have been told of. */
+  readonly #names = new Map<number, string>();
   /** Arguments of domains, for people; ended domains have them nowhere else. */
   readonly #arguments = new Map<number, readonly string[]>();
 
@@ -90,6 +91,7 @@ export class Operations {
     const attached: number[] = [];
     for (const id of kernel.ids()) {
       const status = kernel.status(id);
+      this.#names.set(id, status.name);
       const goesOn = this.#start.resume === 'all' || (this.#start.resume === 'detached' && status.detached);
       if (!console.has(id)) console.open(id, status.name, { detached: true });
       const here = goesOn && this.#start.stdio;
@@ -145,12 +147,7 @@ export class Operations {
     const known = this.#arguments.get(id);
     if (known !== undefined) return known;
     if (personalityState === 0) return [];
-    const { space } = this.#c;
-    const bytes = space.readBytes(
-      WASI_STATE.args.get(space, personalityState),
-      WASI_STATE.argBytes.get(space, personalityState),
-    );
-    const list = unpack(bytes).map((argument) => new TextDecoder().decode(argument));
+    const list = readArguments(this.#c.space, personalityState);
     this.#arguments.set(id, list);
     return list;
   }
@@ -163,7 +160,7 @@ export class Operations {
 
   /** Makes a domain of a program and starts it. Only one at a time: others must wait for the promise. */
   async spawn(request: RunRequest, installed: InstalledProgram, foreground: boolean): Promise<DomainSummary> {
-    const { kernel, console, wasi, folders, network } = this.#c;
+    const { kernel, console, wasi } = this.#c;
     const name = this.#freeName(request.name, request.exact);
     const module = this.#program(installed);
     const entry = ['_start', '_initialize'].find((each) => module.info.exportedFunction(each) >= 0);
@@ -196,15 +193,13 @@ export class Operations {
       // One that only has procedures is there to be called.
       if (entry !== undefined) kernel.start(id, entry);
     } catch (error) {
-      if (kernel.ids().includes(id)) kernel.remove(id);
-      console.remove(id);
-      folders.forget(id);
-      network.forget(id);
+      if (kernel.has(id)) kernel.remove(id);
+      else this.dropped(id);
       throw explained(error, name);
     }
     this.#arguments.set(id, request.arguments);
     if (foreground) console.attachInput(id, openInput(0));
-    this.#happened({ kind: 'spawned', id, name });
+    this.#begun(id, name);
     return this.summary(id);
   }
 
@@ -225,7 +220,7 @@ export class Operations {
       const ended = kernel.status(id).state === 'exited';
       const unseen = console.has(id) && console.keptBytes(id) > 0;
       if (ended && !unseen) {
-        this.#forget(id, name);
+        this.#c.kernel.remove(id);
         return name;
       }
       if (!exact) continue;
@@ -319,22 +314,32 @@ export class Operations {
       const hint = `perdure stop ${name} ends it; perdure rm --force ${name} ends and removes it`;
       throw new EnvironmentError('running', `${name} has not ended`, hint);
     }
-    this.#forget(id, name);
+    this.#c.kernel.remove(id);
     if (!keepFiles) removeHome(this.#c.wasi.tree, name);
   }
 
-  #forget(id: number, name: string): void {
-    this.#drop(id);
-    this.#happened({ kind: 'removed', id, name });
+  /** A program has made a domain: its output goes where that of others does. @throws SpaceFullError */
+  made(id: number): void {
+    const { kernel, console } = this.#c;
+    const { name, detached } = kernel.status(id);
+    if (!console.open(id, name, { detached: detached || !this.#start.stdio })) throw new SpaceFullError(0);
+    this.#begun(id, name);
   }
 
-  #drop(id: number): void {
-    this.#c.kernel.remove(id);
-    this.#c.console.remove(id);
-    this.#c.folders.forget(id);
-    this.#c.network.forget(id);
-    this.#c.served.forget(id);
+  #begun(id: number, name: string): void {
+    this.#names.set(id, name);
+    this.#happened({ kind: 'spawned', id, name });
+  }
+
+  /** A domain is no more, whoever removed it. */
+  dropped(id: number): void {
+    const { console, folders, network, served } = this.#c;
+    for (const driver of [folders, network, served]) driver.forget(id);
+    console.remove(id);
     this.#arguments.delete(id);
+    const name = this.#names.get(id);
+    if (name !== undefined) this.#happened({ kind: 'removed', id, name });
+    this.#names.delete(id);
   }
 
   files(name: string, path: string): FilesReport {
@@ -421,11 +426,11 @@ export class Operations {
       }
       for (const given of imports) this.holdings.grant(id, given);
     } catch (error) {
-      this.#drop(id);
+      kernel.remove(id);
       throw explained(error, name);
     }
     kernel.resume(id);
-    this.#happened({ kind: 'spawned', id, name });
+    this.#begun(id, name);
     this.#arguments.set(id, about.arguments);
     return this.summary(id);
   }

@@ -134,14 +134,14 @@ test('what is granted is the compiler, or something under a name', () => {
     return { grants, imports };
   };
   assert.deepEqual(
-    granted('compiler', 'calc=server', 'a=b=c', 't=host:clock', 'm.add=server/add', 'x=perdure:1:2'),
+    granted('compiler', 'calc=server', 'a=b=c', 't=host:clock', 'm.add=server/kid#add', 'x=perdure:1:2'),
     {
       grants: ['compiler'],
       imports: [
         { name: 'calc', from: { kind: 'domain', name: 'server' } },
         { name: 'a', from: { kind: 'domain', name: 'b=c' } },
         { name: 't', from: { kind: 'clock' } },
-        { name: 'm.add', from: { kind: 'gate', name: 'server', procedure: 'add' } },
+        { name: 'm.add', from: { kind: 'gate', name: 'server/kid', procedure: 'add' } },
         { name: 'x', from: { kind: 'sturdy', text: 'perdure:1:2' } },
       ],
     },

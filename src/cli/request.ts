@@ -71,7 +71,7 @@ export function grantsOf(parsed: Parsed): Pick<RunRequest, 'grants' | 'imports'>
 function sourceOf(text: string): GrantSource {
   if (text.startsWith('perdure:')) return { kind: 'sturdy', text };
   if (!text.includes(':')) {
-    const [name = '', procedure] = text.split('/', 2);
+    const [name = '', procedure] = text.split('#', 2);
     return procedure === undefined ? { kind: 'domain', name } : { kind: 'gate', name, procedure };
   }
   const source = Object.hasOwn(GRANTABLE, text) ? GRANTABLE[text] : undefined;

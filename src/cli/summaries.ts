@@ -4,7 +4,8 @@
  */
 import { EnvironmentError } from '../base/errors.ts';
 import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
-import { SpaceFullError } from '../space/index.ts';
+import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
+import { type Space, SpaceFullError } from '../space/index.ts';
 import { EXIT } from './types.ts';
 import { showTime } from './units.ts';
 
@@ -21,6 +22,12 @@ export function shortened(list: readonly string[]): readonly string[] {
     left -= argument.length;
   }
   return kept;
+}
+
+/** The arguments of a domain whose WASI state lies there. */
+export function readArguments(space: Space, state: number): readonly string[] {
+  const bytes = space.readBytes(WASI_STATE.args.get(space, state), WASI_STATE.argBytes.get(space, state));
+  return unpack(bytes).map((argument) => new TextDecoder().decode(argument));
 }
 
 /** What a shell is told; a program's own code in the eight bits there are. */

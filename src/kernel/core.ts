@@ -82,6 +82,8 @@ export class Core {
   readonly children = new Children();
   /** What programs may have done to domains; null where they can make none. */
   control: DomainControl | null = null;
+  /** A program has made a domain; see KernelOptions.onMade. */
+  made: (id: number) => void = () => {};
   /** The domain of this number, where there is one. Whoever has the domains sets it. */
   peek: (id: number) => Domain | undefined = () => undefined;
   readonly segments: SegmentObjects;

@@ -73,7 +73,9 @@ export class Kernel {
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);
-    this.#roster = new Roster(this.core, (id) => options.onEnd?.(id));
+    this.core.made = (id) => options.onMade?.(id);
+    const dropped = (id: number): void => options.onDrop?.(id);
+    this.#roster = new Roster(this.core, (id) => options.onEnd?.(id), dropped);
     this.core.waits = new Waits(this.core);
     this.core.waits.places.mapped = this.core.windows;
     this.#enforcer = new Enforcer(this.core, this.#imports, options.enclosures, options.problem);

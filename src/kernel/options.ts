@@ -25,6 +25,10 @@ export interface KernelOptions {
   problem?: (text: string) => void;
   /** A domain has ended; its status can still be asked. */
   onEnd?: (id: number) => void;
+  /** A program has made a domain, which has run nothing yet. It may throw SpaceFullError: then there is none. */
+  onMade?: (id: number) => void;
+  /** A domain is no more. */
+  onDrop?: (id: number) => void;
   /** What came of a call that `callProcedure` began. */
   onAnswer?: OnAnswer;
 }

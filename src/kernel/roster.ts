@@ -106,10 +106,12 @@ export class Roster {
   readonly #domains = new Map<number, Domain>();
   readonly #byName = new Map<string, Domain>();
   readonly #onEnd: (id: number) => void;
+  readonly #onDrop: (id: number) => void;
   /** Ends what activations do in a domain that goes. Set by whoever lets them run. */
   sever: (domain: Domain) => void = () => {};
 
-  constructor(core: Core, onEnd: (id: number) => void) {
+  constructor(core: Core, onEnd: (id: number) => void, onDrop: (id: number) => void = () => {}) {
+    this.#onDrop = onDrop;
     this.#core = core;
     this.#space = core.space;
     this.#onEnd = onEnd;
@@ -298,6 +300,7 @@ export class Roster {
     this.#domains.delete(domain.id);
     this.#byName.delete(domain.name);
     this.#table.remove(R.row.get(this.#space, domain.at));
+    this.#onDrop(domain.id);
   }
 
   /** Tells those who waited for the domain that it has nothing to run. */

@@ -140,3 +140,53 @@ test('a program calls another that it was granted, whole or one procedure', asyn
   });
   assert.equal(await calc.call('calls'), 3);
 });
+
+/** Makes a domain of itself, which cannot say anything; waits for it; makes another that it destroys. */
+const PARENT = `(module
+  (import "perdure_kernel" "program_own" (func $own (result i32)))
+  (import "perdure_kernel" "domain_create" (func $create (param i32 i32 i32 i32 i32) (result i32)))
+  (import "perdure_kernel" "domain_start" (func $start (param i32 i32 i32) (result i32)))
+  (import "perdure_kernel" "domain_wait" (func $wait (param i32) (result i32)))
+  (import "perdure_kernel" "domain_destroy" (func $destroy (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "kid other hello from the kid\\n")
+  (data (i32.const 64) "\\0a\\00\\00\\00\\13\\00\\00\\00")
+  (func (export "kid")
+    ;; BADF: it was given no streams.
+    (if (i32.ne (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 72)) (i32.const 8))
+      (then unreachable)))
+  (func (export "_start") (local $kid i32) (local $other i32)
+    (local.set $kid (call $create (call $own) (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0)))
+    (if (i32.lt_s (local.get $kid) (i32.const 0)) (then unreachable))
+    (if (call $start (local.get $kid) (i32.const 0) (i32.const 3)) (then unreachable))
+    (if (call $wait (local.get $kid)) (then unreachable))
+    (local.set $other (call $create (call $own) (i32.const 4) (i32.const 5) (i32.const 0) (i32.const 0)))
+    (if (call $destroy (local.get $other)) (then unreachable))))`;
+
+test('domains that a program makes are told of like others, and begin with nothing', async (t) => {
+  await using space = await Space.open(folderFor(t));
+  const events = space.events();
+  const parent = await space.spawn(await wat(PARENT), { name: 'p' });
+  assert.equal(await parent.finished(), 0);
+  const kid = await space.get('p/kid');
+  await kid.follow(() => assert.fail('it has no streams'));
+  assert.equal(await kid.finished(), 0);
+  assert.deepEqual((await kid.inspect()).capabilities, []);
+  await space.idle();
+  await kid.remove();
+  const story: string[] = [];
+  for await (const event of events) {
+    if ('name' in event) story.push(`${event.kind} ${event.name}`);
+    if (event.kind === 'removed' && event.name === 'p/kid') break;
+  }
+  assert.deepEqual(story.sort(), [
+    'ended p',
+    'ended p/kid',
+    'removed p/kid',
+    'removed p/other',
+    'spawned p',
+    'spawned p/kid',
+    'spawned p/other',
+  ]);
+});

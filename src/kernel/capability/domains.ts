@@ -185,6 +185,7 @@ function make(
   if ((flags & DOMAIN_FLAG.linked) !== 0) core.children.link(domain, maker);
   try {
     core.authority.domain(id);
+    core.made(id);
   } catch (error) {
     control.remove(id);
     throw error;
