@@ -64,6 +64,17 @@ export function inspectionPage(domain: Inspection): string {
     const gone = released === 0 ? '' : `, ${released} released`;
     facts.push(['made', `${modules} modules of code, ${showSize(codeBytes)}${gone}`]);
   }
+  const uses = Object.entries(domain.account ?? {}).filter(
+    ([name, { used }]) => used > 0 && !TOLD.includes(name),
+  );
+  if (uses.length > 0) {
+    facts.push([
+      'uses',
+      uses
+        .map(([name, { used, limit }]) => `${name} ${used}${limit === null ? '' : ` of ${limit}`}`)
+        .join(', '),
+    ]);
+  }
   facts.push(...capabilityFacts(domain));
   if (domain.reason !== null) facts.splice(1, 0, ['reason', clean(domain.reason.split('\n')[0]!)]);
   const lines = [paint('bold', clean(domain.name), process.stdout)];
@@ -71,6 +82,9 @@ export function inspectionPage(domain: Inspection): string {
   lines.push('', ...stackLines(domain));
   return `${lines.join('\n')}\n`;
 }
+
+/** Resources that have a line of their own. */
+const TOLD: readonly string[] = ['memory', 'cpu'];
 
 /** A line for each capability: its name or handle, what it is to, what may be done with it. */
 function capabilityFacts({ capabilities, capabilityCount }: Inspection): [string, string][] {

@@ -9,7 +9,7 @@ import type { RIGHT } from '../abi/objects.ts';
 export type DomainState =
   /** It has or waits for the processor. */
   | 'running'
-  /** It waits for time, input, or a slow reader of its output. */
+  /** It waits for time, input, an answer, a slow reader of its output, or to be called. */
   | 'waiting'
   /** It does not run now, and goes on from where it was with `perdure up`. */
   | 'suspended'
