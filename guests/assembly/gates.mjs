@@ -6,7 +6,8 @@
  *
  *     asc program.ts --transform ./node_modules/perdure/guests/assembly/gates.mjs
  *
- * exports the function as `gate:add!concurrent` (what may stand behind the name: guests/include/perdure/gate.h).
+ * exports the function as `gate:add!concurrent` (what may stand behind the name, and how capabilities pass:
+ * guests/include/perdure/gate.h).
  */
 export default class Gates {
   #declared = new Map();

@@ -25,15 +25,19 @@
 #define PERDURE_GATE(name) __attribute__((export_name("gate:" #name)))
 
 /*
- * The same, with more to say of who may come in: NAME, then "!nested" where the activation that is inside may come in again,
- * "!concurrent" where anybody may while somebody waits inside, and "!depth=N" for the most visits of one activation.
+ * The same, with more to say of it: "NAME:PARAMETERS=RESULTS", a letter for each, `v` for a value and `c` for a capability, which arrives as a
+ * handle in the list of whoever gets it, a copy without the right to revoke; then "!nested" where the activation that is inside may come in
+ * again, "!concurrent" where anybody may while somebody waits inside, and "!depth=N" for the most visits of one activation.
  *
- *     PERDURE_CALLS(peer, down) int32_t peer_down(int32_t n);
+ *     PERDURE_GATE_AS("look:cv=v!concurrent!depth=5") int32_t look(perdure_handle given, int32_t add) {
+ *       perdure_description what;
+ *       return perdure_describe(given, &what) == 0 ? (int32_t)what.kind + add : -1;
+ *     }
  *
- *     PERDURE_GATE_AS("down!concurrent!depth=5") int32_t down(int32_t n) { return n - 1; }
+ *     PERDURE_CALLS(peer, look) int32_t peer_look(perdure_handle given, int32_t add);
  *
  *     int main(void) {
- *       assert(peer_down(3) == 2);
+ *       assert(peer_look(perdure_waitset_create(), 100) == PERDURE_WAIT_SET + 100);
  *       return 0;
  *     }
  */
