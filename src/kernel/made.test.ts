@@ -22,6 +22,28 @@ test('a program makes a module, and calls its functions through its own table', 
   }
 });
 
+test('a made module reaches what its program has mapped', async () => {
+  const module = await wat(`(module ${MEMORY}
+    (func (export "next") (param i32) (result i32)
+      (i32.store offset=8 (local.get 0) (i32.add (i32.load offset=4 (local.get 0)) (i32.const 1)))
+      (i32.load offset=8 (local.get 0))))`);
+  const memory = `
+    (import "perdure_kernel" "seg_create" (func $create (param i64) (result i32)))
+    (import "perdure_kernel" "seg_map" (func $map (param i32 i64 i64 i32 i32) (result i64)))
+    (memory (export "memory") 2 8)`;
+  const main = `
+    (local.set $a (call $make (i32.const 0)))
+    (local.set $b (i32.wrap_i64
+      (call $map (call $create (i64.const 100)) (i64.const 0) (i64.const 100) (i32.const 3) (i32.const 0))))
+    (i32.store offset=4 (local.get $b) (i32.const 41))
+    (call $log (call_indirect (type $unary) (local.get $b) (local.get $a)))
+    (call $log (i32.load offset=8 (local.get $b)))
+    (i32.store (i32.const 104) (i32.const 6))
+    (call $log (call_indirect (type $unary) (i32.const 100) (local.get $a)))`;
+  for (const stress of [false, true])
+    assert.deepEqual(await logsOf(await making([module], main, { memory }), { stress }), [42, 42, 7]);
+});
+
 test('a made module stands in the middle of the stack through stops and restarts', async () => {
   const module = `(module ${MEMORY}
     (import "env" "helper" (func $helper (param i32) (result i32)))
