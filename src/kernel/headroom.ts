@@ -10,7 +10,7 @@
  * Why: RATIONALE.md#kernel-code-never-runs-out-of-stack-half-way
  */
 import { pushUnsigned } from '../base/leb.ts';
-import { HEADROOM_BYTES } from '../base/limits.ts';
+import { GATE_HEADROOM_BYTES, HEADROOM_BYTES } from '../base/limits.ts';
 
 export const section = (id: number, content: number[]): number[] => [id, ...code(content)];
 export function vector(items: number[][]): number[] {
@@ -44,7 +44,7 @@ export function probeBody(frameBytes: number): number[] {
 }
 
 /** Function 1 is exported: the probe. */
-function moduleBytes(): Uint8Array<ArrayBuffer> {
+function moduleBytes(frameBytes: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(
@@ -57,17 +57,30 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
     ...section(3, vector([[0], [1]])),
     ...section(6, vector([[0x7f, 1, 0x41, 0, 0x0b]])),
     ...section(7, vector([[1, 0x70, 0, 1]])),
-    ...section(10, vector([probeSource(), probeBody(HEADROOM_BYTES)])),
+    ...section(10, vector([probeSource(), probeBody(frameBytes)])),
   ]);
 }
 
-let probe: ((run: number) => void) | null = null;
+type Probe = (run: number) => void;
+function makeProbe(frameBytes: number): Probe {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes(frameBytes)));
+  return instance.exports.p as Probe;
+}
+let [probe, gateProbe]: (Probe | null)[] = [null, null];
 
 /** @throws RangeError when fewer than HEADROOM_BYTES of native stack are left. */
 export function headroom(): void {
-  if (probe === null) {
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()));
-    probe = instance.exports.p as (run: number) => void;
-  }
+  probe ??= makeProbe(HEADROOM_BYTES);
   probe(0);
+}
+
+/** Whether GATE_HEADROOM_BYTES are left: enough for a call of another domain. */
+export function hasGateHeadroom(): boolean {
+  gateProbe ??= makeProbe(GATE_HEADROOM_BYTES);
+  try {
+    gateProbe(0);
+    return true;
+  } catch {
+    return false;
+  }
 }

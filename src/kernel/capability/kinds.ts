@@ -3,23 +3,29 @@
  * place for it: `find` for what a program does by a kernel call, `authorize` for its calls through gates, `pose` for operations
  * of rings.
  *
- * The question is a call of a procedure which the kernel makes in the place of the program's own call: that unwinds, the
- * procedure runs, and the program's call is made again and finds the answer. So the procedure may compute, wait, call others and
- * be checkpointed like any. An answer says which capability it is for; one that nobody asks for any more is dropped.
+ * The question is a call of a procedure, on the native stack where there is enough of it. Where the procedure unwinds (it waits,
+ * or a checkpoint is made), the program's own call unwinds with it, is made again when the procedure has returned, and finds
+ * the answer. So the procedure may compute, wait, call others and be checkpointed like any. An answer says which capability
+ * it is for; one that nobody asks for any more is dropped.
  */
 import { ERRNO } from '../../abi/errno.ts';
 import { sameShape } from '../../abi/gate.ts';
 import { KIND_PROCEDURES } from '../../abi/kind.ts';
+import { VALUE_BYTES } from '../../abi/layout.ts';
 import { OBJECT, type ObjectKind, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
+import { GUEST_EXPORT } from '../../abi/system.ts';
 import { defineRecord, num, SpaceFullError } from '../../space/index.ts';
 import { shapeOf } from '../calls.ts';
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
 import { entryFrame, I32, I64, type RawValue } from '../frames.ts';
 import { type Activation, CAUSE, makeVisit, type Visit } from '../gate/activations.ts';
+import { cameOut, goIn, goOut } from '../gate/crossing.ts';
 import { type Offered, procedureAt } from '../gate/procedures.ts';
+import { copyTransferred, transfer } from '../gate/transfer.ts';
 import { door } from '../gate/visits.ts';
+import { hasGateHeadroom } from '../headroom.ts';
 import type { Operation } from '../ring/operation.ts';
 import { rightsNeeded } from '../ring/server.ts';
 import type { Held } from './capabilities.ts';
@@ -136,9 +142,10 @@ export class Kinds {
 
   /**
    * Asks the kinds before a capability, outermost first, whether the caller may use it in such a way: 0 or an errno. Throws
-   * to unwind while they are asked; then the caller's call is made again.
+   * to unwind where one of them has unwound; then the caller's call is made again.
+   * @param values how many lie in the transfer area, and are to stay there
    */
-  authorize(capability: number, rights: number): number {
+  authorize(capability: number, rights: number, values = 0): number {
     const { capabilities } = this.#core;
     let at = capability;
     const answered = this.#answered((key) => this.#isBefore(capability, key));
@@ -149,7 +156,7 @@ export class Kinds {
       at = capabilities.over(key);
     }
     while (capabilities.kind(at) !== 0) {
-      const errno = this.#ask('check', at, rights);
+      const errno = this.#ask('check', at, rights, values);
       if (errno !== 0) return errno;
       at = capabilities.over(at);
     }
@@ -234,13 +241,15 @@ export class Kinds {
   /**
    * Puts a question to the kind of a capability: throws to unwind, or gives an errno where it cannot be put.
    * @param rights null where the procedure takes only the badge
+   * @param values how many lie in the transfer area, and are to stay there
    */
-  #ask(question: Question, capability: number, rights: number | null): number {
+  #ask(question: Question, capability: number, rights: number | null, values = 0): number {
     const { activations, passage, unwind } = this.#core;
     const found = this.#toAsk(question, capability);
     if (typeof found === 'number') return found;
     const { domain, offered } = found;
     const activation = this.#core.running();
+    if (this.#core.caller().hasFlag(FLAG.enforced)) return ERRNO.NOTSUP;
     if (passage.depth >= offered.depth) return ERRNO.DEPTH;
     const closed = door(this.#core, activation, domain, offered.entry);
     if (closed === ERRNO.BUSY) {
@@ -250,11 +259,52 @@ export class Kinds {
     }
     if (closed === ERRNO.BUSY || closed === ERRNO.AGAIN) throw unwind;
     if (closed !== 0) return closed;
+    if (domain.module.info.startFunction < 0 || domain.hasFlag(FLAG.started)) {
+      const broken = this.#core.prepare(domain);
+      if (broken !== null) this.#core.condemn(domain, broken);
+      if (broken !== null) return ERRNO.GONE;
+      if (question === 'check' && hasGateHeadroom()) {
+        return this.#natively(found, capability, rights as number, values);
+      }
+    }
     const visit = this.#visit(found, question, capability, rights);
     activations.enter(activation, domain);
     visit.entered = true;
     passage.left.push(visit);
     throw unwind;
+  }
+
+  /** The question on the native stack, before the caller's call. What is being handed over by that stays as it is. */
+  #natively({ domain, offered }: Asked, capability: number, rights: number, values: number): number {
+    const core = this.#core;
+    const { passage } = core;
+    const caller = core.caller();
+    const check = domain.instance?.exports[GUEST_EXPORT + offered.exported] as (
+      badge: bigint,
+      rights: number,
+    ) => number;
+    const badge = BigInt.asIntN(64, core.capabilities.kindBadge(capability));
+    const { blocked } = core;
+    const { error: last } = passage;
+    const kept = copyTransferred(core.space, values);
+    const below = goIn(core, domain);
+    let result: number;
+    try {
+      result = check(badge, rights);
+    } catch (error) {
+      return cameOut(core, caller, domain, offered.functionIndex, error, below, capability);
+    }
+    goOut(core, caller, domain, below);
+    core.activations.left(domain);
+    transfer(core.space, kept, values);
+    core.blocked = blocked;
+    passage.error = last;
+    if (!caller.halted) return result === 0 ? 0 : refusal(result);
+    // The caller has been stopped meanwhile: it makes its call again when it goes on.
+    const answer = new Uint8Array(VALUE_BYTES);
+    new DataView(answer.buffer).setInt32(0, result, true);
+    if (caller.ending === null) passage.answer(core.running(), 0, answer, capability);
+    throw core.unwind;
   }
 
   /**

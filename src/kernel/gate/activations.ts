@@ -198,7 +198,6 @@ export class Activation {
   set cause(value: number) {
     A.cause.set(this.space, this.at, value);
   }
-  /** Of a question: the operation. */
   get asker(): number {
     return A.asker.get(this.space, this.at);
   }
@@ -237,7 +236,6 @@ export class Activation {
   #scratch(word: number): number {
     return A.scratch.address(this.at) + 8 * (word & (SCRATCH_WORDS - 1));
   }
-  /** All of them. */
   get scratch(): Uint8Array<ArrayBuffer> {
     return A.scratch.get(this.space, this.at);
   }

@@ -16,8 +16,6 @@ import { KERNEL_MODULE, RIGHT } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
 import { GUEST_EXPORT } from '../../abi/system.ts';
 import { assert } from '../../base/assert.ts';
-import { SpaceFullError } from '../../space/index.ts';
-import { badEnd, type Ending, ended, keepFrames, limited } from '../activation.ts';
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
 import { entryFrame, I32, type RawValue } from '../frames.ts';
@@ -26,12 +24,13 @@ import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
 import { makeVisit } from './activations.ts';
 import { type Board, boardFor } from './boards.ts';
+import { type Below, cameOut, EMPTY, goIn, goOut } from './crossing.ts';
 import { type Hand, handOf, handOver, takeOver } from './hands.ts';
 import type { Passage } from './passage.ts';
 import { type Offered, procedureNamed } from './procedures.ts';
 import { type Callable, calleeSide, callerSide, isDirect } from './thunks.ts';
 import { copyTransferred, transfer, transferHand, transferred } from './transfer.ts';
-import { door, errnoOf, onlyTheCall } from './visits.ts';
+import { door } from './visits.ts';
 
 /** No low word of an epoch, which is an i32. */
 const NEVER = 2 ** 40;
@@ -111,7 +110,7 @@ export class Gate {
           try {
             result = go(this.#slot);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([]) : this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([]) : this.#caught(error, EMPTY);
           }
           return this.#leave(result as number);
         };
@@ -122,7 +121,7 @@ export class Gate {
           try {
             result = go(this.#slot, a);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([a]) : this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([a]) : this.#caught(error, EMPTY);
           }
           return this.#leave(result as number);
         };
@@ -133,7 +132,7 @@ export class Gate {
           try {
             result = go(this.#slot, a, b);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([a, b]) : this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([a, b]) : this.#caught(error, EMPTY);
           }
           return this.#leave(result as number);
         };
@@ -144,7 +143,7 @@ export class Gate {
           try {
             result = go(this.#slot, a, b, c);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([a, b, c]) : this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly([a, b, c]) : this.#caught(error, EMPTY);
           }
           return this.#leave(result as number);
         };
@@ -155,7 +154,7 @@ export class Gate {
           try {
             result = go(this.#slot, ...args);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly(args) : this.#caught(error, 0, null);
+            return this.#notBegun(error) ? this.#slowly(args) : this.#caught(error, EMPTY);
           }
           return this.#leave(result as number);
         };
@@ -186,7 +185,7 @@ export class Gate {
     const { begun } = this.#board;
     if (begun.value !== 0 || !(error instanceof RangeError)) return false;
     begun.value = 1;
-    this.#out(0, null);
+    this.#out(EMPTY);
     this.#core.activations.left(this.#callee);
     return true;
   }
@@ -217,7 +216,10 @@ export class Gate {
       const told = this.#passage.answered && this.#passage.depth === activation.visits.length;
       if (told && activation.answerFor === 0) return this.#answer();
       let errno = this.#mayEnter();
-      if (errno === 0 && this.#asks !== 0) errno = core.kinds.authorize(this.#asks, RIGHT.invoke);
+      if (errno === 0 && this.#asks !== 0) {
+        const values = this.#direct ? 0 : this.#shape.params.length;
+        errno = core.kinds.authorize(this.#asks, RIGHT.invoke, values) || this.#lookUp();
+      }
       if (told) core.kinds.drop(); // an answer about another call
       if (errno === 0) errno = this.#give(args);
       if (errno !== 0) return this.#tell(errno, 0);
@@ -280,19 +282,13 @@ export class Gate {
 
   /** The call on the native stack. */
   #natively(args: number[]): number {
-    const [core, passage, callee] = [this.#core, this.#passage, this.#callee];
-    const { liveFrom, outside } = callee;
-    core.activations.enter(core.running(), callee);
-    callee.liveFrom = callee.stackPointer - callee.stackBase;
-    callee.outside = null;
-    callee.nativeFrames++;
-    passage.depth++;
-    core.current = callee;
+    const [core, callee] = [this.#core, this.#callee];
+    const below = goIn(core, callee);
     let result: unknown;
     try {
       result = this.#board.go(this.#slot, ...args);
     } catch (error) {
-      if (!this.#notBegun(error)) return this.#caught(error, liveFrom, outside);
+      if (!this.#notBegun(error)) return this.#caught(error, below);
       try {
         this.#defer(args);
       } catch (thrown) {
@@ -301,7 +297,7 @@ export class Gate {
     }
     const results = [result as number];
     const errno = this.#take(results);
-    this.#out(liveFrom, outside);
+    this.#out(below);
     core.activations.left(callee);
     return this.#tell(errno, results[0] as number);
   }
@@ -322,58 +318,14 @@ export class Gate {
     return this.#direct ? handOf(values) : transferHand(this.#core.space);
   }
 
-  #out(liveFrom: number, outside: Domain['outside']): void {
-    const callee = this.#callee;
-    callee.liveFrom = liveFrom;
-    callee.outside = outside;
-    callee.nativeFrames--;
-    this.#passage.depth--;
-    this.#core.current = this.#caller;
+  #out(below: Below): void {
+    goOut(this.#core, this.#caller, this.#callee, below);
   }
 
   /** Something came out of the callee's code. What the callee had below it is given, to be put back. */
-  #caught(error: unknown, liveFrom: number, outside: Domain['outside']): number {
-    const [core, callee, { left }] = [this.#core, this.#callee, this.#passage];
-    const from = callee.stackBase + callee.liveFrom;
-    let end: Ending | null;
-    try {
-      if (!(error instanceof WebAssembly.Exception && error.is(core.unwindTag))) end = badEnd(callee, error);
-      else if (callee.ending !== null && left.length === 0) end = ended(callee);
-      else end = this.#keep(from);
-    } catch (thrown) {
-      this.#out(liveFrom, outside);
-      core.activations.left(callee);
-      throw core.translate(thrown);
-    }
-    this.#out(liveFrom, outside);
-    if (end === null) throw core.unwind;
-    callee.setStackPointer(from);
-    callee.growth = null;
-    if (onlyTheCall(callee, end.end)) callee.ending = null;
-    else core.condemn(callee, end);
-    for (const visit of left.splice(0)) core.activations.leave(visit);
-    core.activations.left(callee);
-    return this.#tell(errnoOf(end.end), 0);
-  }
-
-  /** The callee has unwound: its frames are a visit's. Gives its end where they cannot be. */
-  #keep(from: number): Ending | null {
-    const callee = this.#callee;
-    try {
-      const visit = makeVisit(callee, (this.#procedure as Offered).functionIndex);
-      const end = keepFrames(visit, from, callee.stackPointer);
-      if (end !== null) {
-        visit.drop();
-        return end;
-      }
-      visit.entered = true;
-      if (callee.visits === 1) callee.occupant = this.#core.activation; // it may have come by the short way
-      this.#passage.left.push(visit);
-      return null;
-    } catch (error) {
-      if (!(error instanceof SpaceFullError)) throw error;
-      return limited(error.message);
-    }
+  #caught(error: unknown, below: Below): number {
+    const { functionIndex } = this.#procedure as Offered;
+    return this.#tell(cameOut(this.#core, this.#caller, this.#callee, functionIndex, error, below), 0);
   }
 
   /** Leaves the call to the trampoline: the caller unwinds, and the callee begins on an empty native stack. */
