@@ -159,9 +159,13 @@ export class Space {
 
   /** A new id of a segment or an object, in two halves: the first half of the id of the space, and a number that counts up. */
   nextId(): { high: bigint; low: bigint } {
+    return { high: new DataView(this.id.buffer).getBigUint64(0), low: BigInt(this.nextNumber()) };
+  }
+  /** That number alone: never used twice in this space. */
+  nextNumber(): number {
     const low = S.nextId.get(this, SUPERBLOCK_ADDRESS);
     S.nextId.set(this, SUPERBLOCK_ADDRESS, low + 1);
-    return { high: new DataView(this.id.buffer).getBigUint64(0), low: BigInt(low) };
+    return low;
   }
 
   /** The address kept in a root slot (`ROOT`), 0 when none. */

@@ -88,7 +88,7 @@ export class Ledger {
     try {
       row = this.#table().insert();
       op.row = row;
-      op.id = Number(this.#space.nextId().low);
+      op.id = this.#space.nextNumber();
       op.payer = payer;
       op.phase = phase;
       writeOperation(op, this.#table().address(row));

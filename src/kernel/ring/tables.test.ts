@@ -143,6 +143,15 @@ test("what a server opens for a client is the client's, with the rights it asked
   client.submit({ op: op.read, user: 2n, handle: opened.result, first: OUT, firstLength: 1 });
   assert.equal(one(server.requests()).object, 2n);
   assert.equal(server.call('cap_close', object), -ERRNO.BADF);
+  // What it is given has no right that it has not got to what it opens.
+  const shared = client.call('cap_derive', handle, RIGHT.read | RIGHT.share, 0n);
+  client.submit({ ...open, handle: shared, rights: 0 });
+  const again = one(server.requests());
+  server.submit({ ...reply(again, 0), other: server.call('table_object', table, 3n, RIGHTS_ALL) });
+  const [less] = client.completions();
+  assert.ok(less && less.result > 0);
+  const write = { op: op.write, handle: less.result, first: 0, firstLength: 1 };
+  assert.equal(client.run(write).result, -ERRNO.NOTCAPABLE);
 });
 
 test('a generic table has the methods it declared; a capability can be passed along', async () => {

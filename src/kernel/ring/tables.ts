@@ -55,6 +55,10 @@ export class Tables implements ObjectServer {
   readonly #space: Space;
   readonly #tables = new Map<number, Table>();
 
+  /** The request that is being put together. */
+  readonly #request = new Uint8Array(REQUEST_BYTES);
+  readonly #view = new DataView(this.#request.buffer);
+
   constructor(rings: Rings) {
     this.#rings = rings;
     this.#core = rings.core;
@@ -210,8 +214,8 @@ export class Tables implements ObjectServer {
   }
 
   #encode(op: Operation): Uint8Array {
-    const bytes = new Uint8Array(REQUEST_BYTES);
-    const view = new DataView(bytes.buffer);
+    const [bytes, view] = [this.#request, this.#view];
+    bytes.fill(0);
     const notice = op.phase === PHASE.notice;
     view.setBigUint64(REQUEST.number, notice ? op.offset64 : BigInt(op.id), true);
     view.setBigUint64(REQUEST.object, BigInt(op.object), true);
@@ -224,13 +228,15 @@ export class Tables implements ObjectServer {
     view.setUint32(REQUEST.given, op.given, true);
     view.setUint32(REQUEST.givenFirst, op.givenFirst, true);
     view.setUint32(REQUEST.room, op.room, true);
-    const inside = this.#rings.owner(op) === null ? new Uint8Array(0) : op.copyGiven(0, REQUEST_DATA_BYTES);
-    view.setUint32(REQUEST.inside, inside.length, true);
     view.setUint32(REQUEST.rights, op.rights, true);
     view.setUint32(REQUEST.held, op.held, true);
     view.setBigUint64(REQUEST.other, BigInt(op.otherObject), true);
     view.setUint32(REQUEST.passed, op.passed, true);
-    bytes.set(inside, REQUEST.data);
+    if (op.given > 0 && this.#rings.owner(op) !== null) {
+      const inside = op.copyGiven(0, REQUEST_DATA_BYTES);
+      view.setUint32(REQUEST.inside, inside.length, true);
+      bytes.set(inside, REQUEST.data);
+    }
     return bytes;
   }
 
@@ -265,7 +271,9 @@ export class Tables implements ObjectServer {
   #give(server: Domain, by: Operation, op: Operation): number {
     const { clists } = this.#core;
     const client = this.#rings.owner(op) as Domain;
-    const rights = op.rights === 0 ? RIGHTS_ALL : op.rights | RIGHT.share | RIGHT.derive;
+    // No more than the client has of what it opens; what a method gives is the method's.
+    const wanted = op.rights === 0 ? RIGHTS_ALL : op.rights | RIGHT.share | RIGHT.derive;
+    const rights = op.code === invoke ? wanted : wanted & op.held;
     const given = noSpace(() => clists.pass(server, by.other, client, rights));
     if (given >= 0 && (by.options & OPTION.move) !== 0) clists.close(server, by.other);
     return given;

@@ -83,6 +83,12 @@ export class DriverMachine {
     return id;
   }
 
+  /** A domain of a program that is only called. */
+  add(name: string, module: LoadedModule, more: object): number {
+    this.#module = module;
+    return this.kernel.createDomain({ name, module, ...more });
+  }
+
   /** A checkpoint; the process may die before it is durable, before anything is let out, or right after. */
   async checkpoint(crashChance = 0): Promise<void> {
     this.#seq++;
