@@ -16,6 +16,7 @@ import type { Restored } from '../kernel/capability/sturdy.ts';
 import { procedureNamed } from '../kernel/gate/procedures.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Block, blocksOf, pushFront, unlinkBlock } from '../kernel/outbox-memory.ts';
+import type { Grant as WasiGrant } from '../personalities/wasi/index.ts';
 import { SpaceFullError } from '../space/index.ts';
 import type {
   AccountReport,
@@ -42,6 +43,27 @@ export function rightsOf(names: readonly RightName[]): number {
 
 function rightNames(bits: number): RightName[] {
   return (Object.keys(RIGHT) as RightName[]).filter((name) => (bits & RIGHT[name]) !== 0);
+}
+
+const STREAMS = ['stdin', 'stdout', 'stderr'];
+
+/**
+ * Grants that a program has as descriptors: `stdin`, `stdout` and `stderr` stand for its standard streams, a name that begins with
+ * `/` is where it sees a folder. The others it has by name alone.
+ */
+export function descriptorsOf(grants: readonly Grant[]): { descriptors: WasiGrant[]; named: Grant[] } {
+  const descriptors: WasiGrant[] = [];
+  const named: Grant[] = [];
+  for (const grant of grants) {
+    const { name, capability, turn, rights = RIGHTS_ALL } = grant;
+    const fd = STREAMS.indexOf(name);
+    if (fd >= 0) descriptors.push({ kind: 'stream', capability, turn, fd: fd as 0 | 1 | 2 });
+    else if (name.startsWith('/')) {
+      const readOnly = (rights & RIGHT.write) === 0;
+      descriptors.push({ kind: 'served', capability, turn, guest: name, readOnly });
+    } else named.push(grant);
+  }
+  return { descriptors, named };
 }
 
 export class Holdings {

@@ -14,7 +14,7 @@ import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram, programKey } from './compose.ts';
-import { Holdings } from './holdings.ts';
+import { descriptorsOf, Holdings } from './holdings.ts';
 import { HostCalls } from './hostcalls.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
@@ -178,7 +178,6 @@ export class Operations {
       const options = {
         name,
         module,
-        personalityState: wasi.createState({ args, env, grants }),
         volatile: request.volatile,
         detached: request.detached,
         trapUnknownImports: request.trapUnknownImports,
@@ -186,9 +185,11 @@ export class Operations {
         ...(request.memoryLimitBytes === null ? {} : { memoryLimitBytes: request.memoryLimitBytes }),
         ...(request.cpuLimitMs === null ? {} : { cpuLimitMs: request.cpuLimitMs }),
       };
-      this.holdings.granting(request.imports, (imports) =>
-        kernel.createDomain({ ...options, grants: imports }),
-      );
+      this.holdings.granting(request.imports, (imports) => {
+        const { descriptors, named } = descriptorsOf(imports);
+        const personalityState = wasi.createState({ args, env, grants: [...grants, ...descriptors] });
+        kernel.createDomain({ ...options, personalityState, grants: named });
+      });
       if (!console.open(id, name, { detached: !foreground })) throw new SpaceFullError(0);
       // One that only has procedures is there to be called.
       if (entry !== undefined) kernel.start(id, entry);

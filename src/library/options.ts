@@ -43,7 +43,8 @@ export interface SpawnOptions extends Abortable {
   readonly trapUnknownImports?: boolean;
   /**
    * Capabilities, by the names under which the program asks for them: other programs of the space, capabilities that this
-   * process holds, the host's clock and random source.
+   * process holds, objects that it serves, the host's clock and random source. `stdin`, `stdout` and `stderr` stand for the
+   * program's standard streams; a name that begins with `/` is where it sees a folder.
    */
   readonly imports?: Readonly<Record<string, Grant>>;
   /** What else it is given: the compiler, with which it can make code at run time (README). */

@@ -279,3 +279,15 @@ for (const unanswered of ['again', 'fail'] as const) {
     assert.equal(await domain.finished(), 0);
   });
 }
+
+test('a program knows no difference: its standard streams can be objects served in TypeScript', async (t) => {
+  await using space = await Space.open(folderFor(t));
+  const said = answers();
+  const input = [encode({ operation: OPERATION.nop }), encode({ operation: OPERATION.nop })];
+  await using stdin = await space.serve('in', { read: () => input.shift() ?? new Uint8Array(0) });
+  await using stdout = await space.serve('out', { write: (bytes) => said.take(bytes) });
+  const domain = await space.spawn(client, { imports: { stdin, stdout } });
+  assert.equal((await said.next()).result, 0);
+  assert.equal((await said.next()).result, 0);
+  assert.equal(await domain.finished(), 0);
+});
