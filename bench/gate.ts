@@ -3,8 +3,11 @@
  * instance, where nobody is protected from anybody; a word passed to another thread and back by Atomics; a message to a worker and
  * back; one to another process through pipes. `gate.i32.ns` is the median in nanoseconds of one call (i32, i32) -> i32, the
  * loop around it taken off; `gate.i64`, `f64`, `v128` likewise, where values cross by thunks; `gate.wait.us` is a call
- * whose callee waits and is woken, in microseconds: both unwind, and go on.
+ * whose callee waits and is woken, in microseconds: both unwind, and go on. `gate.kind.ns` is the first call by a capability of a
+ * kind, whose domain is asked before each.
  */
+import { OBJECT, RIGHTS_ALL } from '../src/abi/objects.ts';
+import { procedureNamed } from '../src/kernel/gate/procedures.ts';
 import type { Kernel } from '../src/kernel/index.ts';
 import { crossInstance, pipe, worker } from './baselines.ts';
 import type { Group } from './groups.ts';
@@ -26,6 +29,7 @@ const CALLEE = `(module
         (${add(type as Signature)} (local.get 0) (local.get 1)))`,
     )
     .join('\n')}
+  (func (export "gate:check") (param $badge i64) (param $rights i32) (result i32) (i32.const 0))
   (func (export "gate:wait") (call $reached)))`;
 
 /** Each `run` counts down CALLS; `empty` does what the loop does beside calling. */
@@ -69,15 +73,32 @@ async function callingKernel(): Promise<{ kernel: Kernel; caller: number }> {
   return { kernel, caller: kernel.createDomain({ name: 'caller', module, grants, resident: true }) };
 }
 
+/** Another caller, which has the callee by a capability of a kind. Returns its number. */
+async function callerByKind(kernel: Kernel): Promise<number> {
+  const { authority, core } = kernel;
+  const module = await install(CALLEE);
+  const guard = core.peek(kernel.createDomain({ name: 'guard', module }));
+  const offered = procedureNamed(module, 'check');
+  if (guard === undefined || offered === undefined) throw new Error('there is no guard');
+  const { capability, turn } = authority.domain(kernel.find('callee'));
+  const target = core.clists.insert(guard, capability, turn, RIGHTS_ALL);
+  const check = core.clists.make(guard, OBJECT.gate, guard.id, offered.functionIndex);
+  const kind = core.kinds.create(guard, { check, derive: 0, revoked: 0 });
+  const made = core.clists.look(guard, core.kinds.wrap(guard, kind, target, RIGHTS_ALL, 1n));
+  if (typeof made === 'number') throw new Error(`no capability: ${made}`);
+  const grants = [{ name: 'callee', capability: made.capability, turn: made.turn }];
+  return kernel.createDomain({ name: 'by kind', module: await install(CALLER), grants, resident: true });
+}
+
 /** Nanoseconds of each turn of the loop that a function of the caller runs. */
-function loops(kernel: Kernel, caller: number, name: string): number[] {
+function loops(kernel: Kernel, caller: number, name: string, calls = CALLS): number[] {
   const run = (): number => {
     const times: number[] = [];
     reached.hook = () => times.push(performance.now());
-    const { kind } = kernel.invoke(caller, name, [CALLS]);
+    const { kind } = kernel.invoke(caller, name, [calls]);
     reached.hook = undefined;
     if (kind !== 'returned') throw new Error(`${name}: ${kind}`);
-    return ((times[1]! - times[0]!) * 1e6) / CALLS;
+    return ((times[1]! - times[0]!) * 1e6) / calls;
   };
   run();
   run();
@@ -106,6 +127,7 @@ export const gate: Group = async (_args, print) => {
       return [type, figure(full.map((ns, i) => ns - empty[i]!))];
     }),
   ) as Record<Signature, Figure>;
+  const kind = figure(loops(kernel, await callerByKind(kernel), 'i32', CALLS / 10));
   const unwound = waits(kernel, caller);
   const plain = figure((await crossInstance()).ns);
   const thread = await worker();
@@ -124,6 +146,7 @@ export const gate: Group = async (_args, print) => {
       ...Object.keys(SIGNATURES).map((type) =>
         row(`gate, (${type}, ${type}) -> ${type}`, calls[type as Signature]),
       ),
+      row('gate, by a capability of a kind', kind),
       row('wasm instance to wasm instance', plain),
       row('Atomics, two threads', atomics),
       row('worker, postMessage', message),
@@ -132,5 +155,5 @@ export const gate: Group = async (_args, print) => {
   );
   print(`a call that is unwound on both sides and goes on: ${short(unwound)} us`);
   print(aim('gate call, ns', calls.i32.value, 15));
-  return { ...calls, wait: { us: unwound }, plain, atomics, message, pipe: piped };
+  return { ...calls, kind, wait: { us: unwound }, plain, atomics, message, pipe: piped };
 };

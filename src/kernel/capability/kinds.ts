@@ -286,7 +286,7 @@ export class Kinds {
     const badge = BigInt.asIntN(64, core.capabilities.kindBadge(capability));
     const { blocked } = core;
     const { error: last } = passage;
-    const kept = copyTransferred(core.space, values);
+    const kept = values === 0 ? null : copyTransferred(core.space, values);
     const below = goIn(core, domain);
     let result: number;
     try {
@@ -296,7 +296,7 @@ export class Kinds {
     }
     goOut(core, caller, domain, below);
     core.activations.left(domain);
-    transfer(core.space, kept, values);
+    if (kept !== null) transfer(core.space, kept, values);
     core.blocked = blocked;
     passage.error = last;
     if (!caller.halted) return result === 0 ? 0 : refusal(result);
