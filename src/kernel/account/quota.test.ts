@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ACCOUNT_PARTS, RESOURCE, UNLIMITED } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
+import { OPERATION } from '../../abi/ring.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
+import { RingUser } from '../ring/ring.testing.ts';
 import { openAccount, usedOf } from './account.ts';
 
 const CALLS = `
@@ -16,6 +18,8 @@ const CALLS = `
   (import "perdure_kernel" "cap_derive" (func $derive (param i32 i32 i64) (result i32)))
   (import "perdure_kernel" "cap_revoke" (func $revoke (param i32) (result i32)))
   (import "perdure_kernel" "cap_close" (func $close (param i32) (result i32)))
+  (import "perdure_kernel" "seg_create" (func $segment (param i64) (result i32)))
+  (import "perdure_kernel" "seg_write" (func $fill (param i32 i64 i32 i32) (result i32)))
   (memory 1 1000)`;
 
 /** A neighbour that counts how many turns it has had, and what it can still do in each. */
@@ -53,6 +57,22 @@ test('a program that takes memory for ever gets what it may have, and a neighbou
     { memoryLimitBytes: 50 << 16 },
   );
   assert.deepEqual(system.values('attacker'), [50]);
+});
+
+test('a program that fills segments for ever gets what it may have, and a neighbour all of its own', async () => {
+  const system = await beside(
+    `(func (export "_start") (local $h i32) (local $n i32)
+       (loop $l
+         (local.set $h (call $segment (i64.const 1048576)))
+         (if (i32.gt_s (local.get $h) (i32.const 0)) (then
+           (local.set $h (call $fill (local.get $h) (i64.const 0) (i32.const 0) (i32.const 65536)))
+           (local.set $n (i32.add (local.get $n) (i32.const 1)))))
+         (br_if $l (i32.gt_s (local.get $h) (i32.const 0))))
+       (call $log (local.get $h))
+       (call $log (i32.lt_u (local.get $n) (i32.const 200))))`,
+    { memoryLimitBytes: 100 << 16 },
+  );
+  assert.deepEqual(system.values('attacker'), [-ERRNO.DQUOT, 1]);
 });
 
 test('a program that computes for ever ends at what it may compute, and a neighbour goes on', async () => {
@@ -132,4 +152,23 @@ test('an account is divided so often, and only into what can be', async () => {
   assert.deepEqual(values.slice(0, 17), [...new Array(16).fill(1), 0]);
   assert.deepEqual(values.slice(17), [-ERRNO.DEPTH, -ERRNO.DQUOT, -ERRNO.FAULT, -ERRNO.FAULT]);
   assert.deepEqual([system.kernel.core.objects.count, system.kernel.core.capabilities.count], [0, 0]);
+});
+
+test('a program that asks for ever has so many requests under way, and a neighbour as many as it wants', async () => {
+  const system = new TestSystem();
+  const attacker = await RingUser.make(system, 'attacker', 256, 0, { limits: { requests: 10 } });
+  const neighbour = await RingUser.make(system, 'neighbour', 256);
+  const later = { op: OPERATION.timeout, offset: 1000n };
+  const flood = Array.from({ length: 200 }, (_, n) => ({ ...later, user: BigInt(n) }));
+  assert.equal(attacker.submit(...flood), 10, 'the others stay in its queue');
+  assert.equal(attacker.enter(200), 0);
+  assert.equal(neighbour.submit(...flood), 200);
+  system.powers.ns += 1000n;
+  system.runAll();
+  assert.equal(neighbour.completions().length, 200);
+  assert.equal(attacker.completions().length, 10);
+  assert.equal(attacker.enter(200), 10, 'what is over makes room');
+  system.kernel.remove(attacker.id);
+  system.kernel.remove(neighbour.id);
+  assert.equal(system.kernel.core.rings.count, 0);
 });
