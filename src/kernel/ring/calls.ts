@@ -110,7 +110,6 @@ function enter(
   if (typeof ring === 'number') return ring;
   const { rings } = core;
   const before = Number(caller.getScratch(0));
-  if (before === 0) core.rings.stir(ring.domainId);
   rings.work();
   rings.flush(ring);
   if (ring.serves) rings.tables.deliver(ring);

@@ -59,6 +59,13 @@ export function updateOperation(op: Operation): void {
   O.otherObject.set(space, at, op.otherObject);
 }
 
+/** The same of a request that has been put in its server's queue. */
+export function updateRequest({ space, at, phase, passed, otherObject }: Operation): void {
+  O.phase.set(space, at, phase);
+  O.passed.set(space, at, passed);
+  O.otherObject.set(space, at, otherObject);
+}
+
 /** Address of the ring its record names, 0 for none. */
 export function ringOfRecord(op: Operation): number {
   return O.ring.get(op.space, op.at);

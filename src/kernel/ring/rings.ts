@@ -194,16 +194,18 @@ export class Rings {
       op.badge = target.badge;
       op.capability = target.capability;
       op.turn = target.turn;
-      if (op.at === 0 && !this.keep(op, PHASE.asked)) return NO_ROOM;
-      this.core.capabilities.retain(op.capability);
       op.holds = true;
-      updateOperation(op);
+      if (op.at === 0 && !this.keep(op, PHASE.asked)) {
+        op.holds = false;
+        return NO_ROOM;
+      }
+      this.core.capabilities.retain(op.capability);
     }
     if (asks) op.phase = PHASE.asking;
     const result = asks ? this.#pose(op) : attempt(server, op, target);
     if (result !== WOULD_BLOCK) return this.#settle(op, result);
     if (op.limitLow !== 0 || op.limitHigh !== 0) this.#setDeadline(op, op.limit);
-    updateOperation(op);
+    else updateOperation(op);
     return WOULD_BLOCK;
   }
 

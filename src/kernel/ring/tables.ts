@@ -23,7 +23,7 @@ import { RecordTable, ROOT, type Space, SpaceFullError } from '../../space/index
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { WOULD_BLOCK } from '../ports.ts';
-import { updateOperation } from './kept.ts';
+import { updateRequest } from './kept.ts';
 import { Operation } from './operation.ts';
 import { PHASE, TableRecord } from './records.ts';
 import type { Ring } from './ring.ts';
@@ -162,8 +162,7 @@ export class Tables implements ObjectServer {
     op.table = table.at;
     op.object = objects.b(target.object);
     op.phase = PHASE.queued;
-    updateOperation(op);
-    this.index(op);
+    this.index(op); // whoever asks writes all of it into its record
     this.deliver(table.ring);
     return WOULD_BLOCK;
   }
@@ -207,7 +206,7 @@ export class Tables implements ObjectServer {
         this.#rings.release(op);
       } else {
         op.phase = PHASE.delivered;
-        updateOperation(op);
+        updateRequest(op);
       }
     }
     if (any) this.#core.wake(ring.domainId);
