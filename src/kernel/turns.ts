@@ -65,8 +65,12 @@ export class Turns {
   }
 
   #nextDeadline(): bigint | null {
-    const [sleeper, timer] = [this.#scheduler.nextDeadline(), this.#core.rings.nextDeadline];
-    return sleeper === null || (timer !== null && timer < sleeper) ? timer : sleeper;
+    const { rings, waits } = this.#core;
+    const times = [this.#scheduler.nextDeadline(), rings.nextDeadline, waits?.nextLook ?? null];
+    return times.reduce(
+      (first, time) => (first === null || (time !== null && time < first) ? time : first),
+      null,
+    );
   }
 
   makeReady(activation: Activation): void {

@@ -10,6 +10,7 @@
  * Why: RATIONALE.md#who-waits-is-handed-what-it-waits-for
  */
 import { ERRNO } from '../../abi/errno.ts';
+import { LOOK_AGAIN_RATIO } from '../../base/limits.ts';
 import { defineRecord, num, RecordTable, ROOT, type Space, u32 } from '../../space/index.ts';
 import type { Caller } from '../caller.ts';
 import { epochOf } from '../capability/epoch.ts';
@@ -67,6 +68,7 @@ export class Waits {
   /** Those who wait where they may lose the right to, and the epoch at which they all might. */
   readonly #revocable = new Set<Waiter>();
   #epoch = 0;
+  #notBefore = 0n;
   #opened: RecordTable | null = null;
   #nextTicket = 1;
 
@@ -240,12 +242,14 @@ export class Waits {
 
   /**
    * After revocations: tells those who wait where they may not any more. Before that they get nothing there either,
-   * so there is no hurry: called when nothing else is to be done. True where somebody goes on.
+   * so there is no hurry: called when nothing else is to be done, and for a small part of the time where many wait and much is revoked.
+   * True where somebody goes on.
    */
   lookAgain(): boolean {
-    const epoch = epochOf(this.#space);
-    if (epoch === this.#epoch) return false;
-    this.#epoch = epoch;
+    const core = this.#core;
+    const began = core.now();
+    if (this.nextLook === null || began < this.#notBefore) return false;
+    this.#epoch = epochOf(this.#space);
     let told = false;
     for (const waiter of [...this.#revocable]) {
       for (const seat of waiter.seats) {
@@ -254,7 +258,13 @@ export class Waits {
         break;
       }
     }
+    const now = core.now();
+    this.#notBefore = now + (now - began) * LOOK_AGAIN_RATIO;
     return told;
+  }
+  /** When `lookAgain` has something to do, in time of the space; null where it has nothing. */
+  get nextLook(): bigint | null {
+    return this.#revocable.size === 0 || epochOf(this.#space) === this.#epoch ? null : this.#notBefore;
   }
 
   #answer(waiter: Waiter, answer: number): void {

@@ -346,3 +346,31 @@ test('no wake-up is lost: whatever the turns, stops, deaths, moves and restarts,
     );
   }
 });
+
+test('however many wait and however much is revoked, looking through them takes a small part of the time', async () => {
+  const system = await start({ a: ['wait', S, -1n], b: ['wait', S, -1n] });
+  const { mapped } = system.waits.places;
+  let looks = 0;
+  assert.ok(mapped !== null);
+  system.waits.places.mapped = {
+    ...mapped,
+    locate: (...args) => {
+      looks++;
+      system.powers.ns += 500n;
+      return mapped.locate(...args);
+    },
+  };
+  for (let i = 0; i < 100; i++) {
+    moveEpoch(system.space);
+    assert.ok(system.kernel.run().nextDeadline !== null || looks === 2 * (i + 1), 'it will be looked');
+    system.powers.ns += 100n;
+  }
+  assert.ok(looks >= 2 && looks <= 4, `${looks} looks in 10 us, 500 ns each`);
+  system.refused.set('b', -ERRNO.REVOKED);
+  system.powers.ns += 100_000n;
+  system.runAll();
+  assert.deepEqual(system.values('b'), [-ERRNO.REVOKED]);
+  system.powers.ns += 100_000n; // that one has ended, which may have changed what others may
+  system.runAll();
+  assert.equal(system.kernel.run().nextDeadline, null);
+});
