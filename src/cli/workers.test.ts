@@ -19,6 +19,13 @@ function expected(thousands: number): string[] {
   return [...lines, `longest: ${best}, ${most} steps`];
 }
 
+/** Lines, without the name that stands before each where there are several programs. */
+const linesOf = (text: string): string[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.replace(/^\w+ \| /, ''));
+
 test('a program that is several domains gives one answer, killed in the middle of their talk as well', {
   skip,
 }, async (t) => {
@@ -26,7 +33,7 @@ test('a program that is several domains gives one answer, killed in the middle o
   const program = await guest('workers');
   const want = expected(2000);
   const whole = await tool.run('run', '--name', 'whole', program, '3', '2000');
-  assert.deepEqual([whole.code, whole.stdout.trimEnd().split('\n')], [0, want], whole.stderr);
+  assert.deepEqual([whole.code, linesOf(whole.stdout)], [0, want], whole.stderr);
   const first = tool.start(['run', '--name', 'killed', program, '4', '2000']);
   await first.saw(/up to [35]00000:/);
   first.child.kill('SIGKILL');
@@ -36,9 +43,9 @@ test('a program that is several domains gives one answer, killed in the middle o
   assert.deepEqual(alive.toSorted(), ['killed', ...[0, 1, 2, 3].map((i) => `killed/w${i}`)]);
   const { code, stdout, stderr } = await tool.run('up', '--exit-when-idle');
   assert.equal(code, 0, stderr);
-  const after = stdout.trimEnd().replaceAll('killed | ', '').split('\n');
+  const after = linesOf(stdout);
   // What was on its way when the process died is said again; nothing else is, and nothing is left out.
-  const said = before.split('\n').filter((line) => want.includes(line));
+  const said = linesOf(before).filter((line) => want.includes(line));
   const again = said.filter((line) => after.includes(line));
   assert.deepEqual([...said.slice(0, said.length - again.length), ...after], want);
   const left = JSON.parse((await tool.run('ps', '--json')).stdout) as { name: string }[];
