@@ -68,6 +68,8 @@ export class Authority {
     if (bad !== 0 && handle >= 0) clists.close(domain, handle);
     if (bad !== 0) this.#refuse(domain, name, -bad);
     if (old >= 0) clists.close(domain, old);
+    // Imports that were bound by the name lead elsewhere now.
+    if (old >= 0) this.#core.moveEpoch();
     return handle;
   }
 

@@ -13,7 +13,7 @@ import type { Core } from '../core.ts';
 import { type Domain, DomainRecord, FLAG, STATE } from '../domain.ts';
 import type { LoadedModule } from '../program.ts';
 import type { DomainOptions } from '../roster.ts';
-import { setGrant } from './grants.ts';
+import { findGrant, setGrant } from './grants.ts';
 import { PROGRAM_RIGHTS } from './programs.ts';
 
 const R = DomainRecord.fields;
@@ -198,11 +198,16 @@ function grant(core: Core, domain: Domain, name: Uint8Array, what: number, right
   return attempt(() => {
     const handle = core.clists.pass(core.caller(), what, domain, rights);
     if (handle < 0) return handle;
+    const old = findGrant(core.space, domain, name);
     let bad: number = -ERRNO.NOMEM;
     try {
       bad = setGrant(core.space, domain, name, handle);
     } finally {
       if (bad !== 0) core.clists.close(domain, handle);
+    }
+    if (bad === 0 && old >= 0) {
+      core.clists.close(domain, old);
+      core.moveEpoch(); // imports that were bound by the name lead elsewhere now
     }
     return bad;
   });

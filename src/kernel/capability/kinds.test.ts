@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHT } from '../../abi/objects.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
+import { findGrant } from './grants.ts';
 
 /** A server with a procedure that adds. */
 const SERVER = program(`(module
@@ -175,4 +176,23 @@ test('everything is given back', async () => {
   for (const id of system.kernel.ids()) system.kernel.remove(id);
   const { objects, capabilities } = system.kernel.core;
   assert.deepEqual([objects.count, capabilities.count], [0, 0]);
+});
+
+test('a text for a capability of a kind is asked for like that, and does not go along where its domain is carried', async () => {
+  const { system, client, server, call } = await three(TWICE);
+  const { authority, core } = system.kernel;
+  const domain = core.peek(client);
+  assert.ok(domain);
+  const found = core.clists.look(domain, findGrant(system.space, domain, new TextEncoder().encode('server')));
+  assert.ok(typeof found !== 'number');
+  const text = authority.sturdy(found);
+  const restored = authority.restore(text);
+  assert.notEqual(core.capabilities.kind(restored.capability), 0);
+  const plain = authority.sturdy(authority.domain(server));
+  const image = system.kernel.exportDomain(server);
+  assert.equal(image.object?.sturdies.length, 1, 'the one that is not of a kind');
+  authority.grant(client, { name: 'server', ...authority.restore(text) });
+  assert.deepEqual(call('client', 'calls', [3]), [0, 10n, 0, 20n, ERRNO.NOTCAPABLE, 0n]);
+  authority.grant(client, { name: 'server', ...authority.restore(plain) });
+  assert.deepEqual(call('client', 'calls', [1]), [0, 30n]);
 });

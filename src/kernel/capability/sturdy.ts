@@ -116,14 +116,15 @@ export class Sturdies {
     return 0;
   }
 
-  /** The living references to an object. */
+  /** The living references to an object, without those before which kinds are asked: their domains stay where they are. */
   *to(object: number): Generator<{ hash: Uint8Array<ArrayBuffer>; rights: number; badge: bigint }> {
     const space = this.#space;
     if (space.root(ROOT.sturdies) === 0) return;
     for (const row of this.#rows().rows()) {
       const at = this.#rows().address(row);
       const capability = R.capability.get(space, at);
-      if (this.#capabilities.object(capability) !== object) continue;
+      if (this.#capabilities.object(capability) !== object || this.#capabilities.kind(capability) !== 0)
+        continue;
       if (this.#capabilities.check(capability, R.turn.get(space, at)) !== 0) continue;
       const badge = this.#capabilities.badge(capability);
       yield { hash: R.hash.get(space, at), rights: R.rights.get(space, at), badge };
