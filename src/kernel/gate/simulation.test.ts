@@ -87,7 +87,8 @@ function linked(programs: ReadonlyMap<string, WebAssembly.Module>): bigint[] {
     }
     instances.set(name, new WebAssembly.Instance(module, imports));
   }
-  (instances.get('a')?.exports.run as () => void)();
+  const run = instances.get('a')?.exports.run as (() => void) | undefined;
+  run?.();
   return logs;
 }
 
