@@ -46,6 +46,8 @@ export const HEADROOM_BYTES = 64 << 10;
 
 /** Native stack that must be left for a call through a gate to go on at once, in bytes: what the callee may count on. */
 export const GATE_HEADROOM_BYTES = 256 << 10;
+/** Bytes of saved frames in other domains that may go beyond the memory limit of who calls them. */
+export const GATE_FRAMES_FREE_BYTES = 64 << 10;
 /** Most visits of one activation: domains that it is inside of at once. */
 export const GATE_DEPTH_MAX = 256;
 /** Longest name of a procedure, in characters, and most parameters or results of one. */

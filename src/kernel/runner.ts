@@ -4,9 +4,13 @@
  *
  * Why: RATIONALE.md#instances-of-idle-domains-are-let-go
  */
+
+import { RESOURCE } from '../abi/account.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
+import { GATE_FRAMES_FREE_BYTES } from '../base/limits.ts';
 import type { Space } from '../space/index.ts';
+import { isOverdrawn } from './account/account.ts';
 import { chargeTime } from './account/time.ts';
 import { runActivation, type SliceEnd } from './activation.ts';
 import { moveEpoch } from './capability/epoch.ts';
@@ -76,9 +80,13 @@ export class Runner {
     const took = Math.max(0, powers.threadCpuMicros() - before);
     if (end.kind === 'paused') core.noteSlice(Number(powers.monotonicNs() - began) / 1000, took);
     domain.settleMemory();
-    if (!chargeTime(domain, took) && (end.kind === 'paused' || end.kind === 'blocked')) {
-      end = { kind: 'ended', end: END.limit, code: 0, reason: 'cpu limit', trace: savedTrace(domain) };
-    }
+    const inTime = chargeTime(domain, took);
+    if (end.kind !== 'paused' && end.kind !== 'blocked') return end;
+    const [space, { account }, free] = [this.#space, domain, GATE_FRAMES_FREE_BYTES];
+    const deep = activation.visits.length > 1 && isOverdrawn(space, account, RESOURCE.memory, free);
+    if (inTime && !deep) return end;
+    const reason = inTime ? 'memory limit, by the saved frames of its calls' : 'cpu limit';
+    end = { kind: 'ended', end: END.limit, code: 0, reason, trace: savedTrace(domain) };
     return end;
   }
 

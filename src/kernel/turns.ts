@@ -140,6 +140,12 @@ export class Turns {
   #over(activation: Activation, end: Over): void {
     const { home, cause } = activation;
     const resident = home.hasFlag(FLAG.resident);
+    if (activation.visits.length > 1 && end.kind === 'ended') {
+      // It has come to a limit in a call: what is inside goes on for itself.
+      activation.state = STATE.ready;
+      this.#roster.end(home, end.end, end.code, end.reason, end.trace);
+      return;
+    }
     if (cause === CAUSE.call) this.#onAnswer(activation.id, answerOf(activation, home, end));
     else if (cause === CAUSE.question) {
       const { errno, results } = answerOf(activation, home, end);

@@ -105,6 +105,11 @@ export function usedOf(space: Space, account: number, resource: Resource): numbe
   return account === 0 ? 0 : A.used.get(space, account, resource);
 }
 
+/** Whether so much more is used than may be: it was charged for what had to be. */
+export function isOverdrawn(space: Space, account: number, resource: Resource, by: number): boolean {
+  return usedOf(space, account, resource) > limitOf(space, account, resource) + by;
+}
+
 export function mayCharge(space: Space, account: number, resource: Resource, amount: number): boolean {
   return amount <= left(space, account, resource);
 }

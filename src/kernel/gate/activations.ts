@@ -9,8 +9,10 @@
  * An activation and a domain are two things: each domain counts who is inside of it (`visits`, `occupant`), and who waits
  * for that to end (`waiters`, rebuilt after recovery by making their calls again).
  */
+import { RESOURCE } from '../../abi/account.ts';
 import { assert } from '../../base/assert.ts';
 import { bytes, defineRecord, num, RecordTable, ROOT, type Space, u8, u32, u64 } from '../../space/index.ts';
+import { charge, refund } from '../account/account.ts';
 import { SCRATCH_WORDS } from '../caller.ts';
 import { type Domain, NO_DEADLINE, STATE } from '../domain.ts';
 
@@ -57,6 +59,8 @@ export const VisitRecord = defineRecord('visit', {
   askedFor: num('kernel', 'What is asked, where the call is a question to a kind; 0 else.'),
   entered: u8('core', '1 when it counts as being inside; else it waits at the door.'),
   onStack: u8('core', "1 when its frames lie on the domain's frame stack."),
+  payer: num('core', 'The account that pays for the frames: of the domain where the activation began.'),
+  charged: num('core', 'Bytes that were charged to it.'),
 });
 const V = VisitRecord.fields;
 
@@ -102,6 +106,23 @@ export class Visit {
     V.frameBytes.set(this.domain.space, this.at, value);
   }
 
+  /** An account pays for its frames from now on, if none does yet. */
+  payBy(account: number): void {
+    const { space } = this.domain;
+    if (V.payer.get(space, this.at) !== 0 || account === 0) return;
+    V.payer.set(space, this.at, account);
+    this.#settle();
+  }
+  /** Charges what must be, for nobody can be asked who unwinds; see Runner.slice. */
+  #settle(): void {
+    const { space } = this.domain;
+    const [payer, before, block] = [V.payer.get(space, this.at), V.charged.get(space, this.at), this.frames];
+    const now = payer === 0 || block === 0 ? 0 : space.heap.blockBytes(block);
+    if (now === before) return;
+    charge(space, payer, RESOURCE.memory, now - before);
+    V.charged.set(space, this.at, now);
+  }
+
   /** Keeps frames that lie nowhere in the space yet, outermost first. @throws SpaceFullError */
   keep(frames: readonly Uint8Array[]): void {
     const { space } = this.domain;
@@ -133,11 +154,13 @@ export class Visit {
     }
     space.copy(block + frameBytes, from, to - from);
     V.frameBytes.set(space, at, length);
+    if (block !== frames) this.#settle();
   }
 
   /** Forgets the record and the frames. The domain is left to whoever asks. */
   drop(): void {
     const { space } = this.domain;
+    refund(space, V.payer.get(space, this.at), RESOURCE.memory, V.charged.get(space, this.at));
     if (this.frames !== 0) space.heap.free(this.frames);
     space.heap.free(this.at);
   }
@@ -286,6 +309,7 @@ export class Activation {
     V.outer.set(this.space, visit.at, this.visits.at(-1)?.at ?? 0);
     this.visits.push(visit);
     visit.domain.present++;
+    visit.payBy(this.home.account);
     A.innermost.set(this.space, this.at, visit.at);
   }
   /** Takes the innermost visit off; whoever does it drops it, or keeps it. */

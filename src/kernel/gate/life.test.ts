@@ -258,3 +258,37 @@ test('one procedure is granted alone, under its own name', async () => {
   assert.deepEqual(system.values('c').slice(2), [0, ERRNO.GONE]);
   assert.throws(() => kernel.grantGate(c, 'x', c, 'y'), { code: 'no-such-export' });
 });
+
+test('who comes to a limit while it is inside of another ends; the other is left as after a call', async () => {
+  const deep = `(module ${ENV}
+    (func $down (param i32) (result i32)
+      (if (result i32) (local.get 0)
+        (then (i32.add (call $down (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))
+        (else (call $wait (i32.const 0)))))
+    (func (export "gate:down") (param i32) (result i32) (local.set 0 (call $down (local.get 0))) (call $log (local.get 0)) (local.get 0)))`;
+  const caller = `(module (import "s" "down" (func $down (param i32) (result i32))) ${ENV} (memory 1)
+    (func (export "run") (param i32) (call $log (call $down (local.get 0)))))`;
+  for (const [frames, memoryLimitBytes, end] of [
+    [10, 65536, 'exit'],
+    [10_000, 65536 + 1000, 'limit'],
+    [10_000, 1 << 24, 'exit'],
+  ] as const) {
+    const system = new GateSystem();
+    const s = system.add('s', await program(deep));
+    const c = system.add('c', await program(caller), { memoryLimitBytes });
+    system.kernel.start(c, 'run', [frames]);
+    system.runAll();
+    system.checkpoint();
+    system.crash();
+    system.personality.open = true;
+    system.kernel.wake(s);
+    system.runAll();
+    assert.equal(system.kernel.status(c).end, end);
+    assert.deepEqual(system.values('s'), [frames + 1], 'it is not disturbed');
+    assert.equal(system.kernel.status(s).state, 'created');
+    const blocks = system.space.heap.blockCount;
+    system.kernel.remove(c);
+    assert.ok(system.space.heap.blockCount <= blocks);
+    assert.equal(system.kernel.core.activations.count, 0);
+  }
+});

@@ -136,7 +136,7 @@ export function resultBytes(results: readonly RawValue[]): Uint8Array {
  * Ends all visits of a domain; who called is told `errno`. What such a visit had begun in other domains goes on as an
  * activation of its own, whose results nobody takes. Nothing is on the native stack.
  * @param begun also those with which activations began there; a domain that is only stopped keeps them
- * @param lost told of each activation that ends with its last visit
+ * @param lost told of each activation that ends, or goes on for nobody
  */
 export function severVisits(
   core: Core,
@@ -171,7 +171,7 @@ function severFirst(
     return false;
   }
   if (outer.length === 0) {
-    if (activation.cause === CAUSE.question) core.kinds.told(activation, errno, 0n);
+    lost(activation);
     activations.disown(activation);
     activation.cause = CAUSE.orphan;
     activation.replaceVisits(inner);
