@@ -23,7 +23,8 @@ export interface InspectedFrame extends TraceFrame {
   operands: InspectedValue[];
 }
 
-export interface Inspection {
+/** Saved frames of one domain, innermost first. */
+export interface InspectedStack {
   /** Innermost first. Of a domain that ended badly: its stack at the end, without values. */
   frames: InspectedFrame[];
   /** Frames left out, and how many of `frames` come before them. */
@@ -33,6 +34,17 @@ export interface Inspection {
   atLeast?: true;
   /** The rest of the stack is not whole frames of this program. */
   damaged: boolean;
+}
+
+/** What a domain called, and what that called: where the activation it was started with is now. */
+export interface InspectedCall extends InspectedStack {
+  domain: number;
+  name: string;
+}
+
+export interface Inspection extends InspectedStack {
+  /** Innermost first; the last is what the innermost of `frames` has called. */
+  calls: InspectedCall[];
   /** Pages (64 KiB) of each memory. */
   memories: number[];
   /** Bytes of saved frames. */
@@ -48,6 +60,7 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
     omitted: 0,
     omittedAt: 0,
     damaged: false,
+    calls: [],
     memories: [],
     stackBytes: 0,
   };
@@ -56,29 +69,35 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
     const without = { calling: false, locals: [], operands: [] };
     return { ...result, frames: frames.map((frame) => ({ ...frame, ...without })), ...rest };
   }
-  const { space, stackBase } = domain;
+  const { stackBase, stackPointer, main } = domain;
   for (let i = 0; i < domain.memoryCount; i++) result.memories.push(domain.pagesOf(i));
   if (domain.maker !== null) {
     const { used: modules, released, codeBytes } = domain.maker;
     result.made = { modules, released, codeBytes };
   }
-  let end = domain.stackPointer;
+  result.stackBytes = stackPointer - stackBase;
+  const inner = main?.visits.slice(1).reverse() ?? [];
+  result.calls = inner.map(({ domain: callee, frames, frameBytes }) => ({
+    ...{ domain: callee.id, name: callee.name },
+    ...inspectStack(callee, frames, frames + frameBytes, most),
+  }));
+  return { ...result, ...inspectStack(domain, stackBase, stackPointer, most) };
+}
+
+/** The frames in [base, end) of the space. */
+function inspectStack(domain: Domain, base: number, end: number, most: number): InspectedStack {
   const found = new Ends<NonNullable<ReturnType<typeof readFrame>>>(most);
-  result.stackBytes = end - stackBase;
-  while (end > stackBase) {
-    const frame = readFrame(space, domain.infos, stackBase, end);
-    if (frame === null) {
-      result.damaged = true;
-      break;
-    }
+  let damaged = false;
+  while (end > base) {
+    const frame = readFrame(domain.space, domain.infos, base, end);
+    damaged = frame === null;
+    if (frame === null) break;
     found.push(frame);
     end = frame.start;
   }
   const first = found.first.flatMap((frame) => describe(domain, frame));
-  result.frames = [...first, ...found.last.flatMap((frame) => describe(domain, frame))];
-  result.omitted = found.omitted;
-  result.omittedAt = found.omitted > 0 ? first.length : 0;
-  return result;
+  const frames = [...first, ...found.last.flatMap((frame) => describe(domain, frame))];
+  return { frames, omitted: found.omitted, omittedAt: found.omitted > 0 ? first.length : 0, damaged };
 }
 
 /** A frame, behind the functions that were inlined at its place; the values are the whole frame's. */

@@ -69,6 +69,17 @@ for (const stress of BOTH) {
     system.kernel.start(a, 'wait', [100]);
     system.runAll();
     assert.equal(system.kernel.status(a).state, 'blocked');
+    const { frames, calls } = system.kernel.inspect(a);
+    assert.deepEqual(
+      [
+        ...calls.map((call) => [call.name, ...call.frames.map((frame) => frame.function)]),
+        frames.map((frame) => frame.function),
+      ],
+      [
+        ['b', 'wait', 'gate:slow'],
+        ['slow', 'wait'],
+      ],
+    );
     system.checkpoint();
     system.crash();
     system.runAll();
