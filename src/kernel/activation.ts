@@ -34,7 +34,8 @@ import {
   readFrameValues,
   trimFrame,
 } from './frames.ts';
-import type { Activation, Visit } from './gate/activations.ts';
+import type { Activation } from './gate/activations.ts';
+import type { Visit } from './gate/visit.ts';
 import { enterHome, leaveVisit } from './gate/visits.ts';
 import type { Instance } from './instance.ts';
 import { growByMoving, growStack } from './memory.ts';

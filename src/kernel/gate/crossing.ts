@@ -6,7 +6,7 @@ import { SpaceFullError } from '../../space/index.ts';
 import { badEnd, type Ending, ended, keepFrames, limited } from '../activation.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
-import { makeVisit } from './activations.ts';
+import { makeVisit } from './visit.ts';
 import { errnoOf, onlyTheCall } from './visits.ts';
 
 /** What a domain had on its frame stack below a call, to be put back when that is over. */

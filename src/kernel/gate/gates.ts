@@ -22,7 +22,6 @@ import { entryFrame, I32, type RawValue } from '../frames.ts';
 import { headroom } from '../headroom.ts';
 import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
-import { makeVisit } from './activations.ts';
 import { type Board, boardFor } from './boards.ts';
 import { type Below, cameOut, EMPTY, goIn, goOut } from './crossing.ts';
 import { type Hand, handOf, handOver, takeOver } from './hands.ts';
@@ -30,6 +29,7 @@ import type { Passage } from './passage.ts';
 import { type Offered, procedureNamed } from './procedures.ts';
 import { type Callable, calleeSide, callerSide, isDirect } from './thunks.ts';
 import { copyTransferred, transfer, transferHand, transferred } from './transfer.ts';
+import { makeVisit } from './visit.ts';
 import { door } from './visits.ts';
 
 /** No low word of an epoch, which is an i32. */

@@ -6,8 +6,9 @@ import type { Core } from '../core.ts';
 import { type Domain, FLAG } from '../domain.ts';
 import { entryFrame, type RawValue } from '../frames.ts';
 import { type Argument, toRaw } from '../values.ts';
-import { type Activation, CAUSE, makeVisit } from './activations.ts';
+import { type Activation, CAUSE } from './activations.ts';
 import { procedureNamed } from './procedures.ts';
+import { makeVisit } from './visit.ts';
 
 /**
  * An activation that calls a procedure when it runs.

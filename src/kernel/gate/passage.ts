@@ -2,7 +2,8 @@
  * What gates and the trampoline hand to each other while an activation runs. All of it is of the moment: between slices it
  * lies in the activation's record.
  */
-import type { Activation, Visit } from './activations.ts';
+import type { Activation } from './activations.ts';
+import type { Visit } from './visit.ts';
 
 export class Passage {
   /** Visits of the activation that runs: saved ones, and those on the native stack. */

@@ -13,9 +13,10 @@ import type { Core } from '../core.ts';
 import { type Domain, END, FLAG, NO_DEADLINE } from '../domain.ts';
 import type { RawValue } from '../frames.ts';
 import { readResults } from '../results.ts';
-import { type Activation, CAUSE, type Visit } from './activations.ts';
+import { type Activation, CAUSE } from './activations.ts';
 import { takeOver } from './hands.ts';
 import { procedureAt } from './procedures.ts';
+import type { Visit } from './visit.ts';
 
 const NOTHING = new Uint8Array(0);
 /** Longest chain of activations that wait for each other that is looked along. */
