@@ -94,7 +94,8 @@ export class Operations {
       this.#names.set(id, status.name);
       const goesOn = this.#start.resume === 'all' || (this.#start.resume === 'detached' && status.detached);
       if (!console.has(id)) console.open(id, status.name, { detached: true });
-      const here = goesOn && this.#start.stdio;
+      // What a program has made is named after it.
+      const here = goesOn && this.#start.stdio && !status.name.includes('/');
       if (console.isDetached(id) === here) console.setDetached(id, !here);
       if (status.state === 'exited') continue;
       if (goesOn) kernel.resume(id);
@@ -319,11 +320,11 @@ export class Operations {
     if (!keepFiles) removeHome(this.#c.wasi.tree, name);
   }
 
-  /** A program has made a domain: its output goes where that of others does. @throws SpaceFullError */
+  /** A program has made a domain: nothing of it goes to or comes from this process. @throws SpaceFullError */
   made(id: number): void {
     const { kernel, console } = this.#c;
-    const { name, detached } = kernel.status(id);
-    if (!console.open(id, name, { detached: detached || !this.#start.stdio })) throw new SpaceFullError(0);
+    const { name } = kernel.status(id);
+    if (!console.open(id, name, { detached: true })) throw new SpaceFullError(0);
     this.#begun(id, name);
   }
 
