@@ -102,6 +102,21 @@ export const ERRNO = {
 /** One of the numbers above. */
 export type Errno = (typeof ERRNO)[keyof typeof ERRNO];
 
+const TEXTS: Readonly<Record<number, string>> = {
+  [ERRNO.REVOKED]: 'what was granted has been revoked',
+  [ERRNO.GONE]: 'whoever offers it is no more',
+  [ERRNO.FAULTED]: 'it ended in a trap or an exception',
+  [ERRNO.STOPPED]: 'whoever offers it is suspended',
+  [ERRNO.REENTERED]: 'it would enter a program that is waiting for this call',
+  [ERRNO.DEPTH]: 'calls are nested too deep',
+  [ERRNO.NOTCAPABLE]: 'what was granted does not allow it',
+};
+
+/** An error number for people. */
+export function errnoText(value: number): string {
+  return TEXTS[value] ?? errnoName(value);
+}
+
 /** The name of an error number, such as "NOENT", for messages and tests; the number itself where it has none. */
 export function errnoName(value: number): string {
   for (const [name, number] of Object.entries(ERRNO)) if (number === value) return name;

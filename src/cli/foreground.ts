@@ -248,6 +248,7 @@ async function takeOver({ options, name }: Following): Promise<Opened> {
 
 async function followHere(following: Following, session: Session): Promise<number> {
   const { name, parsed } = following;
+  if (following.request !== undefined && !parsed.flags.has('quiet')) void sayWaiting(session, name);
   const outcome = await session.first<ExitReport | StopSignal>(session.ended(name), following.stop);
   if (typeof outcome === 'object') {
     sayEnd(parsed, outcome);
@@ -257,6 +258,14 @@ async function followHere(following: Following, session: Session): Promise<numbe
   await leave(session, following.options.folder);
   saySuspended(following);
   return outcome === 'shutdown' ? EXIT.interrupted : exitCodeOf(outcome);
+}
+
+/** Says so when a program has nothing left to do and has not ended: it is there for others to call. */
+async function sayWaiting(session: Session, name: string): Promise<void> {
+  session.host.tellIdle();
+  await session.whenIdle();
+  const domain = (await session.host.list().catch(() => [])).find((each) => each.name === name);
+  if (domain?.state === 'waiting') say(`${clean(name)} waits to be called; Ctrl-C suspends it`);
 }
 
 async function followThere(following: Following, remote: RemoteSpace): Promise<number> {

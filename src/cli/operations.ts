@@ -12,6 +12,7 @@ import type { DomainStatus } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
 import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { Asleep } from './asleep.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import { type Composition, loadProgram, programKey } from './compose.ts';
 import { descriptorsOf, Holdings } from './holdings.ts';
@@ -59,6 +60,7 @@ export class Operations {
   readonly #start: CoreStart;
   readonly #programs: Map<string, LoadedModule>;
   readonly #happened: (event: SpaceEvent) => void;
+  readonly #asleep = new Asleep();
   /** Names of domains that have been told of. */
   readonly #names = new Map<number, string>();
   /** Arguments of domains, for people; ended domains have them nowhere else. */
@@ -99,7 +101,7 @@ export class Operations {
       if (console.isDetached(id) === here) console.setDetached(id, !here);
       if (status.state === 'exited') continue;
       if (goesOn) kernel.resume(id);
-      else kernel.stop(id);
+      else this.#asleep.put(id, kernel, status);
       if (here) attached.push(id);
     }
     // One program alone gets what is typed; of several, nobody could say which.
@@ -202,6 +204,7 @@ export class Operations {
     this.#arguments.set(id, request.arguments);
     if (foreground) console.attachInput(id, openInput(0));
     this.#begun(id, name);
+    for (const each of this.#asleep.take(request.imports, kernel)) this.#letGoOn(each);
     return this.summary(id);
   }
 

@@ -297,13 +297,13 @@ const showImport = ({ module, name, kind }: { module: string; name: string; kind
   `${module}.${name}${kind === 'func' ? '' : ` (${kind})`}`;
 
 function refuseUnknown(unknown: readonly string[], gates: readonly string[] = []): never {
-  const granted = [...new Set(gates)].map((name) => `a domain as "${name}"`).join(', ');
+  const granted = [...new Set(gates)].map((name) => `--grant ${name}=NAME`).join(' ');
   throw new EnvironmentError(
     'unknown-imports',
     `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
-    `run it with --trap-unknown-imports if it can do without them${
-      granted === '' ? '' : `; if they are procedures of other domains, grant ${granted}`
-    }`,
+    granted === ''
+      ? 'run it with --trap-unknown-imports if it can do without them'
+      : `if they are procedures of another program, grant that: ${granted}; --trap-unknown-imports if it can do without them`,
   );
 }
 

@@ -9,13 +9,14 @@
  * A call that has unwound is made again, as all calls of imports are: then its answer is there (visits.ts).
  * Why: RATIONALE.md#a-gate-is-a-function-of-the-kernel
  */
-import { ERRNO, errnoName } from '../../abi/errno.ts';
+import { ERRNO, errnoText } from '../../abi/errno.ts';
 import { sameShape } from '../../abi/gate.ts';
-import { EPOCH_ADDRESS, VALUE_BYTES } from '../../abi/layout.ts';
+import { VALUE_BYTES } from '../../abi/layout.ts';
 import { KERNEL_MODULE, RIGHT } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
 import { GUEST_EXPORT } from '../../abi/system.ts';
 import { assert } from '../../base/assert.ts';
+import { EpochStamp } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
 import { entryFrame, I32, type RawValue } from '../frames.ts';
@@ -32,9 +33,6 @@ import { copyTransferred, transfer, transferHand, transferred } from './transfer
 import { makeVisit } from './visit.ts';
 import { door } from './visits.ts';
 
-/** No low word of an epoch, which is an i32. */
-const NEVER = 2 ** 40;
-
 /** Whether a program can be told errors of its calls; else they trap. */
 const readsErrors = ({ info }: LoadedModule): boolean =>
   info.imports.some(({ module, name }) => module === KERNEL_MODULE && name === 'gate_error');
@@ -49,8 +47,8 @@ export class Gate {
   readonly #shape: FunctionShape;
   readonly #direct: boolean;
   readonly #board: Board;
-  /** The low word of the epoch at which what follows was looked up; NEVER where nothing was. */
-  #epoch = NEVER;
+  /** When what follows was looked up. */
+  readonly #epoch = new EpochStamp();
   #callee: Domain;
   #procedure: Offered | null = null;
   /** Where the procedure is on the board; -1 where it is not. */
@@ -75,7 +73,7 @@ export class Gate {
   close(): void {
     if (this.#slot >= 0) this.#board.unplug(this.#slot);
     this.#slot = -1;
-    this.#epoch = NEVER;
+    this.#epoch.forget();
   }
 
   /** The function that the program imports. */
@@ -96,7 +94,7 @@ export class Gate {
       return { known: true, text: `${from}.${name}: the procedure has another type` };
     return errno === 0 || errno === ERRNO.STOPPED
       ? null
-      : { known: true, text: `${from}.${name}: ${errnoName(errno)}` };
+      : { known: true, text: `${from}.${name}: ${errnoText(errno)}` };
   }
 
   /** Fixed arities: an array of arguments costs more than all the rest. */
@@ -165,7 +163,7 @@ export class Gate {
   #enter(): boolean {
     const [core, passage, callee] = [this.#core, this.#passage, this.#callee];
     if (
-      core.space.i32[EPOCH_ADDRESS >> 2] !== this.#epoch ||
+      !this.#epoch.isNow(core.space.i32) ||
       !callee.open ||
       passage.answered ||
       passage.depth >= this.#shortMax
@@ -250,7 +248,7 @@ export class Gate {
   /** Finds the callee, where that was not done in this epoch. Gives an errno, or 0. */
   #lookUp(): number {
     const core = this.#core;
-    if (core.space.i32[EPOCH_ADDRESS >> 2] === this.#epoch && this.#callee.ran) return 0;
+    if (this.#epoch.isNow(core.space.i32) && this.#callee.ran) return 0;
     this.close();
     const found = core.granted(this.#caller, this.#from, this.#name);
     if (found === null) {
@@ -276,7 +274,7 @@ export class Gate {
     this.#asks = found.asks ?? 0;
     const plain = procedure.capabilityParams.length + procedure.capabilityResults.length === 0;
     this.#shortMax = plain && this.#asks === 0 ? procedure.depth : 0;
-    if (!mustBegin(callee)) this.#epoch = core.space.i32[EPOCH_ADDRESS >> 2] as number;
+    if (!mustBegin(callee)) this.#epoch.take(core.space.i32);
     return 0;
   }
 
@@ -376,7 +374,7 @@ export class Gate {
       throw core.unwind;
     }
     if (errno === 0) return result;
-    if (!readsErrors(caller.module)) core.trap(`call of ${this.#from}.${this.#name}: ${errnoName(errno)}`);
+    if (!readsErrors(caller.module)) core.trap(`call of ${this.#from}.${this.#name}: ${errnoText(errno)}`);
     if (!this.#direct) transfer(core.space, new Uint8Array(0), this.#shape.results.length);
     return 0;
   }

@@ -159,7 +159,7 @@ for (const stress of [false, true]) {
     system.runAll();
     assert.deepEqual(system.values('c'), []);
     const { end, reason } = system.kernel.status(c);
-    assert.deepEqual([end, reason], ['trap', 'call of s.fail: FAULTED']);
+    assert.deepEqual([end, reason], ['trap', 'call of s.fail: it ended in a trap or an exception']);
     assert.ok(system.kernel.trace(c).frames.some((frame) => frame.function === 'run'));
   });
 
