@@ -100,8 +100,7 @@ export class Operations {
       const here = goesOn && this.#start.stdio && !status.name.includes('/');
       if (console.isDetached(id) === here) console.setDetached(id, !here);
       if (status.state === 'exited') continue;
-      if (goesOn) kernel.resume(id);
-      else this.#asleep.put(id, kernel, status);
+      goesOn ? kernel.resume(id) : this.#asleep.put(id, kernel, status);
       if (here) attached.push(id);
     }
     // One program alone gets what is typed; of several, nobody could say which.
@@ -204,7 +203,7 @@ export class Operations {
     this.#arguments.set(id, request.arguments);
     if (foreground) console.attachInput(id, openInput(0));
     this.#begun(id, name);
-    for (const each of this.#asleep.take(request.imports, kernel)) this.#letGoOn(each);
+    this.#asleep.take(request.imports, kernel).forEach((each) => this.#letGoOn(each));
     return this.summary(id);
   }
 
