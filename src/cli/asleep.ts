@@ -10,7 +10,7 @@ export class Asleep {
 
   /** It does not go on. One that has nothing to run can be called all the same. */
   put(id: number, kernel: Pick<Kernel, 'stop'>, { state }: Pick<DomainStatus, 'state'>): void {
-    if (state !== 'created') kernel.stop(id);
+    if (state !== 'created' && state !== 'idle') kernel.stop(id);
     this.#ids.add(id);
   }
 

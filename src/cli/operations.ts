@@ -4,8 +4,7 @@
  */
 import { EnvironmentError } from '../base/errors.ts';
 import { parseAddress } from '../drivers/address.ts';
-import type { InputFlow } from '../drivers/input.ts';
-import { openInput } from '../drivers/input.ts';
+import { type InputFlow, openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
 import { hasProcedures } from '../kernel/gate/procedures.ts';
 import type { DomainStatus } from '../kernel/kernel.ts';
