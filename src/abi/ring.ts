@@ -145,7 +145,7 @@ export const OPERATION = {
   wait: 13,
   /** first: arguments (in), second: results (out), `method`, `other`: a capability passed along. Result: the method's. */
   invoke: 14,
-  /** Result: a handle of a segment with its bytes. */
+  /** Result: a handle of a segment with its bytes, with at most `rights` (0: all); of a segment, one of itself. */
   map: 15,
   /** A capability derived of `handle` with at most `rights`, its badge `offset`. Result: its handle. */
   share: 16,
