@@ -13,7 +13,8 @@
  *       references that are left keep it alive. 0, or -errno: NOENT there is none.
  *
  * What a made module may import, all from `MADE_IMPORTS`: memory 0 of the program as `MADE_MEMORY`; functions, globals,
- * tables and tags of the program, by the names under which that exports them. It has no memory, tag or start function of
+ * tables and tags of the program, by the names under which that exports them. What the program imports and exports again
+ * is among them: so it calls other domains, by the program's gates and no others. It has no memory, tag or start function of
  * its own. Its segments are applied as the specification says.
  */
 import { assert } from '../base/assert.ts';
