@@ -145,7 +145,11 @@ export const OPERATION = {
   wait: 13,
   /** first: arguments (in), second: results (out), `method`, `other`: a capability passed along. Result: the method's. */
   invoke: 14,
-  /** Result: a handle of a segment with its bytes, with at most `rights` (0: all); of a segment, one of itself. */
+  /**
+   * Result: a handle of a segment with its bytes, with at most `rights` (0: all). Of a segment, one of itself. Of a file of the
+   * tree, which must be readable, a new segment of the client's own with the bytes of this moment: neither changes with the
+   * other, and the client pays for its memory.
+   */
   map: 15,
   /** A capability derived of `handle` with at most `rights`, its badge `offset`. Result: its handle. */
   share: 16,

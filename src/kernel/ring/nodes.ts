@@ -22,6 +22,7 @@ import {
   symlinkAt,
   unlinkAt,
 } from '../tree-path.ts';
+import { NODE_TYPE } from '../tree-records.ts';
 import { decodeChange, encodeListed, encodeStat, nodeStat } from './attributes.ts';
 import { giveOpened } from './opened.ts';
 import { AT_END, type Operation } from './operation.ts';
@@ -68,6 +69,8 @@ export class Nodes implements ObjectServer {
         return this.#describe(op, node);
       case OPERATION.change:
         return this.#change(op, node);
+      case OPERATION.map:
+        return this.#map(op, node, target);
       case OPERATION.rename:
       case OPERATION.link:
         return this.#rename(op, node);
@@ -113,6 +116,19 @@ export class Nodes implements ObjectServer {
     });
     if (op.offset === AT_END) op.value = BigInt(start + moved);
     return moved === 0 ? failed : moved;
+  }
+
+  /**
+   * A copy, the client's own: a file can be cut, which a segment that is mapped cannot, and what was once read stays read
+   * where the file is revoked.
+   */
+  #map({ owner, rights }: Operation, node: number, target: Target): number {
+    const tree = this.#tree;
+    if (owner === null) return -ERRNO.GONE;
+    if ((target.rights & RIGHT.read) === 0) return -ERRNO.NOTCAPABLE;
+    if (tree.isDirectory(node)) return -ERRNO.ISDIR;
+    if (tree.type(node) !== NODE_TYPE.file) return -ERRNO.INVAL;
+    return this.#core.segments.createFrom(owner, tree.segment(node), rights === 0 ? RIGHTS_ALL : rights);
   }
 
   #list(op: Operation, node: number): number {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { APPEND_OFFSET, ATTRIBUTE, OPERATION, OPTION, STREAM_OFFSET, SUBMIT } from '../../abi/ring.ts';
+import { usedOf } from '../account/account.ts';
 import type { Domain } from '../domain.ts';
 import { TestSystem } from '../kernel.testing.ts';
+import { Tree } from '../tree.ts';
 import { RingUser } from './ring.testing.ts';
 
 const op = OPERATION;
@@ -104,4 +107,67 @@ test('map gives the segment once more with fewer rights, which ends when the fir
   assert.equal(other.run({ ...write, op: op.read, handle: mapped }).result, -ERRNO.REVOKED);
   for (const one of [plain, there, mapped, all]) other.call('cap_close', one);
   assert.equal(other.call('cap_count'), before);
+});
+
+test('map of a file gives its bytes as a segment of the client, whatever becomes of the file', async () => {
+  const system = new TestSystem();
+  const user = await RingUser.make(system, 'a', 16);
+  const { core } = system.kernel;
+  const tree = Tree.open(system.space, 0n);
+  const root = system.kernel.authority.grant(user.id, { name: 'tree', ...core.nodes.capability(tree.root) });
+  const used = (): number => usedOf(system.space, domainOf(user).account, RESOURCE.memory);
+  const [before, segments] = [used(), system.space.segments.count];
+  for (const size of [0, 5, 65_536, 150_001]) {
+    const firstLength = user.write(0x6000, `f${size}`);
+    const open = { op: op.open, handle: root, first: 0x6000, firstLength };
+    const options = OPTION.create | OPTION.read | OPTION.write;
+    const file = user.run({ ...open, options }).result;
+    user.write(OUT, 'begin');
+    if (size > 0) user.run({ op: op.write, handle: file, first: OUT, firstLength: 5 });
+    user.write(OUT, 'end');
+    if (size > 5) {
+      user.run({ op: op.write, handle: file, first: OUT, firstLength: 3, offset: BigInt(size - 3) });
+    }
+    const mapped = user.run({ op: op.map, handle: file }).result;
+    assert.ok(mapped > 0);
+    assert.equal(used() - before, Math.ceil(size / 65_536) * 65_536);
+    // The file is overwritten, cut and removed.
+    user.write(OUT, 'xxxxx');
+    user.run({ op: op.write, handle: file, first: OUT, firstLength: 5 });
+    tree.setSize(core.objects.a(objectOf(user, file)), 1, 0n);
+    user.write(0x6000, `f${size}`);
+    assert.equal(user.run({ ...open, op: op.remove }).result, 0);
+    assert.equal(user.run({ op: op.close, handle: file }).result, 0);
+    const read = { op: op.read, handle: mapped, first: OUT };
+    assert.equal(user.run({ ...read, firstLength: 10 }).result, Math.min(size, 10));
+    if (size > 0) assert.equal(user.text(OUT, 5), 'begin');
+    if (size > 5) {
+      assert.equal(user.run({ ...read, firstLength: 10, offset: BigInt(size - 4) }).result, 4);
+      assert.equal(user.text(OUT, 4), '\0end');
+    }
+    assert.equal(user.run({ op: op.close, handle: mapped }).result, 0);
+    assert.deepEqual([used(), system.space.segments.count], [before, segments]);
+  }
+});
+
+test('map of a file asks for the right to read, for room and for memory, and takes rights away', async () => {
+  const system = new TestSystem();
+  const user = await RingUser.make(system, 'a', 16);
+  const { core } = system.kernel;
+  const tree = Tree.open(system.space, 0n);
+  const node = tree.createFile(tree.root, new TextEncoder().encode('f'), 0n);
+  tree.setSize(node, 100_000, 0n);
+  const file = system.kernel.authority.grant(user.id, { name: 'file', ...core.nodes.capability(node) });
+  const blind = user.call('cap_copy', file, RIGHT.map | RIGHT.write);
+  assert.equal(user.run({ op: op.map, handle: blind }).result, -ERRNO.NOTCAPABLE);
+  const still = user.call('cap_copy', file, RIGHT.read);
+  assert.equal(user.run({ op: op.map, handle: still }).result, -ERRNO.NOTCAPABLE);
+  const mapped = user.run({ op: op.map, handle: file, rights: RIGHT.read | RIGHT.map }).result;
+  const write = { op: op.write, handle: mapped, first: OUT, firstLength: 1 };
+  assert.equal(user.run(write).result, -ERRNO.NOTCAPABLE);
+  const segments = system.space.segments.count;
+  // Holes cost nothing in a file, but a segment is paid for whole.
+  tree.setSize(node, 2 ** 33, 0n);
+  assert.equal(user.run({ op: op.map, handle: file }).result, -ERRNO.DQUOT);
+  assert.equal(system.space.segments.count, segments);
 });

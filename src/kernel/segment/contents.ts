@@ -12,7 +12,7 @@
  */
 import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
-import { OBJECT, RIGHT } from '../../abi/objects.ts';
+import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
 import { defineRecord, num, type Space, u8, u32 } from '../../space/index.ts';
 import { charge, mayCharge, refund } from '../account/account.ts';
@@ -89,6 +89,18 @@ export class SegmentObjects {
         throw error;
       }
     });
+  }
+
+  /**
+   * A new segment with the bytes that one of the space (space/segments.ts) has now, owned by a domain: a handle with these
+   * rights, or -errno. They are copied, for whoever has that one goes on to write, cut and grow it.
+   * @throws SpaceFullError with nothing changed
+   */
+  createFrom(domain: Domain, segment: number, rights: number): number {
+    const bytes = this.#space.segments.size(segment);
+    const room = this.#mayHave(domain, bytes);
+    if (room !== 0) return room;
+    return this.#make(domain, bytes, (at) => this.#copyBytes(at, segment), rights);
   }
 
   size(object: number): number {
@@ -190,7 +202,7 @@ export class SegmentObjects {
     return mayCharge(this.#space, domain.account, RESOURCE.memory, room) ? 0 : -ERRNO.DQUOT;
   }
 
-  #make(domain: Domain, bytes: number, fill: (at: number) => void): number {
+  #make(domain: Domain, bytes: number, fill: (at: number) => void, rights = RIGHTS_ALL): number {
     const { clists } = this.#core;
     const bad = clists.reserve(domain, 1);
     if (bad !== 0) return bad;
@@ -205,7 +217,7 @@ export class SegmentObjects {
     }
     let handle: number;
     try {
-      handle = clists.make(domain, OBJECT.segment, 0, at);
+      handle = clists.make(domain, OBJECT.segment, 0, at, rights);
     } catch (error) {
       this.#drop(at);
       throw error;
