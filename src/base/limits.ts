@@ -94,8 +94,13 @@ export const MADE_CACHE_BYTES = 4 << 20;
 export const DEBUG_SECTION_MAX_BYTES = 64 << 20;
 /** Largest source map that is taken, in bytes. */
 export const SOURCE_MAP_MAX_BYTES = 64 << 20;
-/** Bytes a program may have written that have not got out yet; then its writes block. */
+/**
+ * Bytes a program may have written that have not got out yet; then its writes block. Before its own count, at a console,
+ * as much is taken for all who write there.
+ */
 export const OUTBOX_MAX_BYTES = 1 << 20;
+/** Most bytes of a program that go to a full console, as it empties, before it is the next program's turn. */
+export const CONSOLE_TURN_BYTES = 4096;
 /** Bytes of standard input that wait in the space to be read; more stays with the host. */
 export const INBOX_MAX_BYTES = 65536;
 /** Bytes written to files of the host that have not got there yet; then writes block. */

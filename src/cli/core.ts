@@ -141,7 +141,8 @@ class CoreThread {
   #isOut(id: number): boolean {
     const { console } = this.#composition;
     if (this.#clients.follows(id)) return console.keptBytes(id) === 0;
-    return console.isDetached(id) || !start.stdio || console.settled() || this.#operations.othersWrite(id);
+    if (console.isDetached(id) || !start.stdio || console.settled()) return true;
+    return console.keptBytes(id) === 0 && this.#operations.othersWrite(id);
   }
 
   #take(message: ToCore): void {

@@ -5,12 +5,12 @@ import { Prng, seedFrom } from '../base/prng.ts';
 import type { Destination } from '../kernel/outbox.ts';
 import { type Image, TestMemory } from '../kernel/outbox-memory.testing.ts';
 import { WOULD_BLOCK } from '../kernel/ports.ts';
+import { capture, simple, tick } from './console.testing.ts';
 import { ConsoleDriver } from './console.ts';
 import { NO_LOG, type ReadPlace, type ReleaseLog, type ReleasePolicy, type Sinks } from './release.ts';
 import type { Sink } from './sink.ts';
 
 const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
-const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** A file of a simulated host; `alive` ends at a crash, in the middle of a write where chance has it. */
 interface SimFile {
@@ -252,32 +252,6 @@ test(`a pipe misses nothing by default, and repeats nothing on request (seed ${s
   assert.ok(crashes > 20);
   assert.ok(unequal > 0, 'the window that cannot be closed was hit');
 });
-
-function simple(prefix: 'auto' | 'never' = 'auto'): {
-  driver: ConsoleDriver;
-  memory: TestMemory;
-  woken: number[];
-} {
-  const memory = new TestMemory();
-  const woken: number[] = [];
-  const driver = new ConsoleDriver({
-    memory,
-    root: memory.root(1),
-    wake: (domain) => void woken.push(domain),
-    log: NO_LOG,
-    policy: 'at-least-once',
-    prefix,
-  });
-  return { driver, memory, woken };
-}
-
-function capture(): { sink: Sink; text: () => string } {
-  const bytes: number[] = [];
-  return {
-    sink: { terminal: true, write: (piece) => bytes.push(...piece) && piece.length, close: () => {} },
-    text: () => textOf(bytes),
-  };
-}
 
 test('lines carry the name of their domain where several write, and never run into one another', async () => {
   const { driver } = simple();

@@ -4,15 +4,17 @@
  * A domain is *attached* or *detached*. What an attached one writes goes into the console's own outbox, in the order
  * of writing over all domains and both streams, already in its final form (with the domain's name before each line
  * where several write), because positions must be those of the bytes outside. What a detached one writes stays in an
- * outbox of its own until it is attached, or a client takes it (`attachClient`). All of that is state in the space; the
- * order of things after a crash is the one the checkpoint has.
+ * outbox of its own until it is attached, or a client takes it (`attachClient`). So does what attached ones write while
+ * the console's outbox is full; it follows in turns. So each has as much room as any other, and one that writes without
+ * end only makes its own writes wait. All of that is state in the space; the order of things after a crash is the one the
+ * checkpoint has.
  *
  * Use: `new ConsoleDriver(...)` on the space (new or recovered), `open` for each new domain, `bind` with the sinks of
  * this process, `attachInput` for the domain that gets its input. `remove` when a domain's record goes.
  */
 import { ERRNO } from '../abi/errno.ts';
 import { assert } from '../base/assert.ts';
-import { DOMAIN_NAME_MAX_BYTES, OUTBOX_MAX_BYTES } from '../base/limits.ts';
+import { CONSOLE_TURN_BYTES, DOMAIN_NAME_MAX_BYTES, OUTBOX_MAX_BYTES } from '../base/limits.ts';
 import { type Destination, OUTBOX_RECORD_BYTES, Outbox, STDERR, STDOUT } from '../kernel/outbox.ts';
 import {
   Block,
@@ -134,10 +136,11 @@ export class ConsoleDriver implements Driver {
     return true;
   }
 
-  /** Forgets a domain and what it wrote that nobody has taken. */
+  /** Forgets a domain and what it wrote that nobody has taken, and that the console has no room for. */
   remove(id: number): void {
     const domain = this.#domains.get(id);
     if (domain === undefined) return;
+    while (this.#moveSome(domain));
     domain.releaser?.unbind();
     domain.stdin.remove();
     domain.own.clear();
@@ -216,7 +219,7 @@ export class ConsoleDriver implements Driver {
     return this.#domain(id).stdin.attached;
   }
 
-  /** Bytes a domain has written that nobody has taken yet, console aside. */
+  /** Bytes a domain has written that nobody has taken yet, the console's outbox aside. */
   keptBytes(id: number): number {
     return this.#domain(id).own.length;
   }
@@ -330,20 +333,19 @@ export class ConsoleDriver implements Driver {
     const failed = this.#failed(domain, to);
     if (failed !== 0) return -failed;
     if (from.length === 0) return 0;
-    const direct = this.#toConsole(domain) && domain.own.length === 0;
+    const { own } = domain;
+    const direct = this.#toConsole(domain) && own.length === 0;
     // A copy: the program's bytes may change while we look for line ends.
     const bytes = direct ? from.slice(0, Math.min(from.length, OUTBOX_MAX_BYTES)) : from;
-    const taken = direct ? this.#say(domain, to, bytes) : domain.own.append(to, bytes);
+    let taken = direct ? this.#say(domain, to, bytes) : 0;
+    if (taken < bytes.length) taken += own.append(to, bytes.subarray(taken));
     if (taken > 0) return taken;
-    const target = direct ? this.#outbox : domain.own;
-    return target.length === 0 ? -ERRNO.NOSPC : WOULD_BLOCK;
+    return own.length === 0 && (!direct || this.#outbox.length === 0) ? -ERRNO.NOSPC : WOULD_BLOCK;
   }
 
   #outputReady(domain: Domain, to: Destination): Readiness {
-    const direct = this.#toConsole(domain) && domain.own.length === 0;
     const failed = this.#failed(domain, to) !== 0;
-    const room = (direct ? this.#outbox : domain.own).room;
-    return { readable: false, writable: failed || room > 0, bytes: 0, hangup: failed };
+    return { readable: false, writable: failed || domain.own.room > 0, bytes: 0, hangup: failed };
   }
 
   /** Puts bytes into the console's outbox in their final form; returns how many of `bytes` that were. */
@@ -390,21 +392,38 @@ export class ConsoleDriver implements Driver {
     domain.record.setU32(DOMAIN.flags, on ? flags | flag : flags & ~flag);
   }
 
-  /** Moves what attached domains have kept into the console's outbox, as there is room; then wakes who waits. */
+  /**
+   * Moves what attached domains have kept into the console's outbox, in turns, as there is room; then wakes who waits.
+   * Whose turn is first next time is who has waited longest.
+   */
   #moveAll(): void {
-    for (const domain of this.#domains.values()) this.#move(domain);
+    for (let moved = true; moved; ) {
+      moved = false;
+      for (const domain of [...this.#domains.values()].filter(({ own }) => own.length > 0)) {
+        if (!this.#moveSome(domain)) continue;
+        moved = true;
+        this.#domains.delete(domain.id);
+        this.#domains.set(domain.id, domain);
+      }
+    }
+    for (const domain of this.#domains.values()) this.#wakeOf(domain);
   }
 
   #move(domain: Domain): void {
-    while (this.#toConsole(domain) && domain.own.length > 0) {
-      const { own } = domain;
-      const piece = own.piece(own.head, own.tail, 65536);
-      if (piece === undefined) break;
-      const taken = this.#say(domain, piece.destination, piece.bytes);
-      own.drop(own.head + taken);
-      if (taken < piece.bytes.length) break;
-    }
+    while (this.#moveSome(domain));
     this.#wakeOf(domain);
+  }
+
+  /** A turn: whole lines where it has them. False where it has nothing for the console, or that has no room. */
+  #moveSome(domain: Domain): boolean {
+    const { own } = domain;
+    if (!this.#toConsole(domain)) return false;
+    const piece = own.piece(own.head, own.tail, CONSOLE_TURN_BYTES);
+    if (piece === undefined) return false;
+    const lines = piece.bytes.lastIndexOf(NEWLINE) + 1;
+    const taken = this.#say(domain, piece.destination, piece.bytes.subarray(0, lines || undefined));
+    own.drop(own.head + taken);
+    return taken > 0;
   }
 
   #wakeOf(domain: Domain): void {
