@@ -192,6 +192,28 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [['perdure attach db', 'until Ctrl-C']],
   },
   {
+    name: 'call',
+    usage: 'NAME PROCEDURE [ARGUMENTS...]',
+    summary: 'call a procedure of a program, and print what it gives',
+    details:
+      "What a program exports as gate:PROCEDURE can be called; `perdure describe` lists it. The results are printed a line\neach, when they are durable. Numbers are written in decimal or as 0x..., v128 as 32 hexadecimal digits, a capability as\nwhat it is to, as with --grant. All options stand before the program's name. If no process owns the space, the program\ngoes on while it is called, and programs beside it only where they wait to be called. Ctrl-C ends the waiting; the call\ngoes on with the program. Where the program ends in the call, its exit code is ours.",
+    options: [
+      SPACE,
+      {
+        name: 'json',
+        help: 'print the results as an array; i64 as decimal text, v128 and what JSON has no number for as text',
+      },
+    ],
+    least: 2,
+    most: Number.POSITIVE_INFINITY,
+    programArguments: true,
+    completes: 'domain',
+    examples: [
+      ['perdure call calc add 2 -40', 'print the sum'],
+      ['perdure call --json calc divide 7 2', 'the same for a script'],
+    ],
+  },
+  {
     name: 'stop',
     usage: '[NAME...]',
     summary: 'end programs, or suspend the whole space and end its process',

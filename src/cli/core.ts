@@ -248,11 +248,7 @@ class CoreThread {
           args.imports as ImportGrant[],
         );
       case 'call':
-        return operations.calls.call(
-          operations.find(name),
-          String(args.procedure),
-          args.values as CallValue[],
-        );
+        return operations.call(name, String(args.procedure), args.values as CallValue[]);
       case 'serve':
         return this.#composition.served.serve(name, args.policy as ServedPolicy);
       case 'unserve':

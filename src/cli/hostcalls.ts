@@ -6,12 +6,15 @@ import { ERRNO } from '../abi/errno.ts';
 import { RIGHT } from '../abi/objects.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { F32, F64, I32, I64, type RawValue, V128 } from '../kernel/frames.ts';
-import { type Offered, procedureNamed } from '../kernel/gate/procedures.ts';
+import { type Offered, procedureNamed, procedureNames } from '../kernel/gate/procedures.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { LoadedModule } from '../kernel/program.ts';
 import type { Answer } from '../kernel/turns.ts';
 import { toNumber } from '../kernel/values.ts';
 import type { Holdings } from './holdings.ts';
-import type { CallAnswer, CallResult, CallValue, ImportGrant } from './types.ts';
+import { suggest } from './suggest.ts';
+import type { CallAnswer, CallResult, CallValue, ImportGrant, WrittenValue } from './types.ts';
+import { readWritten, wantedName } from './written.ts';
 
 interface Waiting {
   readonly domain: number;
@@ -41,8 +44,13 @@ export class HostCalls {
     const params = procedure?.shape.params ?? [];
     const handles: number[] = [];
     try {
-      const args = values.map((value, i) => {
-        if (!procedure?.capabilityParams.includes(i)) return argument(name, i, params[i], value);
+      if (callee !== undefined && !callee.ended) checkCall(callee.module, name, procedure, values);
+      const args = values.map((given, i) => {
+        const type = params[i];
+        const capability = procedure?.capabilityParams.includes(i) === true;
+        const value =
+          isWritten(given) && type !== undefined ? readWritten(name, given, { type, capability }) : given;
+        if (!capability) return argument(name, i, type, value);
         const handle = this.#pass(domain, name, i, value);
         handles.push(handle);
         return { type: I32, low: BigInt(handle), high: 0n };
@@ -94,6 +102,30 @@ export class HostCalls {
     if (typeof found === 'number') return { held: null };
     return { held: this.#holdings.keep(found.capability, found.turn, found.rights & ~RIGHT.revoke) };
   }
+}
+
+const isWritten = (value: CallValue): value is WrittenValue =>
+  typeof value === 'object' && 'written' in value;
+
+/** @throws EnvironmentError no-such-export, bad-argument, naming what there is */
+function checkCall(
+  module: LoadedModule,
+  name: string,
+  procedure: Offered | undefined,
+  values: readonly CallValue[],
+): void {
+  if (procedure === undefined) {
+    const names = procedureNames(module);
+    if (names.length === 0) return; // the kernel says why
+    const meant = suggest(name, names);
+    const hint = meant === undefined ? `it has ${names.slice(0, 8).join(', ')}` : `did you mean "${meant}"?`;
+    throw new EnvironmentError('no-such-export', `there is no procedure "${name}"`, hint);
+  }
+  const { shape, capabilityParams } = procedure;
+  if (values.length === shape.params.length) return;
+  const types = shape.params.map((type, i) => wantedName({ type, capability: capabilityParams.includes(i) }));
+  const taken = types.length === 0 ? 'no arguments' : `${types.length} (${types.join(', ')})`;
+  throw new EnvironmentError('bad-argument', `${name} takes ${taken}, not ${values.length}`);
 }
 
 function argument(

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
 import { type Parsed, parse } from './args.ts';
 import { failBackground, isBackground } from './background.ts';
+import { runCall } from './call.ts';
 import { findCommand } from './commands.ts';
 import { completionScript } from './completion.ts';
 import { runDescribe } from './describe.ts';
@@ -26,6 +27,7 @@ const COMMAND_CODE: Record<string, (parsed: Parsed) => Promise<number>> = {
   describe: runDescribe,
   ps: runPs,
   attach: runAttach,
+  call: runCall,
   stop: runStop,
   rm: runRemove,
   inspect: runInspect,

@@ -16,18 +16,27 @@ import { lastDomains } from './spacestore.ts';
 import type { SpaceApi } from './types.ts';
 import { showSize } from './units.ts';
 
+/** What is done to a space: looked at, changed, also made, or changed while programs in it may run that it needs. */
+type Access = 'read' | 'write' | 'create' | 'run';
+
 /** The space through its owner if it has one, else opened here. */
-async function openSpace(parsed: Parsed, access: 'read' | 'write' | 'create'): Promise<SpaceApi> {
+async function openSpace(parsed: Parsed, access: Access): Promise<SpaceApi> {
   const folder = spaceFolder(parsed);
   const remote = await RemoteSpace.connect(folder);
   if (remote !== undefined) return remote;
   const readOnly = access === 'read';
-  return Host.open({ folder, create: access === 'create', resume: 'none', readOnly, paused: true });
+  return Host.open({
+    folder,
+    create: access === 'create',
+    resume: 'none',
+    readOnly,
+    paused: access !== 'run',
+  });
 }
 
-async function withSpace<T>(
+export async function withSpace<T>(
   parsed: Parsed,
-  access: 'read' | 'write' | 'create',
+  access: Access,
   use: (space: SpaceApi) => Promise<T>,
 ): Promise<T> {
   const space = await openSpace(parsed, access);

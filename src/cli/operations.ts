@@ -18,16 +18,17 @@ import { descriptorsOf, Holdings } from './holdings.ts';
 import { HostCalls } from './hostcalls.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
-import { callFrame, valueReports } from './reports.ts';
+import { callFrame, stackReport } from './reports.ts';
 import { exitCodeOf, explained, readArguments, reasonOf, shortened } from './summaries.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import type {
+  CallAnswer,
+  CallValue,
   DirGrant,
   DomainState,
   DomainSummary,
   ExitReport,
   FilesReport,
-  FrameReport,
   GrantName,
   ImportGrant,
   Inspection,
@@ -53,7 +54,7 @@ export interface CoreAttachment {
 export class Operations {
   /** Capabilities that the owner has and grants. */
   readonly holdings: Holdings;
-  /** Calls of procedures by the owner. */
+  /** Calls of procedures by the owner that are waited for. */
   readonly calls: HostCalls;
   readonly #c: Composition;
   readonly #start: CoreStart;
@@ -269,6 +270,13 @@ export class Operations {
     if (kernel.resume(id)) this.#happened({ kind: 'resumed', id, name });
   }
 
+  /** Calls a procedure. A program that was left where it was goes on for it. */
+  call(name: string, procedure: string, values: readonly CallValue[]): Promise<CallAnswer> {
+    const id = this.find(name);
+    if (this.#asleep.takes(id)) this.#letGoOn(id);
+    return this.calls.call(id, procedure, values);
+  }
+
   suspend(name: string): void {
     this.#hold(this.find(name), name);
   }
@@ -358,17 +366,8 @@ export class Operations {
       ...this.holdings.capabilitiesOf(id),
       account: this.holdings.accountOf(id),
       memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
-      omitted: inspected.omitted,
-      omittedAt: inspected.omittedAt,
-      ...(inspected.atLeast ? { atLeast: true } : {}),
       ...(inspected.made === undefined ? {} : { made: inspected.made }),
-      stack: inspected.frames.map(
-        (frame): FrameReport => ({
-          ...callFrame(frame),
-          locals: valueReports(frame.locals, 'local'),
-          operands: valueReports(frame.operands, ''),
-        }),
-      ),
+      ...stackReport(inspected),
     };
   }
 

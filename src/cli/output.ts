@@ -35,14 +35,19 @@ export function say(message: string): void {
 /** An error in one line, with what to do. Bugs of ours come with their stack: there is no better advice. */
 export function sayError(error: unknown): void {
   if (error instanceof EnvironmentError) {
-    const hint = error.hint === '' ? '' : ` (${clean(error.hint)})`;
-    process.stderr.write(`${paint('red', 'perdure:')} ${clean(error.message)}${hint}\n`);
+    sayFailed(error.message, error.hint);
   } else if (error instanceof MalformedError) {
     process.stderr.write(`${paint('red', 'perdure:')} ${clean(error.message)}\n`);
   } else {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
     process.stderr.write(`${paint('red', 'perdure:')} this is a bug of perdure: ${stack}\n`);
   }
+}
+
+/** That something failed, in one line, with what to do. */
+export function sayFailed(message: string, hint: string): void {
+  const advice = hint === '' ? '' : ` (${clean(hint)})`;
+  process.stderr.write(`${paint('red', 'perdure:')} ${clean(message)}${advice}\n`);
 }
 
 /** Progress of work that may take long: shown on a terminal only, from half a second on, and wiped at the end. */

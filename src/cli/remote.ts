@@ -4,7 +4,9 @@
  */
 import { EnvironmentError } from '../base/errors.ts';
 import { type Connection, connectControl } from './control.ts';
+import { decodePlain } from './plain.ts';
 import type {
+  CallAnswer,
   DomainSummary,
   ExitReport,
   FilesReport,
@@ -13,6 +15,7 @@ import type {
   RemoveOptions,
   RunRequest,
   SpaceApi,
+  WrittenValue,
 } from './types.ts';
 import { FRAME } from './wire.ts';
 
@@ -90,6 +93,12 @@ export class RemoteSpace implements SpaceApi {
 
   async suspend(name: string): Promise<void> {
     await this.#connection.request({ op: 'suspend', name });
+  }
+
+  async call(name: string, procedure: string, values: readonly WrittenValue[]): Promise<CallAnswer> {
+    this.#received = [];
+    await this.#connection.request({ op: 'call', name, procedure, values });
+    return decodePlain(Buffer.concat(this.#received.splice(0))) as CallAnswer;
   }
 
   async inspect(name: string): Promise<Inspection> {

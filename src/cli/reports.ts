@@ -1,7 +1,7 @@
 /** What the kernel tells of frames and values, as it is told to people and to other processes. */
-import type { InspectedValue } from '../kernel/inspect.ts';
+import type { InspectedStack, InspectedValue } from '../kernel/inspect.ts';
 import type { TraceFrame } from '../kernel/trace.ts';
-import type { CallFrame, ValueReport } from './types.ts';
+import type { CallFrame, FrameReport, StackReport, ValueReport } from './types.ts';
 
 export function callFrame({
   functionIndex,
@@ -15,7 +15,18 @@ export function callFrame({
   return made === undefined ? known : { ...known, made };
 }
 
-export function valueReports(list: readonly InspectedValue[], unnamed: string): ValueReport[] {
+export function stackReport({ frames, omitted, omittedAt, atLeast }: InspectedStack): StackReport {
+  const stack = frames.map(
+    (frame): FrameReport => ({
+      ...callFrame(frame),
+      locals: valueReports(frame.locals, 'local'),
+      operands: valueReports(frame.operands, ''),
+    }),
+  );
+  return { stack, omitted, omittedAt, ...(atLeast ? { atLeast: true } : {}) };
+}
+
+function valueReports(list: readonly InspectedValue[], unnamed: string): ValueReport[] {
   return list
     .filter(({ value }) => value !== null)
     .map(({ name: known, index, type, value }) => ({

@@ -68,7 +68,8 @@ export function grantsOf(parsed: Parsed): Pick<RunRequest, 'grants' | 'imports'>
   return { grants, imports };
 }
 
-function sourceOf(text: string): GrantSource {
+/** What a capability is to: PROGRAM, PROGRAM#PROCEDURE, a sturdy reference, or something of the host. `what` asks for it. */
+export function sourceOf(text: string, what = '--grant'): GrantSource {
   if (text.startsWith('perdure:')) return { kind: 'sturdy', text };
   if (!text.includes(':')) {
     const [name = '', procedure] = text.split('#', 2);
@@ -81,7 +82,7 @@ function sourceOf(text: string): GrantSource {
     meant === undefined
       ? `a program's name, or ${Object.keys(GRANTABLE).join(', ')}`
       : `did you mean "${meant}"?`;
-  throw new EnvironmentError('usage', `--grant: there is nothing called "${text}"`, hint);
+  throw new EnvironmentError('usage', `${what}: there is nothing called "${text}"`, hint);
 }
 
 /** `--isolation KIND` */

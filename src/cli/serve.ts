@@ -8,7 +8,15 @@ import { compactMap } from '../debug/index.ts';
 import { type Connection, type Handler, type Message, serveControl } from './control.ts';
 import type { Host } from './host.ts';
 import type { Attachment } from './hosting.ts';
-import type { DomainSummary, ExitReport, ImportOptions, RemoveOptions, RunRequest } from './types.ts';
+import { encodePlain } from './plain.ts';
+import type {
+  DomainSummary,
+  ExitReport,
+  ImportOptions,
+  RemoveOptions,
+  RunRequest,
+  WrittenValue,
+} from './types.ts';
 import { FRAME } from './wire.ts';
 
 /** The served space: what the process does beside answering. */
@@ -92,6 +100,8 @@ class Client implements Handler {
         return host.suspend(name);
       case 'inspect':
         return host.inspect(name);
+      case 'call':
+        return this.#call(name, String(message.procedure), message.values as WrittenValue[]);
       case 'stop':
         return host.stop(name);
       case 'remove':
@@ -119,6 +129,17 @@ class Client implements Handler {
           'is it of another version?',
         );
     }
+  }
+
+  /** Results are no JSON. Capabilities among them are for nobody: whoever asks cannot use them. */
+  async #call(name: string, procedure: string, values: readonly WrittenValue[]): Promise<void> {
+    const answer = await this.#host.call(name, procedure, values);
+    for (const value of answer.values) {
+      if (typeof value === 'object' && 'held' in value && value.held !== null) {
+        await this.#host.release(value.held);
+      }
+    }
+    return this.#connection.sendBytes(FRAME.data, Buffer.concat([...encodePlain(answer)]));
   }
 
   /** The program comes before the request, and behind it its source map. */

@@ -76,8 +76,12 @@ export interface Narrowing {
   readonly badge: bigint;
 }
 
+/** A value as people write it; what it means is known where the procedure's types are (`written.ts`). */
+export interface WrittenValue {
+  readonly written: string;
+}
 /** A value for a procedure: of i32, f32, f64 a number, of i64 a bigint, of v128 16 bytes; or a capability. */
-export type CallValue = number | bigint | Uint8Array | Omit<ImportGrant, 'name'>;
+export type CallValue = number | bigint | Uint8Array | Omit<ImportGrant, 'name'> | WrittenValue;
 /** A value of a procedure; of a capability the number under which it is held, null where it gave none. */
 export type CallResult = number | bigint | Uint8Array | { readonly held: number | null };
 /** What came of a call: its results, or an errno. */
@@ -202,8 +206,19 @@ export interface ValueReport {
   readonly value: string;
 }
 
+/** A call stack with its values. */
+export interface StackReport {
+  /** Innermost first. Of a program that has ended badly: where it did, without values. */
+  readonly stack: readonly FrameReport[];
+  /** Frames left out of the middle of `stack` because there are too many, and how many come before them. */
+  readonly omitted: number;
+  readonly omittedAt: number;
+  /** More may be left out than `omitted`. */
+  readonly atLeast?: boolean;
+}
+
 /** All that can be seen of a program that is held still. */
-export interface Inspection extends DomainSummary {
+export interface Inspection extends DomainSummary, StackReport {
   /** Checkpoint this was read from. */
   readonly checkpoint: number;
   readonly memories: readonly { readonly bytes: number }[];
@@ -214,13 +229,6 @@ export interface Inspection extends DomainSummary {
   readonly capabilityCount: number;
   /** Null where it has ended. */
   readonly account: AccountReport | null;
-  /** Innermost first. Of a program that has ended badly: where it did, without values. */
-  readonly stack: readonly FrameReport[];
-  /** Frames left out of the middle of `stack` because there are too many, and how many come before them. */
-  readonly omitted: number;
-  readonly omittedAt: number;
-  /** More may be left out than `omitted`. */
-  readonly atLeast?: boolean;
 }
 
 /** What a shell is told for each way to end. */
@@ -258,6 +266,8 @@ export interface SpaceApi {
   inspect(name: string): Promise<Inspection>;
   /** Looks into a program's own folder. */
   files(name: string, path: string): Promise<FilesReport>;
+  /** Calls a procedure of a program. Capabilities that it gives are not kept for whoever asks from another process. */
+  call(name: string, procedure: string, values: readonly WrittenValue[]): Promise<CallAnswer>;
   /** Ends a program. It stays in the list as exited. */
   stop(name: string): Promise<void>;
   remove(name: string, options: RemoveOptions): Promise<void>;

@@ -61,6 +61,7 @@ export const procedureNamed = (module: LoadedModule, name: string): Offered | un
 /** A procedure by its function. */
 export const procedureAt = (module: LoadedModule, functionIndex: number): Offered | undefined =>
   of(module).byIndex.get(functionIndex);
+export const procedureNames = (module: LoadedModule): string[] => [...of(module).byName.keys()];
 export const hasProcedures = (module: LoadedModule): boolean => of(module).byName.size > 0;
 /** Whether several activations may be inside of a domain of it at once. */
 export const isCrowded = (module: LoadedModule): boolean => of(module).crowded;
