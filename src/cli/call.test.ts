@@ -16,6 +16,7 @@ const SERVER = `(module
     (global.get $total))
   (func (export "gate:swap") (param i32 i64 f32 f64 v128) (result v128 f64 f32 i64 i32)
     (local.get 4) (local.get 3) (local.get 2) (local.get 1) (local.get 0))
+  (func (export "gate:same:c=c") (param i32) (result i32) (local.get 0))
   (func (export "gate:divide") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1))))`;
 /** Has more to do than to be called. */
 const BUSY = `(module
@@ -54,7 +55,9 @@ test('a procedure is called whether a process owns the space or not, and what it
   const json = `["${BYTES}","-Infinity",0.5,"-9223372036854775808",-5]\n`;
   assert.equal((await tool.run('call', ...swap)).stdout, lines);
   assert.equal((await tool.run('call', '--json', ...swap)).stdout, json);
+  assert.equal((await tool.run('call', 'calc', 'same', 'calc#add')).stdout, 'capability\n');
   assert.equal((await tool.run('stop', '--quiet')).code, 0);
+  assert.equal((await tool.run('call', 'calc', 'same', 'host:clock')).stdout, 'capability\n');
   assert.equal(await add('-0x1'), '39\n');
   assert.equal((await tool.run('call', ...swap)).stdout, lines);
   assert.equal((await tool.run('call', '--json', ...swap)).stdout, json);
@@ -98,7 +101,7 @@ test('what does not fit is refused in a line; a program that ends in the call sa
   };
   const check = async (): Promise<void> => {
     assert.match(await refused('calc', 'ad', '1'), /there is no procedure "ad" \(did you mean "add"\?\)/);
-    assert.match(await refused('calc', 'nothing'), /\(it has add, swap, divide\)/);
+    assert.match(await refused('calc', 'nothing'), /\(it has add, swap, same, divide\)/);
     assert.match(await refused('calc', 'divide', '1'), /divide takes 2 \(i32, i32\), not 1/);
     assert.match(await refused('none', 'add', '1'), /there is no program called none/);
   };

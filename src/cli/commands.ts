@@ -211,6 +211,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       ['perdure call calc add 2 -40', 'print the sum'],
       ['perdure call --json calc divide 7 2', 'the same for a script'],
+      ['perdure call printer show calc#add', "with a capability to a program's procedure"],
     ],
   },
   {

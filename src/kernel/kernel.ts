@@ -193,7 +193,8 @@ export class Kernel {
 
   /**
    * Calls a procedure of a domain (abi/gate.ts), as an activation of its own that runs like any other. Returns its ticket, by
-   * which `KernelOptions.onAnswer` tells what came of it; after a restart nobody is told.
+   * which `KernelOptions.onAnswer` tells what came of it; after a restart nobody is told. Capabilities among the arguments and
+   * results are handles of that domain.
    * @throws EnvironmentError where there is no such procedure, it cannot be called, or the arguments do not fit it
    */
   callProcedure(id: number, name: string, args: readonly Argument[] = []): number {

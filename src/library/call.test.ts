@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
-import { CallError, ERRNO, Space } from '../index.ts';
+import { CallError, Capability, ERRNO, type Grant, Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 
 const SERVER = `(module
@@ -163,6 +163,48 @@ const PARENT = `(module
     (if (call $wait (local.get $kid)) (then unreachable))
     (local.set $other (call $create (call $own) (i32.const 4) (i32.const 5) (i32.const 0) (i32.const 0)))
     (if (call $destroy (local.get $other)) (then unreachable))))`;
+
+/** Tells of capabilities that it is given, and gives them back. */
+const HOLDER = `(module
+  (import "perdure_kernel" "cap_describe" (func $describe (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "gate:rights:cv=vv") (param i32 i32) (result i32 i32)
+    (if (i32.lt_s (call $describe (local.get 0) (i32.const 128)) (i32.const 0)) (then unreachable))
+    (i32.load (i32.const 132)) (local.get 1))
+  (func (export "gate:same:c=c") (param i32) (result i32) (local.get 0))
+  (func (export "gate:none:=c") (result i32) (i32.const -1))
+  (func (export "gate:any:=c") (result i32) (i32.const 77777)))`;
+
+test('capabilities are handed to procedures, with no more rights than were given, and come back', async (t) => {
+  await using space = await Space.open(folderFor(t));
+  const holder = await space.spawn(await wat(HOLDER), { name: 'holder' });
+  const calc = await space.spawn(server, { name: 'calc' });
+  const rights = holder.procedure<(given: Grant, n: number) => [number, number]>('rights');
+  assert.deepEqual(await rights(calc, 5), [255 - 64, 5], 'all but revoke');
+  assert.deepEqual(await rights({ to: calc, rights: ['read', 'revoke'] }, 6), [1, 6]);
+  await using lent = await calc.capability({ rights: ['invoke', 'share', 'derive'] });
+  assert.deepEqual(await rights(lent, 7), [4 + 16 + 32, 7]);
+  assert.deepEqual((await rights('clock', 8))[1], 8);
+  const back = await holder.call('same', [lent]);
+  assert(back instanceof Capability);
+  assert.equal(await (await space.spawn(client, { imports: { calc: back } })).finished(), 7);
+  await lent.revoke();
+  await assert.rejects(rights(back, 0), { code: 'no-capability' });
+  await back[Symbol.asyncDispose]();
+  assert.equal(await holder.call('none'), null);
+  assert.equal(await holder.call('any'), null, 'a number that is no handle gives nothing');
+  const { capabilityCount } = await holder.inspect();
+  for (const bad of [5, 5n, null, new Uint8Array(16)]) {
+    await assert.rejects(holder.call('rights', [bad as unknown as Grant, 1]), { code: 'bad-argument' });
+  }
+  await assert.rejects(holder.call('rights', [calc, 'clock']), { code: 'bad-argument' });
+  await assert.rejects(holder.call('rights', [calc]), { code: 'bad-argument' });
+  assert.equal(
+    (await holder.inspect()).capabilityCount,
+    capabilityCount,
+    'what is refused leaves nothing there',
+  );
+});
 
 test('domains that a program makes are told of like others, and begin with nothing', async (t) => {
   await using space = await Space.open(folderFor(t));

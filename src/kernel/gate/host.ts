@@ -11,7 +11,8 @@ import { procedureNamed } from './procedures.ts';
 import { makeVisit } from './visit.ts';
 
 /**
- * An activation that calls a procedure when it runs.
+ * An activation that calls a procedure when it runs. The host has no list of its own: an argument that is a capability is a
+ * handle of the domain called, where the host has put it.
  * @throws EnvironmentError where there is none of this name, the domain cannot be called now, or the arguments do not fit
  */
 export function beginCall(core: Core, domain: Domain, name: string, args: readonly Argument[]): Activation {
@@ -29,9 +30,6 @@ export function beginCall(core: Core, domain: Domain, name: string, args: readon
   const raws = params.map((type, i) => toRaw(type, args[i] ?? 0));
   if (args.length !== params.length || raws.some((raw) => raw === null)) {
     refuse('bad-argument', `the arguments do not fit the procedure "${name}"`);
-  }
-  if (procedure.capabilityParams.length > 0) {
-    refuse('bad-argument', `the host has no list from which capabilities could go to "${name}"`);
   }
   const { functionIndex } = procedure;
   const { startFunction } = module.info;
