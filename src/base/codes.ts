@@ -20,7 +20,8 @@ export const ENVIRONMENT_CODES = {
   'no-program': 'There is no such file to run.',
   'not-a-program': 'The file or bytes are no program that can be started.',
   'missing-program': 'The code of a program in the space is not at hand.',
-  'unknown-imports': 'The program imports what nobody supplies; the message names it.',
+  'unknown-imports':
+    'The program imports what nobody supplies, or not to a process of its own; the message names it.',
   'bad-gate': 'The program exports a procedure under a name that says what cannot be.',
   'unfit-program': 'The program was compiled without what a domain needs.',
   'not-granted': 'The program wants something that it was not granted.',

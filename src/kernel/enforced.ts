@@ -80,7 +80,7 @@ export class Enforcer {
     this.#problem = problem;
   }
 
-  /** @throws EnvironmentError where programs cannot have processes here, or it wants imports that nobody supplies */
+  /** @throws EnvironmentError where programs cannot have processes here, or it wants what they cannot have or nobody supplies */
   check(domain: Domain): void {
     if (domain.hasFlag(FLAG.resident)) {
       throw new EnvironmentError(
@@ -94,7 +94,7 @@ export class Enforcer {
         `${domain.name}: programs cannot have processes of their own here`,
       );
     }
-    this.#imports.calls(domain.module, domain.hasFlag(FLAG.trapUnknown));
+    this.#imports.checkAlone(domain);
   }
 
   /** One turn: takes what has come from its process, makes the call it stands in, and lets it go on. */

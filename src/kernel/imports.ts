@@ -9,7 +9,7 @@
 
 import { canCross } from '../abi/gate.ts';
 import { COMPILER_MODULE } from '../abi/made.ts';
-import { KERNEL_MODULE } from '../abi/objects.ts';
+import { KERNEL_MODULE, MAPPING_CALLS } from '../abi/objects.ts';
 import type { FunctionShape } from '../abi/program.ts';
 import { OWN_MEMORY_IMPORT, SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
 import { EnvironmentError } from '../base/errors.ts';
@@ -108,11 +108,47 @@ export class Imports {
   }
 
   /**
+   * `check` for a domain whose code runs in a process of its own. There it has none of the memory that others have, and
+   * neither calls their procedures nor maps segments.
+   * @throws EnvironmentError naming what it cannot have there, else all imports nobody supplies
+   */
+  checkAlone(domain: Domain): void {
+    const { module } = domain;
+    const trap = domain.hasFlag(FLAG.trapUnknown);
+    const calls = this.#callsOf(module);
+    const apart: string[] = [];
+    for (const [i, { module: from, name, kind }] of module.info.imports.entries()) {
+      if (kind !== 'func') continue;
+      const maps = from === KERNEL_MODULE && MAPPING_CALLS.includes(name);
+      if (maps && !trap) apart.push(`${from}.${name}`);
+      if (calls[i] !== undefined || this.#core.granted(domain, from, name) === null) continue;
+      apart.push(`${from}.${name} (a procedure of another program)`);
+    }
+    if (apart.length > 0) {
+      const what = `the program wants what it cannot have in a process of its own: ${apart.join(', ')}`;
+      throw new EnvironmentError('unknown-imports', what, IN_SPACE);
+    }
+    this.calls(module, trap);
+  }
+
+  /**
    * The functions for the imports of a program whose code runs elsewhere, by index; undefined for those
    * that nobody supplies, where that is allowed.
    * @throws EnvironmentError naming all imports nobody supplies
    */
   calls(module: LoadedModule, trapUnknown: boolean): readonly (SystemCall | undefined)[] {
+    const calls = this.#callsOf(module);
+    const unknown = module.info.imports.filter(
+      ({ kind }, i) => calls[i] === undefined && (kind !== 'func' || !trapUnknown) && kind !== 'memory',
+    );
+    if (unknown.length > 0) {
+      const gates = unknown.filter(({ kind }) => kind === 'func').map(({ module: from }) => from);
+      refuseUnknown(unknown.map(showImport), gates, `${IN_SPACE} and `);
+    }
+    return calls.filter((_, i) => module.info.imports[i]?.kind === 'func');
+  }
+
+  #callsOf(module: LoadedModule): readonly (SystemCall | undefined)[] {
     let calls = this.#calls.get(module);
     if (calls === undefined) {
       let index = 0;
@@ -121,11 +157,7 @@ export class Imports {
       );
       this.#calls.set(module, calls);
     }
-    const unknown = module.info.imports.filter(
-      ({ kind }, i) => calls[i] === undefined && (kind !== 'func' || !trapUnknown) && kind !== 'memory',
-    );
-    if (unknown.length > 0) refuseUnknown(unknown.map(showImport));
-    return calls.filter((_, i) => module.info.imports[i]?.kind === 'func');
+    return calls;
   }
 
   #bound(module: LoadedModule): Bound {
@@ -296,14 +328,19 @@ export class Imports {
 const showImport = ({ module, name, kind }: { module: string; name: string; kind: string }): string =>
   `${module}.${name}${kind === 'func' ? '' : ` (${kind})`}`;
 
-function refuseUnknown(unknown: readonly string[], gates: readonly string[] = []): never {
+/** The hint for what there is only beside other programs. */
+const IN_SPACE = 'run it with --isolation space';
+
+/** @param gates modules of those that may be procedures of other programs; `first`: what must be done besides granting them */
+function refuseUnknown(unknown: readonly string[], gates: readonly string[], first = ''): never {
   const granted = [...new Set(gates)].map((name) => `--grant ${name}=NAME`).join(' ');
+  const grant = first === '' ? `grant that: ${granted}` : `${first}${granted}`;
   throw new EnvironmentError(
     'unknown-imports',
     `the program wants imports that nobody supplies: ${unknown.join(', ')}`,
     granted === ''
       ? 'run it with --trap-unknown-imports if it can do without them'
-      : `if they are procedures of another program, grant that: ${granted}; --trap-unknown-imports if it can do without them`,
+      : `if they are procedures of another program, ${grant}; --trap-unknown-imports if it can do without them`,
   );
 }
 

@@ -236,7 +236,37 @@ test('domains with a process of their own neither call nor are called', async ()
   const module = await program(caller);
   assert.throws(() => system.add('c', module), refused);
   const alone = loadAlone(await wat(caller));
-  assert.throws(() => system.add('e', alone), refused);
+  const said =
+    /^the program wants what it cannot have in a process of its own: s\.f \(a procedure of another program\)$/;
+  const hint = 'run it with --isolation space';
+  assert.throws(() => system.add('e', alone), { ...refused, message: said, hint });
+  assert.throws(() => system.add('e', alone, { trapUnknownImports: true }), { message: said });
+});
+
+test('what a program cannot have in a process of its own is told apart from what nobody supplies', async () => {
+  const system = new GateSystem({
+    enclosures: { open: () => assert.fail('none is needed') } as never,
+  });
+  const map = '(import "perdure_kernel" "seg_map" (func (param i32 i64 i64 i32 i32) (result i64)))';
+  const own = '(import "perdure_kernel" "account_own" (func (result i32)))';
+  const other = '(import "friend" "add" (func (param i32)))';
+  const module = async (imports: string) => loadAlone(await wat(`(module ${imports} (func (export "run")))`));
+  const mapping = await module(map + own + other);
+  assert.throws(() => system.add('a', mapping), {
+    code: 'unknown-imports',
+    message: 'the program wants what it cannot have in a process of its own: perdure_kernel.seg_map',
+    hint: 'run it with --isolation space',
+  });
+  const blocks = system.space.heap.blockCount; // with the table of domains
+  const unknown = await module(own + other);
+  assert.throws(() => system.add('a', unknown), {
+    message: 'the program wants imports that nobody supplies: friend.add',
+    hint: /procedures of another program, run it with --isolation space and --grant friend=NAME; --trap/,
+  });
+  assert.throws(() => system.add('a', mapping));
+  assert.equal(system.space.heap.blockCount, blocks, 'nothing is left of what was refused');
+  system.add('a', mapping, { trapUnknownImports: true });
+  system.add('b', await module(own));
 });
 
 test('one procedure is granted alone, under its own name', async () => {
