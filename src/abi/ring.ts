@@ -11,6 +11,9 @@
  * An index counts up for ever, modulo 2^32; the entry is at index modulo the queue's length. Who puts entries in moves
  * `tail`, who takes them out moves `head`; each word has one writer. The queue is empty where they are equal.
  *
+ * The ring is in memory; buffers may lie in windows too (abi/segment.ts). A window is looked up when the buffer is used: where it is
+ * gone by then, or may not be written and is to be filled, the operation ends with -FAULT.
+ *
  * The kernel keeps its own indices and believes none that it finds in memory but the program's three, which it reads once
  * a call. It reads an entry once, copies it, and looks at the copy alone.
  */

@@ -158,6 +158,8 @@ function transfer(
   if (caller.range(pointer, length, !writing) < 0) return -ERRNO.FAULT;
   const bytes = Math.min(length, TRANSFER_MAX_BYTES, Math.max(0, (writing ? op.room : op.given) - offset));
   if (bytes === 0) return 0;
+  const bad = core.rings.tables.reach(op, writing ? 'o' : 'ip');
+  if (bad !== 0) return bad;
   if (!writing) return caller.writeBytes(pointer, op.copyGiven(offset, bytes)) ? bytes : -ERRNO.FAULT;
   const data = caller.readBytes(pointer, bytes);
   return data === null ? -ERRNO.FAULT : op.fill(data, offset);

@@ -1,5 +1,5 @@
 /** The record of an operation that is under way: all of it, written and read (records.ts). */
-import type { Space } from '../../space/index.ts';
+import type { Core } from '../core.ts';
 import { Operation } from './operation.ts';
 import { OperationRecord } from './records.ts';
 
@@ -77,8 +77,9 @@ export function leaveRing(op: Operation): void {
 }
 
 /** The handle of a record. Its domain and ring are the caller's to find. */
-export function readOperation(space: Space, at: number): Operation {
-  const op = new Operation(space);
+export function readOperation(core: Core, at: number): Operation {
+  const { space } = core;
+  const op = new Operation(core);
   op.at = at;
   op.id = O.id.get(space, at);
   op.row = O.row.get(space, at);

@@ -38,7 +38,7 @@ export class Ledger {
     const space = this.#space;
     if (space.root(ROOT.operations) === 0) return [];
     const rows = this.#table();
-    const all = [...rows.rows()].map((row) => readOperation(space, rows.address(row)));
+    const all = [...rows.rows()].map((row) => readOperation(this.#core, rows.address(row)));
     all.sort((a, b) => a.id - b.id);
     for (const op of all) {
       op.ring = rings.get(ringOfRecord(op)) ?? null;

@@ -2,8 +2,9 @@
  * An operation: what a submission asks for, copied and decoded, or what a personality asks for a call of a program. It is
  * a plain object until it must wait; then `OperationRecord` keeps all of it, and this is the handle of that record.
  *
- * Its buffers are near ranges of its domain's memory 0, checked when it is made (memory never shrinks) and turned into
- * addresses only while they are used; or blocks of the kernel's heap that belong to the operation.
+ * Its buffers are near ranges, turned into addresses only while they are used; or blocks of the kernel's heap that belong to the
+ * operation. Ranges of its domain's memory 0 are checked when it is made (memory never shrinks). Those of windows may be gone
+ * or closed for writing by then: whoever uses them asks `reach` first, within the same kernel call.
  */
 import { ERRNO } from '../../abi/errno.ts';
 import {
@@ -15,10 +16,18 @@ import {
   SUBMIT,
   SUBMIT_ALL,
 } from '../../abi/ring.ts';
-import { FRAME_BYTES, IOVECS_MAX, PATH_MAX_BYTES, TRANSFER_MAX_BYTES } from '../../base/limits.ts';
-import type { Space } from '../../space/index.ts';
+import {
+  FRAME_BYTES,
+  IOVECS_MAX,
+  PATH_MAX_BYTES,
+  TRANSFER_MAX_BYTES,
+  WINDOW_BASE,
+} from '../../base/limits.ts';
+import { type Space, SpaceFullError } from '../../space/index.ts';
+import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
 import type { Operation as PortOperation } from '../ports.ts';
+import type { Windows } from '../segment/windows.ts';
 import type { Ring } from './ring.ts';
 
 /** What an operation's two buffers are for: n nothing, i what the object is given, o what it fills, p a path given. */
@@ -34,6 +43,7 @@ export const NO_OFFSET = -1;
 
 export class Operation implements PortOperation {
   readonly space: Space;
+  readonly #windows: Windows;
   /** Address of its record, 0 while it has none; the number in it. */
   at = 0;
   id = 0;
@@ -83,8 +93,9 @@ export class Operation implements PortOperation {
   passed = 0;
   otherObject = 0;
 
-  constructor(space: Space) {
+  constructor({ space, windows }: Pick<Core, 'space' | 'windows'>) {
     this.space = space;
+    this.#windows = windows;
   }
 
   get firstRole(): string {
@@ -164,15 +175,15 @@ export class Operation implements PortOperation {
 
   /** Makes `first` a list of buffers: a copy of `count` pairs at a near address. 0 or -errno. */
   takeVectors(pointer: number, count: number): number {
-    const { space } = this;
     const taken = Math.min(count, IOVECS_MAX);
-    if (!this.#inside(pointer, taken * 8)) return -ERRNO.FAULT;
-    const base = this.#memory;
+    const at = this.#address(pointer, taken * 8, false);
+    if (at < 0) return at;
+    const { view } = this.space;
     const pairs: number[] = [];
     let total = 0;
     for (let i = 0; i < taken; i++) {
-      const address = space.view.getUint32(base + pointer + 8 * i, true);
-      const length = space.view.getUint32(base + pointer + 8 * i + 4, true);
+      const address = view.getUint32(at + 8 * i, true);
+      const length = view.getUint32(at + 8 * i + 4, true);
       if (!this.#inside(address, length)) return -ERRNO.FAULT;
       const part = Math.min(length, TRANSFER_MAX_BYTES - total);
       if (part === 0) continue;
@@ -188,14 +199,45 @@ export class Operation implements PortOperation {
   /** Near addresses and lengths of `first`, where there are several. */
   pairs: readonly number[] | null = null;
 
-  get #memory(): number {
-    const { owner } = this;
-    return owner === null ? 0 : owner.addressOf(0);
-  }
-
-  #inside(pointer: number, length: number): boolean {
+  #isOwnMemory(pointer: number, length: number): boolean {
     const { owner } = this;
     return owner !== null && pointer + length <= owner.pagesOf(0) * FRAME_BYTES;
+  }
+  /** Whether a range may be a buffer: of memory, or where windows can be. */
+  #inside(pointer: number, length: number): boolean {
+    return this.#isOwnMemory(pointer, length) || (pointer >= WINDOW_BASE && pointer + length <= 2 ** 32);
+  }
+  /** Global address of a near range now; -FAULT where it is none, or may not be written; -NOSPC. */
+  #address(pointer: number, length: number, writes: boolean): number {
+    const { owner } = this;
+    if (owner === null) return -ERRNO.FAULT;
+    if (this.#isOwnMemory(pointer, length)) return owner.addressOf(0) + pointer;
+    if (pointer < WINDOW_BASE) return -ERRNO.FAULT;
+    try {
+      const at = this.#windows.resolve(owner, pointer, length, writes);
+      return at < 0 ? -ERRNO.FAULT : at;
+    } catch (error) {
+      if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
+      throw error;
+    }
+  }
+
+  /**
+   * Whether buffers of these roles (ROLES) can be reached now: 0, -FAULT where one lies in a window that is gone or may
+   * not be written, -NOSPC where there is no room to lay such a window out.
+   */
+  reach(roles = 'ipo'): number {
+    let bad = 0;
+    const look = (which: 1 | 2, role: string): void => {
+      if (bad !== 0 || (this.own & which) !== 0 || !roles.includes(role)) return;
+      this.#ranges(which, (pointer, length) => {
+        bad = Math.min(0, this.#address(pointer, length, role === 'o'));
+        return bad === 0;
+      });
+    };
+    look(1, this.firstRole);
+    look(2, this.secondRole);
+    return bad;
   }
 
   #clear(owner: Domain): void {
@@ -232,25 +274,40 @@ export class Operation implements PortOperation {
   }
 
   /** An operation that a personality asks for, for a domain that waits. Blocks in `own` are given back with it. */
-  static of(owner: Domain, fields: Partial<OperationFields>): Operation {
-    const op = new Operation(owner.space);
+  static of(core: Core, owner: Domain, fields: Partial<OperationFields>): Operation {
+    const op = new Operation(core);
     op.#clear(owner);
     Object.assign(op, fields);
     return op;
   }
 
-  /** Calls back with address and length of each piece of a buffer in the space. Stops where it is told false. */
-  pieces(which: 1 | 2, each: (address: number, length: number) => boolean): void {
-    const base = (this.own & which) !== 0 ? 0 : this.#memory;
+  /** Calls back with each range of a buffer as it was given. Stops where it is told false. */
+  #ranges(which: 1 | 2, each: (pointer: number, length: number) => boolean): void {
     if (which === 1 && this.pairs !== null) {
       const { pairs } = this;
       for (let i = 0; i < pairs.length; i += 2) {
-        if (!each(base + (pairs[i] as number), pairs[i + 1] as number)) return;
+        if (!each(pairs[i] as number, pairs[i + 1] as number)) return;
       }
       return;
     }
     const [at, length] = which === 1 ? [this.first, this.firstLength] : [this.second, this.secondLength];
-    if (length > 0) each(base + at, length);
+    if (length > 0) each(at, length);
+  }
+
+  /**
+   * Calls back with address and length of each piece of a buffer in the space. Stops where it is told false, and where the
+   * buffer cannot be reached.
+   */
+  pieces(which: 1 | 2, each: (address: number, length: number) => boolean): void {
+    if ((this.own & which) !== 0) {
+      this.#ranges(which, each);
+      return;
+    }
+    const writes = (which === 1 ? this.firstRole : this.secondRole) === 'o';
+    this.#ranges(which, (pointer, length) => {
+      const address = this.#address(pointer, length, writes);
+      return address >= 0 && each(address, length);
+    });
   }
 
   /** A copy of what the first or second buffer holds. */

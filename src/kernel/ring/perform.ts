@@ -59,7 +59,7 @@ export function perform(core: Core, caller: Caller, wanted: Wanted): Done {
 /** The operation, under way or done; -errno where there is no room for it. */
 function begin(core: Core, wanted: Wanted): Operation | number {
   const { code, handle, first, second, room = 0, offset = 0n, options = 0, rights = 0, other = 0 } = wanted;
-  const op = Operation.of(core.caller(), { code, handle, offset64: offset, options, rights, other });
+  const op = Operation.of(core, core.caller(), { code, handle, offset64: offset, options, rights, other });
   try {
     const fills = op.outBuffer;
     block(op, 1, fills === 1 ? room : first);

@@ -35,11 +35,12 @@ const CALLS: Readonly<Record<string, string>> = {
 const params = (types: string): string =>
   types === '' ? '' : `(param ${[...types].map((c) => (c === 'i' ? 'i32' : 'i64')).join(' ')})`;
 
-/** Exports each call under its name; `pages` of memory. */
+/** Exports each call under its name. It can have windows. */
 export const CALLER = program(`(module
   ${Object.entries(CALLS)
     .map(([name, t]) => `(import "${KERNEL_MODULE}" "${name}" (func $${name} ${params(t)} (result i32)))`)
     .join('\n')}
+  (import "${KERNEL_MODULE}" "seg_map" (func (param i32 i64 i64 i32 i32) (result i64)))
   (memory (export "memory") 16)
   ${Object.entries(CALLS)
     .map(

@@ -50,7 +50,7 @@ export class Rings {
   constructor(core: Core) {
     this.core = core;
     this.space = core.space;
-    this.#spare = new Operation(core.space);
+    this.#spare = new Operation(core);
     this.table = new RingTable(core.space);
     this.#ledger = new Ledger(core);
     this.tables = new Tables(this);
@@ -183,7 +183,7 @@ export class Rings {
     if (code === OPERATION.cancel) return this.#settle(op, this.#cancel(op));
     if (code === OPERATION.close || code === OPERATION.share)
       return this.#settle(op, onList(this.core, op, this.owner(op) as Domain));
-    if (code === OPERATION.reply) return this.#settle(op, this.tables.reply(op));
+    if (code === OPERATION.reply) return this.#settle(op, op.reach() || this.tables.reply(op));
     const target = op.allowed ? targetAgain(this.core, op) : targetOf(this.core, op, this.owner(op));
     if (typeof target === 'number') return this.#settle(op, target);
     const asks = !op.allowed && this.core.capabilities.kind(target.capability) !== 0;
@@ -202,7 +202,7 @@ export class Rings {
       this.core.capabilities.retain(op.capability);
     }
     if (asks) op.phase = PHASE.asking;
-    const result = asks ? this.#pose(op) : attempt(server, op, target);
+    const result = asks ? this.#pose(op) : op.reach() || attempt(server, op, target);
     if (result !== WOULD_BLOCK) return this.#settle(op, result);
     if (op.limitLow !== 0 || op.limitHigh !== 0) this.#setDeadline(op, op.limit);
     else updateOperation(op);
@@ -238,7 +238,7 @@ export class Rings {
   /** Gives an operation a record. False where there is no room, or its domain has too many under way. */
   keep(op: Operation, phase: number): boolean {
     if (!this.#ledger.keep(op, phase)) return false;
-    if (op === this.#spare) this.#spare = new Operation(this.space);
+    if (op === this.#spare) this.#spare = new Operation(this.core);
     return true;
   }
 
@@ -273,7 +273,7 @@ export class Rings {
   /** The completion of an operation whose record is still needed: it has one of its own, where there is no room. */
   #tell({ owner, userLow, userHigh }: Operation, ring: Ring, result: number): void {
     if (ring.post(userLow, userHigh, result, 0n)) return;
-    const told = Operation.of(owner as Domain, { code: OPERATION.nop });
+    const told = Operation.of(this.core, owner as Domain, { code: OPERATION.nop });
     this.keep(Object.assign(told, { ring, userLow, userHigh, result }), PHASE.done);
   }
 
@@ -394,8 +394,9 @@ export class Rings {
     if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout) return;
     if (op.at === 0 || this.owner(op) === null) return;
     const target = targetAgain(this.core, op);
-    if (typeof target === 'number') {
-      this.stop(op, target);
+    const bad = typeof target === 'number' ? target : orphan ? 0 : op.reach();
+    if (typeof target === 'number' || bad !== 0) {
+      this.stop(op, bad);
       return;
     }
     const result = attempt(this.#servers[target.kind] as ObjectServer, op, target);

@@ -66,6 +66,8 @@ export class SegmentServer implements ObjectServer {
     if (start < 0 || start + op.firstLength > segments.size(object)) return -ERRNO.INVAL;
     // Before addresses are asked for: making it bytes of its own may move what is mapped.
     segments.prepare(object);
+    const gone = op.reach();
+    if (gone !== 0) return gone;
     let moved = 0;
     try {
       op.pieces(1, (address, length) => {

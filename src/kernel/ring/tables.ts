@@ -193,7 +193,7 @@ export class Tables implements ObjectServer {
     let any = false;
     for (const op of ring.requests.values()) {
       if (!ring.hasRequestRoom) break;
-      const bad = op.phase === PHASE.notice ? 0 : this.#pass(op, ring.domain);
+      const bad = op.phase === PHASE.notice ? 0 : this.#reach(op) || this.#pass(op, ring.domain);
       if (bad < 0) {
         this.#rings.answer(op, bad);
         continue;
@@ -210,6 +210,11 @@ export class Tables implements ObjectServer {
       }
     }
     if (any) this.#core.wake(ring.domainId);
+  }
+
+  /** Whether what the client gives can be reached; its domain may not have come back yet. */
+  #reach(op: Operation): number {
+    return this.#rings.owner(op) === null ? 0 : op.reach('ip');
   }
 
   #encode(op: Operation): Uint8Array {
@@ -247,12 +252,25 @@ export class Tables implements ObjectServer {
     return table?.ring.domainId === server.id && this.#rings.owner(op) !== null ? op : -ERRNO.NOENT;
   }
 
+  /**
+   * Whether buffers of the client can be reached (Operation.reach). Where they cannot, the client has its error, and it is
+   * -NOENT: nobody waits for the server's answer any more.
+   */
+  reach(op: Operation, roles: string): number {
+    const bad = op.reach(roles);
+    if (bad === 0) return 0;
+    this.#rings.stop(op, bad);
+    return -ERRNO.NOENT;
+  }
+
   /** The operation `reply`: an answer of a server. */
   reply(by: Operation): number {
     const server = this.#rings.owner(by) as Domain;
     const op = this.request(server, by.offset64);
     if (typeof op === 'number') return op;
     let result = by.rights | 0;
+    const bad = result >= 0 && by.firstLength > 0 ? this.reach(op, 'o') : 0;
+    if (bad !== 0) return bad;
     if (result >= 0 && by.firstLength > 0) op.fill(by.bytes(1));
     op.value = BigInt.asIntN(64, by.limit);
     if (by.other !== NO_HANDLE) {
@@ -301,7 +319,7 @@ export class Tables implements ObjectServer {
   #notify(at: number, code: number, object: number, number: bigint): void {
     const table = this.#tables.get(at);
     if (table === undefined) return;
-    const op = new Operation(this.#space);
+    const op = new Operation(this.#core);
     op.code = code;
     op.table = at;
     op.object = object;
