@@ -37,10 +37,13 @@ export type {
   GrantName,
   Inspection,
   Isolation,
+  ReachedReport,
   RemoveOptions,
   RightName,
   SpaceEvent,
+  StackReport,
   ValueReport,
+  VisitReport,
 } from './cli/types.ts';
 export { type CallArgument, CallError, type CallReturn, type ProcedureFunction } from './library/call.ts';
 export { Capability, type DeriveOptions, type Grant, type Grantable } from './library/capability.ts';

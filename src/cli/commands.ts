@@ -250,7 +250,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: 'NAME',
     summary: "look into a program: state, memory, and its own call stack with the functions' names",
     details:
-      'The call stack is read from the last checkpoint: function, instruction, locals and operands with their\ntypes, innermost first. Works whether or not a process owns the space.',
+      'The call stack is read from the last checkpoint: function, instruction, locals and operands with their\ntypes, innermost first; across the programs that it has called, and that of each call by others that is\nin it. Works whether or not a process owns the space.',
     options: [SPACE, JSON_OUT],
     least: 1,
     most: 1,

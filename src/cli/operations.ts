@@ -18,7 +18,7 @@ import { descriptorsOf, Holdings } from './holdings.ts';
 import { HostCalls } from './hostcalls.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
-import { callFrame, stackReport } from './reports.ts';
+import { callFrame, crossings, stackReport } from './reports.ts';
 import { exitCodeOf, explained, readArguments, reasonOf, shortened } from './summaries.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import type {
@@ -367,6 +367,7 @@ export class Operations {
       account: this.holdings.accountOf(id),
       memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
       ...(inspected.made === undefined ? {} : { made: inspected.made }),
+      ...crossings(inspected),
       ...stackReport(inspected),
     };
   }

@@ -1,7 +1,20 @@
 /** What the kernel tells of frames and values, as it is told to people and to other processes. */
-import type { InspectedStack, InspectedValue } from '../kernel/inspect.ts';
+import type {
+  InspectedCall,
+  InspectedStack,
+  InspectedValue,
+  Inspection as KernelInspection,
+} from '../kernel/inspect.ts';
 import type { TraceFrame } from '../kernel/trace.ts';
-import type { CallFrame, FrameReport, StackReport, ValueReport } from './types.ts';
+import type {
+  CallFrame,
+  FrameReport,
+  Inspection,
+  ReachedReport,
+  StackReport,
+  ValueReport,
+  VisitReport,
+} from './types.ts';
 
 export function callFrame({
   functionIndex,
@@ -24,6 +37,24 @@ export function stackReport({ frames, omitted, omittedAt, atLeast }: InspectedSt
     }),
   );
   return { stack, omitted, omittedAt, ...(atLeast ? { atLeast: true } : {}) };
+}
+
+const reachedReports = (calls: readonly InspectedCall[]): ReachedReport[] =>
+  calls.map((call) => ({ name: call.name, ...stackReport(call) }));
+
+/** What leads out of a program and into it. */
+export function crossings({
+  calls,
+  visits,
+  visitCount,
+}: KernelInspection): Pick<Inspection, 'calls' | 'visits' | 'visitCount'> {
+  const reports = visits.map(
+    ({ caller, procedure, waiting, calls: onward, ...stack }): VisitReport => ({
+      ...{ caller: caller?.name ?? null, procedure, waiting },
+      ...{ calls: reachedReports(onward), ...stackReport(stack) },
+    }),
+  );
+  return { calls: reachedReports(calls), visits: reports, visitCount };
 }
 
 function valueReports(list: readonly InspectedValue[], unnamed: string): ValueReport[] {

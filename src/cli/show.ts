@@ -1,6 +1,14 @@
 /** How answers look to people: the table of `ps`, the page of `inspect`. Text in, text out; nothing is printed here. */
 import { clean, paint, type Style } from './output.ts';
-import type { CallFrame, DomainSummary, ExitReport, FrameReport, Inspection, ValueReport } from './types.ts';
+import type {
+  CallFrame,
+  DomainSummary,
+  ExitReport,
+  FrameReport,
+  Inspection,
+  StackReport,
+  ValueReport,
+} from './types.ts';
 import { showSize, showTime } from './units.ts';
 
 /** 'running', 'exited (3)', … */
@@ -99,10 +107,35 @@ function capabilityFacts({ capabilities, capabilityCount }: Inspection): [string
 }
 
 function stackLines(domain: Inspection): string[] {
-  const { stack, omitted, omittedAt, atLeast } = domain;
-  if (stack.length === 0) return ['it has no call stack: it has ended or not begun'];
+  const { calls, visits, visitCount } = domain;
+  if (domain.stack.length + calls.length + visitCount === 0) {
+    return ['it has no call stack: it has ended or not begun'];
+  }
   const when = domain.state === 'exited' ? ' when it ended' : '';
-  const lines = [`call stack${when}, innermost first:`];
+  const lines: string[] = [];
+  if (domain.stack.length + calls.length > 0) {
+    lines.push(`call stack${when}, innermost first:`, ...reachedLines(domain, domain.name));
+  }
+  for (const visit of visits) {
+    const who = visit.caller === null ? 'from outside' : `by ${clean(visit.caller)}`;
+    const what = visit.procedure === null ? 'asked' : `${clean(visit.procedure)} called`;
+    const state = visit.waiting ? ' (waits until it may begin)' : ', innermost first:';
+    lines.push(`${what} ${who}${state}`, ...reachedLines(visit, domain.name));
+  }
+  if (visitCount > visits.length) lines.push(`… ${visitCount - visits.length} more calls …`);
+  return lines;
+}
+
+/** A call's frames in a program, behind those in the programs that it has reached from there. */
+function reachedLines(report: StackReport & Pick<Inspection, 'calls'>, name: string): string[] {
+  if (report.calls.length === 0) return frameList(report);
+  const title = (of: string): string => `  in ${clean(of)}:`;
+  const reached = report.calls.flatMap((call) => [title(call.name), ...frameList(call)]);
+  return [...reached, title(name), ...frameList(report)];
+}
+
+function frameList({ stack, omitted, omittedAt, atLeast }: StackReport): string[] {
+  const lines: string[] = [];
   stack.forEach((frame, i) => {
     if (omitted > 0 && i === omittedAt) lines.push(`  ${omittedText(omitted, atLeast)}`);
     lines.push(...frameLines(frame, i < omittedAt || omitted === 0 ? i : i + omitted));

@@ -217,6 +217,23 @@ export interface StackReport {
   readonly atLeast?: boolean;
 }
 
+/** What a call has led to in another program: its name, and the call's stack there. */
+export interface ReachedReport extends StackReport {
+  readonly name: string;
+}
+
+/** A call of one of a program's procedures that is not over, and its stack there. */
+export interface VisitReport extends StackReport {
+  /** The program that called; null where the owner of the space did, or whoever called is gone. */
+  readonly caller: string | null;
+  /** Null where it is asked as a kind of capabilities. */
+  readonly procedure: string | null;
+  /** It waits until it may begin. */
+  readonly waiting: boolean;
+  /** What it has called from here, innermost first. */
+  readonly calls: readonly ReachedReport[];
+}
+
 /** All that can be seen of a program that is held still. */
 export interface Inspection extends DomainSummary, StackReport {
   /** Checkpoint this was read from. */
@@ -229,6 +246,11 @@ export interface Inspection extends DomainSummary, StackReport {
   readonly capabilityCount: number;
   /** Null where it has ended. */
   readonly account: AccountReport | null;
+  /** Where it is in other programs, by what it has called: innermost first. `stack` is its own. */
+  readonly calls: readonly ReachedReport[];
+  /** Calls of its procedures by others; of many the first. */
+  readonly visits: readonly VisitReport[];
+  readonly visitCount: number;
 }
 
 /** What a shell is told for each way to end. */

@@ -4,6 +4,9 @@
  */
 import { type Domain, STATE } from './domain.ts';
 import { type RawValue, readFrame, readFrameValues } from './frames.ts';
+import type { Activation } from './gate/activations.ts';
+import { procedureAt } from './gate/procedures.ts';
+import type { Visit } from './gate/visit.ts';
 import { decodeTrace, describePlace, Ends, type TraceFrame } from './trace.ts';
 import { showValue, typeName } from './values.ts';
 
@@ -42,9 +45,24 @@ export interface InspectedCall extends InspectedStack {
   name: string;
 }
 
+/** Somebody else's activation in a domain: a call of one of its procedures. */
+export interface InspectedVisit extends InspectedStack {
+  /** The domain that called; null where the owner of the space did, or is not told what became of it. */
+  caller: { domain: number; name: string } | null;
+  /** Null where it is a question to a kind. */
+  procedure: string | null;
+  /** It is not inside yet: it waits until it may enter. */
+  waiting: boolean;
+  /** What it has called from here: as `Inspection.calls`. */
+  calls: InspectedCall[];
+}
+
 export interface Inspection extends InspectedStack {
   /** Innermost first; the last is what the innermost of `frames` has called. */
   calls: InspectedCall[];
+  /** Calls of its procedures that are not over, by others; of many the first. */
+  visits: InspectedVisit[];
+  visitCount: number;
   /** Pages (64 KiB) of each memory. */
   memories: number[];
   /** Bytes of saved frames. */
@@ -53,14 +71,22 @@ export interface Inspection extends InspectedStack {
   made?: { modules: number; released: number; codeBytes: number };
 }
 
-/** @param most frames described at most from each end of the stack; those between are counted */
-export function inspectDomain(domain: Domain, most = 100): Inspection {
+/** So many calls by others are described. */
+const VISITS_MOST = 16;
+
+/**
+ * @param activations all there are
+ * @param most frames described at most from each end of a stack; those between are counted
+ */
+export function inspectDomain(domain: Domain, activations: Iterable<Activation>, most = 100): Inspection {
   const result: Inspection = {
     frames: [],
     omitted: 0,
     omittedAt: 0,
     damaged: false,
     calls: [],
+    visits: [],
+    visitCount: 0,
     memories: [],
     stackBytes: 0,
   };
@@ -76,12 +102,39 @@ export function inspectDomain(domain: Domain, most = 100): Inspection {
     result.made = { modules, released, codeBytes };
   }
   result.stackBytes = stackPointer - stackBase;
-  const inner = main?.visits.slice(1).reverse() ?? [];
-  result.calls = inner.map(({ domain: callee, frames, frameBytes }) => ({
-    ...{ domain: callee.id, name: callee.name },
-    ...inspectStack(callee, frames, frames + frameBytes, most),
-  }));
+  result.calls = inspectCalls(main?.visits.slice(1) ?? [], most);
+  for (const activation of activations) {
+    if (activation === main) continue;
+    for (const [i, visit] of activation.visits.entries()) {
+      if (visit.domain !== domain) continue;
+      if (result.visitCount++ < VISITS_MOST) result.visits.push(inspectVisit(activation.visits, i, most));
+    }
+  }
   return { ...result, ...inspectStack(domain, stackBase, stackPointer, most) };
+}
+
+/** @param inner visits, outermost first */
+function inspectCalls(inner: readonly Visit[], most: number): InspectedCall[] {
+  return inner.toReversed().map((visit) => ({
+    ...{ domain: visit.domain.id, name: visit.domain.name },
+    ...inspectVisited(visit, most),
+  }));
+}
+
+const inspectVisited = ({ domain, frames, frameBytes }: Visit, most: number): InspectedStack =>
+  inspectStack(domain, frames, frames + frameBytes, most);
+
+function inspectVisit(visits: readonly Visit[], i: number, most: number): InspectedVisit {
+  const visit = visits[i] as Visit;
+  const caller = visits[i - 1]?.domain;
+  const procedure = visit.askedFor === 0 ? procedureAt(visit.domain.module, visit.entry) : undefined;
+  return {
+    caller: caller === undefined ? null : { domain: caller.id, name: caller.name },
+    procedure: procedure?.name ?? null,
+    waiting: !visit.entered,
+    calls: inspectCalls(visits.slice(i + 1), most),
+    ...inspectVisited(visit, most),
+  };
 }
 
 /** The frames in [base, end) of the space. */

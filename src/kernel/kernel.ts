@@ -351,7 +351,7 @@ export class Kernel {
 
   /** State, memory and the program's own call stack with values. The domain is not running. */
   inspect(id: number): Inspection {
-    return inspectDomain(this.#roster.get(id));
+    return inspectDomain(this.#roster.get(id), this.core.activations.all());
   }
 
   /** The running form of a domain: for embedders and test suites. It may be replaced at any time. */

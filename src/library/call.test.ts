@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
+import { inspectionPage } from '../cli/show.ts';
 import { CallError, Capability, ERRNO, type Grant, Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 
@@ -204,6 +205,55 @@ test('capabilities are handed to procedures, with no more rights than were given
     capabilityCount,
     'what is refused leaves nothing there',
   );
+});
+
+/** Waits in `calc`, through the program between. */
+const FIRST = `(module (import "middle" "through" (func $through (result i32)))
+  (memory (export "memory") 1) (func $begin (export "_start") (drop (call $through))))`;
+const MIDDLE = `(module (import "calc" "input" (func $input (result i32)))
+  (memory (export "memory") 1) (func $through (export "gate:through") (result i32) (call $input)))`;
+
+test('what is in the middle of calls is shown across programs, from each of them, also where nothing runs', async (t) => {
+  const folder = folderFor(t);
+  const shown = async (space: Space, name: string): Promise<string> => {
+    const page = inspectionPage(await (await space.get(name)).inspect());
+    const lines = page.slice(page.indexOf('\n\n') + 2).split('\n');
+    return lines
+      .flatMap((line) => / (?:#\d+ +\S+|in \S+:)|^\S.*/.exec(line)?.[0].trim() ?? [])
+      .join(' ')
+      .replace(/ +/g, ' ');
+  };
+  const check = async (space: Space): Promise<void> => {
+    const frames = 'in calc: #0 read #1 gate:input in middle: #0 input #1 through';
+    assert.equal(
+      await shown(space, 'first'),
+      `call stack, innermost first: ${frames} in first: #0 through #1 begin`,
+    );
+    assert.equal(await shown(space, 'middle'), `through called by first, innermost first: ${frames}`);
+    const inside = 'input called by middle, innermost first: #0 read #1 gate:input';
+    assert.match(await shown(space, 'calc'), new RegExp(`^${inside}`));
+  };
+  {
+    await using space = await Space.open(folder);
+    const calc = await space.spawn(server, { name: 'calc', stdout: () => {} });
+    const middle = await space.spawn(await wat(MIDDLE), { name: 'middle', imports: { calc } });
+    await space.spawn(await wat(FIRST), { name: 'first', imports: { middle } });
+    while ((await calc.inspect()).visitCount === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await check(space);
+    const outside = assert.rejects(calc.call('input'), { code: 'closed' });
+    const { visits, visitCount } = await calc.inspect();
+    assert.equal(visitCount, 2);
+    assert.deepEqual(
+      visits.map(({ caller, procedure, waiting }) => [caller, procedure, waiting]),
+      [
+        ['middle', 'input', false],
+        [null, 'input', true],
+      ],
+    );
+    void outside;
+  }
+  await using space = await Space.open(folder, { readOnly: true });
+  await check(space);
 });
 
 test('domains that a program makes are told of like others, and begin with nothing', async (t) => {

@@ -80,6 +80,18 @@ for (const stress of BOTH) {
         ['slow', 'wait'],
       ],
     );
+    const { visits, visitCount, frames: own } = system.kernel.inspect(b);
+    assert.deepEqual(own, []);
+    assert.equal(visitCount, 1);
+    assert.deepEqual(
+      visits.map((visit) => [
+        visit.caller?.name,
+        visit.procedure,
+        visit.waiting,
+        ...visit.frames.map((frame) => frame.function),
+      ]),
+      [['a', 'slow', false, 'wait', 'gate:slow']],
+    );
     system.checkpoint();
     system.crash();
     system.runAll();
