@@ -196,7 +196,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: 'NAME PROCEDURE [ARGUMENTS...]',
     summary: 'call a procedure of a program, and print what it gives',
     details:
-      "What a program exports as gate:PROCEDURE can be called; `perdure describe` lists it. The results are printed a line\neach, when they are durable. Numbers are written in decimal or as 0x..., v128 as 32 hexadecimal digits, a capability as\nwhat it is to, as with --grant. All options stand before the program's name. If no process owns the space, the program\ngoes on while it is called, and programs beside it only where they wait to be called. Ctrl-C ends the waiting; the call\ngoes on with the program. Where the program ends in the call, its exit code is ours.",
+      "What a program exports as gate:PROCEDURE can be called; `perdure describe` lists it. The results are printed a line\neach, when they are durable. Numbers are written in decimal or as 0x..., v128 as 32 hexadecimal digits, a capability as\nwhat it is to, as with --grant. All options stand before the program's name. If no process owns the space, the program\ngoes on while it is called, and programs beside it only where they wait to be called. Ctrl-C ends the waiting; where a\nprocess owns the space, the call goes on there. Where the program ends in the call, its exit code is ours.",
     options: [
       SPACE,
       {
