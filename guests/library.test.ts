@@ -8,7 +8,7 @@ import { ERRNO } from '../src/abi/errno.ts';
 import { OBJECT, RIGHT } from '../src/abi/objects.ts';
 import { OPERATION, OPTION, SUBMIT } from '../src/abi/ring.ts';
 import { load, TestSystem } from '../src/kernel/kernel.testing.ts';
-// @ts-expect-error: JavaScript, for another compiler
+// @ts-expect-error: AssemblyScript's compiler loads this transform as JavaScript, so it has no types
 import Gates from './assembly/gates.mjs';
 import { ASSEMBLY_SCRIPT, C, declaredIn, type Example, examplesOf } from './examples.ts';
 import { clang, missingClang } from './toolchain.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, type TestContext, test } from 'node:test';
+import { before, test } from 'node:test';
 import { canBuild, guest } from '../guests/build.ts';
+import { folderFor } from './base/folder.testing.ts';
 import { EnvironmentError, MalformedError, Space, TrapError, UnsupportedError } from './index.ts';
 
 let queens: Uint8Array;
@@ -13,12 +13,6 @@ before(async () => {
   queens = readFileSync(await guest('queens'));
   primes = readFileSync(await guest('primes'));
 });
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-space-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Collects what a program writes. */
 function collector() {

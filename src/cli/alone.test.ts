@@ -1,21 +1,15 @@
 /** Programs in processes of their own, as users of the tool and of the library see them: real children, real signals. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { canBuild, guest } from '../../guests/build.ts';
+import { folderFor } from '../base/folder.testing.ts';
 import { Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import { Tool } from './cli.testing.ts';
 
 const FOREVER = '(module (memory (export "memory") 1) (func (export "_start") (loop (br 0))))';
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-alone-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Processes of the host whose parent this is. */
 function childrenOf(owner: number): number[] {

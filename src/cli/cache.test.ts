@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { guest } from '../../guests/build.ts';
+import { folderFor } from '../base/folder.testing.ts';
 import { EnvironmentError, Space } from '../index.ts';
 import { lmdbEngine } from '../store/engine-lmdb.ts';
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-cache-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Does `work`; how many threads were begun for it. The core of a space is one, an installer is one more. */
 async function threadsOf(work: () => Promise<void>): Promise<number> {

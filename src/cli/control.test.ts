@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { EnvironmentError } from '../base/errors.ts';
+import { folderFor } from '../base/folder.testing.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
 import { CONTROL_FILE, connectControl, serveControl } from './control.ts';
 import { encodeFrame, encodeJson, FRAME, FRAME_MAX_BYTES, FrameReader } from './wire.ts';
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-control-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 test('frames come out as they went in, however the bytes are cut', () => {
   const prng = new Prng(seedFrom(process.env.PERDURE_SEED, Date.now()));

@@ -1,20 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { folderFor } from '../base/folder.testing.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const launcher = join(root, 'bin', 'perdure.mjs');
 /** Makes a Node say that it is an old one. */
 const OLD = `data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.1.0'})`;
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-launcher-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 function node(...args: string[]) {
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });

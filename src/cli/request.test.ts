@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { EnvironmentError } from '../base/errors.ts';
+import { folderFor } from '../base/folder.testing.ts';
 import { parse } from './args.ts';
 import { grantsOf, parseDir, readProgram, runRequest } from './request.ts';
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-request-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 function refusal(act: () => unknown): string {
   try {

@@ -200,7 +200,7 @@ export class Domain {
   waiters: Activation[] = [];
   /** Activations that wait in system calls its code has made. */
   readonly sleepers = new Set<Activation>();
-  /** No code of it may run any more, or for now: it is ending, or has been stopped. */
+  /** None of its code may run: it is ending, or is stopped until it is resumed. */
   halted = false;
   /** A wake came while something ran: the next block in it returns to the queue at once. */
   wakePending = false;

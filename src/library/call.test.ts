@@ -1,9 +1,7 @@
 /** Procedures of programs, called from TypeScript and granted to other programs. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { before, type TestContext, test } from 'node:test';
+import { before, test } from 'node:test';
+import { folderFor } from '../base/folder.testing.ts';
 import { inspectionPage } from '../cli/show.ts';
 import { CallError, Capability, ERRNO, type Grant, Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
@@ -37,12 +35,6 @@ before(async () => {
   server = await wat(SERVER);
   client = await wat(CLIENT);
 });
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-library-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 test('procedures are called as functions: what they take and give arrives whole, and is durable', async (t) => {
   const folder = folderFor(t);

@@ -1,9 +1,7 @@
 /** Capabilities from outside: granted, narrowed, taken away, kept as texts. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { before, type TestContext, test } from 'node:test';
+import { before, test } from 'node:test';
+import { folderFor } from '../base/folder.testing.ts';
 import { ERRNO, Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 
@@ -33,12 +31,6 @@ let probe: Uint8Array;
 before(async () => {
   probe = await wat(PROBE);
 });
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-library-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 const stdout = (): void => {};
 

@@ -1,10 +1,8 @@
 /** Objects served in TypeScript, asked by programs through rings; over restarts, too. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { before, type TestContext, test } from 'node:test';
+import { before, test } from 'node:test';
 import { ATTRIBUTE, LISTED, LISTED_BYTES, OPERATION, OPTION } from '../abi/ring.ts';
+import { folderFor } from '../base/folder.testing.ts';
 import { ERRNO, GuestError, type RequestContext, type ServedObject, Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 
@@ -73,12 +71,6 @@ let client: Uint8Array;
 before(async () => {
   client = await wat(CLIENT);
 });
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-library-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 interface Asked {
   readonly operation: number;

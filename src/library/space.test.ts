@@ -1,11 +1,10 @@
 /** Waiting that is given up, things that are disposed of, and events, on a real space. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { before, type TestContext, test } from 'node:test';
+import { before, test } from 'node:test';
 import { guest } from '../../guests/build.ts';
+import { folderFor } from '../base/folder.testing.ts';
 import { EnvironmentError, type EventStream, Space } from '../index.ts';
 
 let queens: Uint8Array;
@@ -15,12 +14,6 @@ before(async () => {
   queens = readFileSync(await guest('queens'));
   primes = readFileSync(await guest('primes'));
 });
-
-function folderFor(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'perdure-library-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 /** Kinds of events until the stream ends or `last` has come; without checkpoints, which come when they like. */
 async function kinds(stream: EventStream, last?: string): Promise<string[]> {

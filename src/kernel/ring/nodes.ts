@@ -26,7 +26,7 @@ import { NODE_TYPE } from '../tree-records.ts';
 import { decodeChange, encodeListed, encodeStat, nodeStat } from './attributes.ts';
 import { giveOpened } from './opened.ts';
 import { AT_END, type Operation } from './operation.ts';
-import type { ObjectServer, Target } from './server.ts';
+import { alwaysReady, type ObjectServer, type Target } from './server.ts';
 
 /** Cookie behind `.` and `..`, which only a tree lists. */
 const DOTS = 2;
@@ -78,12 +78,8 @@ export class Nodes implements ObjectServer {
       case OPERATION.remove:
       case OPERATION.readLink:
         return this.#names(op, node);
-      case OPERATION.sync:
-        return 0; // durable with the checkpoint that anything seen outside waits for
-      case OPERATION.wait:
-        return op.options & (OPTION.read | OPTION.write);
       default:
-        return -ERRNO.NOTSUP;
+        return alwaysReady(op);
     }
   }
 

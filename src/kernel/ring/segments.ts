@@ -5,14 +5,14 @@
  */
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHTS_ALL } from '../../abi/objects.ts';
-import { OPERATION, OPTION } from '../../abi/ring.ts';
+import { OPERATION } from '../../abi/ring.ts';
 import { SpaceFullError } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import { FILE_TYPE } from '../ports.ts';
 import { plainStat } from './attributes.ts';
 import { describe } from './hosts.ts';
 import type { Operation } from './operation.ts';
-import type { ObjectServer, Target } from './server.ts';
+import { alwaysReady, type ObjectServer, type Target } from './server.ts';
 
 export class SegmentServer implements ObjectServer {
   readonly waits = false;
@@ -35,12 +35,8 @@ export class SegmentServer implements ObjectServer {
       }
       case OPERATION.map:
         return this.#map(op, target);
-      case OPERATION.sync:
-        return 0; // durable with the checkpoint that anything seen outside waits for
-      case OPERATION.wait:
-        return op.options & (OPTION.read | OPTION.write);
       default:
-        return -ERRNO.NOTSUP;
+        return alwaysReady(op);
     }
   }
 

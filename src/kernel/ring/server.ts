@@ -2,6 +2,7 @@
  * What answers operations on an object of some kind: the file tree, the host, a domain's table. They all take the same
  * operations (abi/ring.ts), so that one can stand for another.
  */
+import { ERRNO } from '../../abi/errno.ts';
 import { type ObjectKind, RIGHT } from '../../abi/objects.ts';
 import { OPERATION, OPTION } from '../../abi/ring.ts';
 import type { Operation } from './operation.ts';
@@ -42,4 +43,10 @@ export function rightsNeeded(code: number, options: number): number {
   if (code !== OPERATION.open) return NEEDED[code] as number;
   const writes = (options & (OPTION.create | OPTION.truncate | OPTION.write)) !== 0;
   return ((options & OPTION.read) !== 0 ? RIGHT.read : 0) | (writes ? RIGHT.write : 0);
+}
+
+/** What is left for an object in the space: it can always be read and written, and is durable before anybody outside hears of it. */
+export function alwaysReady({ code, options }: Operation): number {
+  if (code === OPERATION.sync) return 0;
+  return code === OPERATION.wait ? options & (OPTION.read | OPTION.write) : -ERRNO.NOTSUP;
 }
