@@ -318,13 +318,13 @@ export class Kernel {
   }
 
   /**
-   * Brings free frames together by moving domains to lower places. Returns the frames moved; 0 when there is nothing
-   * left to gain by it.
+   * Brings free frames together by moving domains, segments and files to lower places. Returns the frames moved; 0 when
+   * there is nothing left to gain by it.
    */
   compact(): number {
     const domains = this.ids().map((id) => this.#roster.get(id));
     const living = domains.filter((domain) => domain.state !== STATE.exited);
-    return living.reduce((moved, domain) => moved + compactDomain(domain), 0);
+    return living.reduce((moved, domain) => moved + compactDomain(domain), this.core.segments.compact());
   }
 
   /** Id of the domain with this name, or -1. */

@@ -189,6 +189,31 @@ export class Segments {
   }
 
   /**
+   * Moves its frames to lower places where there are any, each run of them as one piece. Returns the frames moved; who
+   * keeps an address asks `layOut` again.
+   */
+  compact(segment: number): number {
+    const space = this.#space;
+    const [list, entries] = [R.content.get(space, segment), R.entries.get(space, segment)];
+    const frameAt = (i: number): number => space.u32[list / 4 + i] as number;
+    let moved = 0;
+    for (let i = 0, run = 1; i < entries; i += run) {
+      const first = frameAt(i);
+      run = 1;
+      if (first === 0) continue;
+      while (i + run < entries && frameAt(i + run) === first + run) run++;
+      const from = first * FRAME_BYTES;
+      if (!space.frames.hasRoomBelow(from, run)) continue;
+      const to = space.frames.alloc(run, space.frames.ownerAt(from));
+      space.frames.copyInto(to, from, run);
+      space.frames.free(from, run);
+      for (let k = 0; k < run; k++) space.setU32(list + 4 * (i + k), to / FRAME_BYTES + k);
+      moved += run;
+    }
+    return moved;
+  }
+
+  /**
    * Fills a new segment with the first bytes of another. Holes stay holes, and pages of zeros untouched.
    * @throws SpaceFullError; the caller destroys it
    */

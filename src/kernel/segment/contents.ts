@@ -190,6 +190,19 @@ export class SegmentObjects {
     return known !== 0 ? known : this.#layOut(state);
   }
 
+  /** Moves bytes of segments, and of files, to lower places where there are any. Returns the frames moved. Nothing runs. */
+  compact(): number {
+    const { space, objects } = this.#core;
+    let moved = 0;
+    for (const segment of space.segments.all()) moved += space.segments.compact(segment);
+    for (const object of moved === 0 ? [] : objects.all()) {
+      if (objects.kind(object) !== OBJECT.segment) continue;
+      const at = this.#state(object);
+      if (S.address.get(space, at) !== 0) this.#layOut(at);
+    }
+    return moved;
+  }
+
   #state(object: number): number {
     return this.#core.objects.b(object);
   }

@@ -239,6 +239,63 @@ test('pointers into windows are good over crashes, relocation and compaction', a
   assert.equal(system.call('b', 'get', near), OUT);
 });
 
+test('compaction moves segments and files under programs that are in the middle of them', async () => {
+  const system = new SegmentSystem({ stress: true });
+  await system.domains('a', 'b');
+  const { segments, frames } = system.space;
+  const gaps: number[] = [];
+  // Files and segments, with gaps between them; one of the segments is not mapped, and has holes.
+  const file = segments.create();
+  for (let i = 0; i < 4; i++) {
+    gaps.push(system.ok('a', 'seg_create', 400_000n));
+    system.map('a', gaps[i]!);
+    segments.writeBytes(file, i * 150_000, Buffer.alloc(100_000, i + 1));
+  }
+  const handle = system.ok('a', 'seg_create', 300_000n);
+  const loose = system.ok('a', 'seg_create', 900_000n);
+  const at = system.map('a', handle);
+  const near = system.map('b', system.pass('a', handle, 'b'), false);
+  for (let i = 0; i < 300_000; i += 4000) system.call('a', 'set', at + i, i);
+  system.call('a', 'set', 100, 77);
+  system.ok('a', 'seg_write', loose, 500_000n, 100, 4);
+  const copy = system.ok('b', 'seg_copy', system.pass('a', loose, 'b'));
+  for (const [i, gap] of gaps.entries()) {
+    system.ok('a', 'seg_unmap', WINDOW_BASE + FRAME_BYTES + i * 8 * FRAME_BYTES);
+    system.ok('a', 'cap_close', gap);
+  }
+  const { windows, segments: contents } = system.kernel.core;
+  const object = system.kernel.core.clists.objectAt(system.domain('a'), handle);
+  const before = contents.address(object);
+  const free = frames.freeCount;
+  const b = system.kernel.find('b');
+  system.kernel.start(b, 'sum', [near | 0, 75_000]);
+  system.kernel.run({ maxSlices: 20 });
+  assert.equal(system.kernel.status(b).state, 'ready');
+  assert.ok(system.kernel.compact() > 0);
+  while (system.kernel.compact() > 0);
+  assert.ok(contents.address(object) < before);
+  assert.equal(frames.freeCount, free, 'what was moved from is free');
+  assert.equal(windows.count, 2);
+  system.kernel.run({ maxSlices: 20 });
+  system.checkpoint();
+  system.crash();
+  system.kernel.compact();
+  const outcome = system.kernel.proceed(b);
+  const sum = Array.from({ length: 75 }, (_, i) => 4000 * i).reduce((x, y) => x + y);
+  assert.equal(outcome.kind === 'returned' && Number(outcome.results[0]?.low), sum);
+  for (const [name, of] of [
+    ['a', loose],
+    ['b', copy],
+  ] as const) {
+    system.ok(name, 'seg_read', of, 500_000n, 200, 4);
+    assert.equal(system.call(name, 'get', 200), 77);
+  }
+  for (let i = 0; i < 4; i++) {
+    const bytes = system.space.segments.readBytes(file, i * 150_000, 100_000);
+    assert.ok(bytes.every((byte) => byte === i + 1));
+  }
+});
+
 test('a write into a segment is in the next checkpoint, whoever made it', async () => {
   const { system, at, there } = await shared();
   const near = system.map('b', there);
