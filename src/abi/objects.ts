@@ -86,7 +86,8 @@ export const STURDY_BYTES = 84;
 
 /**
  * A handle: the place in the list, and how often that place had been given back before. Never negative as i32, and never 0:
- * a call that can do without an object takes 0 for none.
+ * a call that can do without an object takes 0 for none. A number comes back only after HANDLE_TAGS times as many others
+ * as the domain may have capabilities.
  */
 export const HANDLE_INDEX_BITS = 20;
 export const HANDLE_TAGS = 2048;

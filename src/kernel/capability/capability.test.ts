@@ -114,6 +114,33 @@ test('a handle that was closed is a bad one, also when its place is taken again'
   }
 });
 
+test('no handle is given out twice before as many others as the list has places and tags, nor one that is in use', async () => {
+  const most = 5;
+  const { system, of, clists, handle } = await two({ limits: { capabilities: most } });
+  const kept = clists().copy(of('a'), handle, RIGHTS_ALL);
+  const given = new Set<number>([handle, kept]);
+  const next = (): number => {
+    const copy = clists().copy(of('a'), handle, RIGHTS_ALL);
+    clists().close(of('a'), copy);
+    return copy;
+  };
+  // Two of the five places are in use all the time.
+  for (let i = 0; i < (most - 2) * HANDLE_TAGS; i++) {
+    const copy = next();
+    assert.ok(copy > 0 && !given.has(copy), `after ${i}`);
+    given.add(copy);
+    if (i % 1000 === 0) {
+      system.checkpoint();
+      system.crash();
+    }
+  }
+  const oldest = next();
+  assert.ok(given.has(oldest) && oldest !== handle && oldest !== kept, 'then the one of longest ago');
+  assert.equal(clists().objectAt(of('a'), kept), clists().objectAt(of('a'), handle));
+  clists().close(of('a'), kept);
+  assert.ok(!given.has(next()), 'a place that was in use has tags left');
+});
+
 test('a kind is told once of the end of an object, by whichever comes first', () => {
   const space = Space.create();
   const objects = new Objects(space);

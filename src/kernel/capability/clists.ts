@@ -1,6 +1,8 @@
 /**
  * Capability lists: what a domain has. A list is a heap block that grows, of places that a handle names (abi/objects.ts). A
- * place that was given back is used again under another tag, so that old handles to it are bad ones.
+ * place that was given back is used again under another tag, so that old handles to it are bad ones. One whose tags have all
+ * been used is worn: it waits until the list has as many places as the domain may have capabilities, and is then used again
+ * in its turn. So no handle comes back before that many times HANDLE_TAGS others have been given out.
  *
  * What was revoked or is gone is let go when its handle is next used; the place stays taken and goes on to say why, until
  * it is closed.
@@ -19,7 +21,7 @@ import {
 import { assert } from '../../base/assert.ts';
 import { CAPABILITIES_MAX } from '../../base/limits.ts';
 import { defineRecord, num, type Space, u16, u32 } from '../../space/index.ts';
-import { charge, mayCharge, refund } from '../account/account.ts';
+import { charge, limitOf, mayCharge, refund } from '../account/account.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
 import type { Capabilities, Held } from './capabilities.ts';
 import type { ObjectId, Objects } from './objects.ts';
@@ -28,7 +30,9 @@ const List = defineRecord('capability list', {
   room: u32('core', 'Places in the block.'),
   used: u32('core', 'Places taken.'),
   high: u32('core', 'Places that were ever taken; place 0 never is.'),
-  free: u32('core', 'First of the places given back, 0 for none.'),
+  free: u32('core', 'First of the places given back that are not worn, 0 for none.'),
+  worn: u32('core', 'The place that has been worn longest, 0 for none.'),
+  lastWorn: u32('core', 'And the one that has been last.'),
 });
 const Slot = defineRecord('capability slot', {
   capability: num('core', 'Address of the record; 0 where it was found dead.'),
@@ -36,7 +40,7 @@ const Slot = defineRecord('capability slot', {
   rights: u16('core', 'RIGHT bits.'),
   tag: u16('core', 'How often the place was given back, modulo HANDLE_TAGS.'),
   state: u32('core', '0: given back, and `next` counts; 1: taken; more: taken, and dead of this errno.'),
-  next: u32('core', 'Next of the places given back, 0 for none.'),
+  next: u32('core', 'Next of the places given back, or of those worn; 0 for none.'),
 });
 const [D, L, S] = [DomainRecord.fields, List.fields, Slot.fields];
 const FIRST_ROOM = 5;
@@ -87,13 +91,7 @@ export class CLists {
     if (bad !== 0) return bad;
     const space = this.#space;
     const list = this.#list(domain);
-    let index = L.free.get(space, list);
-    if (index === 0) {
-      index = L.high.get(space, list);
-      L.high.set(space, list, index + 1);
-    } else {
-      L.free.set(space, list, S.next.get(space, this.#slot(list, index)));
-    }
+    const index = this.#takePlace(domain, list);
     const at = this.#slot(list, index);
     S.capability.set(space, at, capability);
     S.turn.set(space, at, turn);
@@ -120,7 +118,7 @@ export class CLists {
       L.room.set(space, block, FIRST_ROOM);
       L.high.set(space, block, 1);
       D.clist.set(space, domain.at, block);
-    } else if (L.free.get(space, list) === 0 && L.high.get(space, list) === L.room.get(space, list)) {
+    } else if (this.#wantsFresh(domain, list) && L.high.get(space, list) === L.room.get(space, list)) {
       const room = 2 * L.room.get(space, list);
       const block = space.heap.resize(list, List.bytes + room * Slot.bytes);
       L.room.set(space, block, Math.floor((space.heap.blockBytes(block) - List.bytes) / Slot.bytes));
@@ -253,8 +251,7 @@ export class CLists {
     const [capability, tag] = [S.capability.get(space, at), S.tag.get(space, at)];
     space.zero(at, Slot.bytes);
     S.tag.set(space, at, (tag + 1) % HANDLE_TAGS);
-    S.next.set(space, at, L.free.get(space, list));
-    L.free.set(space, list, handleIndex(handle));
+    this.#givePlace(list, handleIndex(handle), at);
     L.used.set(space, list, L.used.get(space, list) - 1);
     refund(space, domain.account, RESOURCE.capabilities, 1);
     if (capability !== 0) this.#capabilities.release(capability);
@@ -290,6 +287,41 @@ export class CLists {
     const at = this.#slot(list, index);
     const taken = S.state.get(this.#space, at) !== 0;
     return taken && S.tag.get(this.#space, at) === handleTag(handle) ? at : 0;
+  }
+
+  /** Whether the next place is to be one that never was taken. */
+  #wantsFresh(domain: Domain, list: number): boolean {
+    const space = this.#space;
+    if (L.free.get(space, list) !== 0) return false;
+    const most = Math.min(CAPABILITIES_MAX, limitOf(space, domain.account, RESOURCE.capabilities));
+    return L.worn.get(space, list) === 0 || L.high.get(space, list) <= most;
+  }
+
+  /** A place to be used; there is room for a fresh one where it is to be that. */
+  #takePlace(domain: Domain, list: number): number {
+    const space = this.#space;
+    if (this.#wantsFresh(domain, list)) {
+      const index = L.high.get(space, list);
+      L.high.set(space, list, index + 1);
+      return index;
+    }
+    const queue = L.free.get(space, list) !== 0 ? L.free : L.worn;
+    const index = queue.get(space, list);
+    queue.set(space, list, S.next.get(space, this.#slot(list, index)));
+    return index;
+  }
+
+  /** A place that has its next tag is not used now. */
+  #givePlace(list: number, index: number, at: number): void {
+    const space = this.#space;
+    if (S.tag.get(space, at) !== 0) {
+      S.next.set(space, at, L.free.get(space, list));
+      L.free.set(space, list, index);
+      return;
+    }
+    if (L.worn.get(space, list) === 0) L.worn.set(space, list, index);
+    else S.next.set(space, this.#slot(list, L.lastWorn.get(space, list)), index);
+    L.lastWorn.set(space, list, index);
   }
 
   #letGo(at: number, errno: number): void {
