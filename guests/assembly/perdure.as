@@ -679,6 +679,43 @@ export class Ring {
     return true;
   }
 
+  // Puts in a wait for a semaphore: it completes with 0 when it has taken one, in its turn among all who wait there. False where the
+  // queue is full.
+  //
+  //     const ring = new Ring(8);
+  //     const letters = new Semaphore(0);
+  //     assert(ring.putTake(letters, 5));
+  //     ring.enter(0, 0);
+  //     letters.give();
+  //     ring.enter(1, FOREVER);
+  //     assert(ring.take() && ring.user == 5 && ring.result == 0 && !letters.tryTake());
+  putTake(semaphore: Semaphore, user: u64): bool {
+    const ask = new Submission(Operation.WAIT);
+    ask.first = <u32>semaphore.address;
+    ask.user = user;
+    const isIn = this.put(ask);
+    heap.free(changetype<usize>(ask));
+    return isIn;
+  }
+
+  // Puts in a wait for a wait set: it completes with 0 when it has taken one of a member, whose number is then `value`. False where the
+  // queue is full.
+  //
+  //     const ring = new Ring(8);
+  //     const set = WaitSet.create();
+  //     const letters = new Semaphore(1);
+  //     assert(set.add(letters, 77) == 0 && ring.putWait(set, 5));
+  //     ring.enter(1, FOREVER);
+  //     assert(ring.take() && ring.user == 5 && ring.result == 0 && ring.value == 77);
+  putWait(set: WaitSet, user: u64): bool {
+    const ask = new Submission(Operation.WAIT);
+    ask.handle = set.handle;
+    ask.user = user;
+    const isIn = this.put(ask);
+    heap.free(changetype<usize>(ask));
+    return isIn;
+  }
+
   // Hands over what was put in, and waits until so many completions or requests can be taken, at most `timeout` ns. How many were
   // handed over, or an error.
   enter(complete: u32, timeout: i64): i32 {

@@ -72,7 +72,10 @@ export const SUBMISSION = {
   handle: 4,
   /** u64: given back in the completion, with no meaning to the kernel but for cancel. */
   userData: 8,
-  /** u32 near address and u32 bytes; with SUBMIT.vector the address and the count of pairs (u32 address, u32 bytes). */
+  /**
+   * u32 near address and u32 bytes; with SUBMIT.vector the address and the count of pairs (u32 address, u32 bytes). Of wait, a
+   * semaphore's address.
+   */
   first: 16,
   firstLength: 20,
   /** u64: position in a file, cookie of a listing, number of a request, user data to cancel, ns of a timeout. */
@@ -144,7 +147,12 @@ export const OPERATION = {
   readLink: 11,
   /** What was written is where the object keeps it for good. */
   sync: 12,
-  /** Until it can be read or written (`options`: OPTION.read, write). Result: which; value: bytes to be read. */
+  /**
+   * Until it can be read or written (`options`: OPTION.read, write). Result: which; value: bytes to be read. Of a wait set,
+   * which wants the right `read`: until a member can be taken of, and takes one. Result: 0; value: the member's number. With
+   * NO_HANDLE, of the semaphore at near address `first`: takes one. Result: 0. Both are waited for as by the calls of
+   * abi/semaphore.ts, among whoever makes those, first come first served; who is CANCELED or TIMEDOUT has taken nothing.
+   */
   wait: 13,
   /** first: arguments (in), second: results (out), `method`, `other`: a capability passed along. Result: the method's. */
   invoke: 14,

@@ -40,6 +40,7 @@ import { Hosts } from './ring/hosts.ts';
 import { Nodes } from './ring/nodes.ts';
 import { Rings } from './ring/rings.ts';
 import { SegmentServer } from './ring/segments.ts';
+import { WaitSetServer } from './ring/semaphores.ts';
 import { segmentCalls } from './segment/calls.ts';
 import { SegmentObjects } from './segment/contents.ts';
 import { Windows } from './segment/windows.ts';
@@ -159,6 +160,7 @@ export class Core {
     this.rings.serve(OBJECT.node, this.nodes);
     this.rings.serve(OBJECT.host, this.hosts);
     this.rings.serve(OBJECT.segment, new SegmentServer(this));
+    this.rings.serve(OBJECT.waitSet, new WaitSetServer(this));
     this.rings.serve(OBJECT.served, this.rings.tables);
     this.calls.add(ringCalls(this));
     personality.attach?.(this);

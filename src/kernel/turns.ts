@@ -54,7 +54,7 @@ export class Turns {
     for (let slices = 0; slices < most; slices++) {
       for (const activation of scheduler.expired(core.now())) this.makeReady(activation);
       core.rings.work();
-      const activation = scheduler.next() ?? (core.waits?.lookAgain() ? scheduler.next() : null);
+      const activation = scheduler.next() ?? this.#lookAgain();
       if (activation === null) return result(slices, true);
       core.yielded = false;
       this.slice(activation);
@@ -62,6 +62,14 @@ export class Turns {
       else if (core.flagRaised) return result(slices + 1, false);
     }
     return result(most, false);
+  }
+
+  /** Nothing is to be done: whoever waits where it may not any more goes on, and finds out. */
+  #lookAgain(): Activation | null {
+    const { rings, waits } = this.#core;
+    if (waits?.lookAgain() !== true) return null;
+    rings.work();
+    return this.#scheduler.next();
   }
 
   #nextDeadline(): bigint | null {

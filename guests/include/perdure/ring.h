@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "semaphore.h"
 
 /* What a submission asks for; see the kernel's abi/ring.ts for what each takes and gives. */
 enum perdure_operation {
@@ -263,6 +264,58 @@ static inline int32_t perdure_ring_call(perdure_ring *ring, const perdure_submis
   } while (!perdure_ring_take(ring, &done));
   if (value != NULL) *value = done.value;
   return done.result;
+}
+
+/*
+ * Fills in a wait for a semaphore: it completes with 0 when it has taken one, in its turn among all who wait there. What was cancelled or
+ * timed out has taken nothing. 0, or -PERDURE_BUSY where the queue is full. Errors of the wait as of perdure_take_within.
+ *
+ *     static _Alignas(64) uint8_t memory[PERDURE_RING_BYTES(8, 0)];
+ *     static perdure_semaphore letters = PERDURE_SEMAPHORE(0), parcels = PERDURE_SEMAPHORE(1);
+ *     perdure_ring ring;
+ *     perdure_completion done;
+ *     perdure_ring_open(&ring, memory, 8, 0);
+ *     assert(perdure_ring_take_semaphore(&ring, &letters, 1) == 0);
+ *     assert(perdure_ring_take_semaphore(&ring, &parcels, 2) == 0);
+ *     perdure_ring_enter(&ring, 1, PERDURE_FOREVER);
+ *     assert(perdure_ring_take(&ring, &done) && done.user == 2 && done.result == 0 && parcels.count == 0);
+ *     perdure_give(&letters);
+ *     perdure_ring_enter(&ring, 1, PERDURE_FOREVER);
+ *     assert(perdure_ring_take(&ring, &done) && done.user == 1 && letters.count == 0);
+ */
+static inline int32_t perdure_ring_take_semaphore(perdure_ring *ring, perdure_semaphore *semaphore, uint64_t user) {
+  perdure_submission *next = perdure_ring_next(ring);
+  if (next == NULL) return -PERDURE_BUSY;
+  next->operation = PERDURE_OP_WAIT;
+  next->user = user;
+  next->first = semaphore;
+  return 0;
+}
+
+/*
+ * Fills in a wait for a wait set, which needs PERDURE_READ: it completes with 0 when it has taken one of a member, whose number is the
+ * completion's `value`. 0, or -PERDURE_BUSY where the queue is full.
+ *
+ *     static _Alignas(64) uint8_t memory[PERDURE_RING_BYTES(8, 0)];
+ *     static perdure_semaphore lines[100];
+ *     perdure_ring ring;
+ *     perdure_completion done;
+ *     perdure_ring_open(&ring, memory, 8, 0);
+ *     perdure_handle set = perdure_waitset_create();
+ *     for (uint64_t i = 0; i < 100; i++) perdure_waitset_add(set, &lines[i], i);
+ *     assert(perdure_ring_wait_set(&ring, set, 5) == 0);
+ *     perdure_ring_enter(&ring, 0, 0);
+ *     perdure_give(&lines[77]);
+ *     perdure_ring_enter(&ring, 1, PERDURE_FOREVER);
+ *     assert(perdure_ring_take(&ring, &done) && done.user == 5 && done.result == 0 && done.value == 77);
+ */
+static inline int32_t perdure_ring_wait_set(perdure_ring *ring, perdure_handle set, uint64_t user) {
+  perdure_submission *next = perdure_ring_next(ring);
+  if (next == NULL) return -PERDURE_BUSY;
+  next->operation = PERDURE_OP_WAIT;
+  next->handle = set;
+  next->user = user;
+  return 0;
 }
 
 /*

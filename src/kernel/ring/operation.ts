@@ -152,8 +152,12 @@ export class Operation implements PortOperation {
 
   #buffers(words: Uint32Array): number {
     const roles = ROLES[this.code] as string;
-    if (roles === 'nn') return (this.flags & SUBMIT.vector) === 0 ? 0 : -ERRNO.INVAL;
     const [pointer, length] = [words[4] as number, words[5] as number];
+    if (roles === 'nn') {
+      // A semaphore, perhaps: no buffer, and looked up where it is waited for.
+      if (this.code === OPERATION.wait) this.first = pointer;
+      return (this.flags & SUBMIT.vector) === 0 ? 0 : -ERRNO.INVAL;
+    }
     if ((this.flags & SUBMIT.vector) !== 0) {
       if (!VECTORED.has(this.code)) return -ERRNO.INVAL;
       const result = this.takeVectors(pointer, length);

@@ -34,6 +34,8 @@ export const PHASE = {
   notice: 7,
   /** The kinds before its object are asked whether it may be. */
   asking: 8,
+  /** It waited at a semaphore or a wait set, and has its result: it is over when the kernel comes round to it. */
+  told: 9,
 } as const;
 
 export const OperationRecord = defineRecord('operation', {
@@ -56,7 +58,7 @@ export const OperationRecord = defineRecord('operation', {
   userHigh: u32('kernel', 'Its upper half.'),
   first: num(
     'kernel',
-    'Near address of the first buffer, or a block; of vectors: block of pairs (u32 address, u32 bytes).',
+    'Near address of the first buffer, or of a semaphore, or a block; of vectors: block of pairs (u32 address, u32 bytes).',
   ),
   firstLength: u32('kernel', 'Bytes in all.'),
   firstCount: u32('kernel', 'Pairs; 0 where it is one buffer.'),

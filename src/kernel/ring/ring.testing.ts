@@ -31,6 +31,12 @@ const CALLS: Readonly<Record<string, string>> = {
   cap_revoke: 'i',
   cap_count: '',
   granted: 'ii',
+  sem_wait: 'iI',
+  sem_wake: 'i',
+  waitset_create: '',
+  waitset_add: 'iiI',
+  waitset_remove: 'ii',
+  waitset_wait: 'iiiI',
 };
 const params = (types: string): string =>
   types === '' ? '' : `(param ${[...types].map((c) => (c === 'i' ? 'i32' : 'i64')).join(' ')})`;

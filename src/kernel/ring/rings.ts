@@ -15,24 +15,17 @@ import type { Space } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
 import { WOULD_BLOCK } from '../ports.ts';
+import { Intake, NO_ROOM } from './intake.ts';
 import { leaveRing, updateOperation } from './kept.ts';
 import { Ledger } from './ledger.ts';
 import { Operation } from './operation.ts';
 import { PHASE } from './records.ts';
 import type { Ring } from './ring.ts';
 import { RingTable } from './ring-table.ts';
+import { isForSemaphore, takeSemaphore, waitAtSemaphore } from './semaphores.ts';
 import type { ObjectServer } from './server.ts';
 import { Tables } from './tables.ts';
 import { attempt, onList, targetAgain, targetOf } from './targets.ts';
-
-/** Of the submissions being taken: what the next one is linked to. */
-interface Chain {
-  /** The one before was linked to the next. */
-  linked: boolean;
-  failed: boolean;
-  /** It is under way: its number. */
-  id: number;
-}
 
 export class Rings {
   readonly core: Core;
@@ -42,7 +35,9 @@ export class Rings {
   readonly table: RingTable;
   readonly #ledger: Ledger;
   readonly #stirred = new Set<number>();
-  #spare: Operation;
+  /** Those that have been told. */
+  readonly #told: Operation[] = [];
+  readonly #intake: Intake;
   /** What is to begin now, or is to be cancelled: a list, since a chain is longer than the native stack is deep. */
   readonly #due: { op: Operation; cancel: boolean }[] = [];
   #beginning = false;
@@ -50,7 +45,7 @@ export class Rings {
   constructor(core: Core) {
     this.core = core;
     this.space = core.space;
-    this.#spare = new Operation(core);
+    this.#intake = new Intake(this);
     this.table = new RingTable(core.space);
     this.#ledger = new Ledger(core);
     this.tables = new Tables(this);
@@ -69,7 +64,10 @@ export class Rings {
 
   #load(): void {
     this.tables.load();
-    for (const op of this.#ledger.load(this.table.rings)) if (op.table !== 0) this.tables.index(op);
+    for (const op of this.#ledger.load(this.table.rings)) {
+      if (op.table !== 0) this.tables.index(op);
+      if (op.phase === PHASE.told) this.#told.push(op);
+    }
   }
 
   /** After all domains have come back: everything is asked again. */
@@ -114,81 +112,28 @@ export class Rings {
 
   /** Takes at most `wanted` submissions. How many, or -BADMSG where the ring's indices are none. */
   submit(ring: Ring, owner: Domain, wanted: number): number {
-    ring.domain = owner;
-    const indices = ring.read();
-    if (indices === null) return -ERRNO.BADMSG;
-    // Each that is under way has a completion kept free for it.
-    const room = indices.room - ring.operations.size;
-    const most = Math.min(wanted, indices.submitted, Math.max(0, room));
-    const chain: Chain = { linked: false, failed: false, id: 0 };
-    let taken = 0;
-    for (; taken < most; taken++) {
-      ring.copy(taken);
-      const op = this.#spare;
-      const bad = op.decode(ring.taken, ring, owner);
-      if (!this.#take(op, bad, ring, chain)) break;
-      if (ring.closed) return taken + 1;
-    }
-    if (ring.closed) return taken;
-    ring.advance(taken);
-    ring.tell();
-    return taken;
-  }
-
-  /** One submission. False where there is no room for its record: it stays in the queue. */
-  #take(op: Operation, bad: number, ring: Ring, chain: Chain): boolean {
-    const linked = chain.linked;
-    if (linked && chain.failed) this.#settle(op, -ERRNO.CANCELED);
-    else if (bad < 0) {
-      this.#settle(op, bad);
-      chain.failed = true;
-    } else if (linked && chain.id !== 0) {
-      if (!this.#wait(op, chain.id, true)) return false;
-      chain.id = op.id;
-    } else if ((ring.draining !== 0 || (op.flags & SUBMIT.drain) !== 0) && ring.operations.size > 0) {
-      const drains = (op.flags & SUBMIT.drain) !== 0;
-      if (!this.#wait(op, drains ? 0 : ring.draining, false)) return false;
-      if (drains) ring.draining = op.id;
-      chain.id = op.id;
-    } else {
-      const result = this.#begin(op);
-      if (result === NO_ROOM) return false;
-      chain.id = result === WOULD_BLOCK ? op.id : 0;
-      chain.failed = result < 0 && result !== WOULD_BLOCK;
-    }
-    chain.linked = (op.flags & SUBMIT.link) !== 0;
-    if (!chain.linked) {
-      chain.failed = false;
-      chain.id = 0;
-    }
-    return true;
-  }
-
-  /** Keeps an operation that is to begin later. False where there is no room for it. */
-  #wait(op: Operation, after: number, linked: boolean): boolean {
-    op.after = after;
-    op.linked = linked;
-    return this.keep(op, PHASE.waiting);
+    return this.#intake.submit(ring, owner, wanted);
   }
 
   /** What it asks for is done or begun. Its result, WOULD_BLOCK where it is under way, NO_ROOM where nothing was done. */
-  #begin(op: Operation): number {
+  begin(op: Operation): number {
     const { code } = op;
-    if (code === OPERATION.nop) return this.#settle(op, 0);
+    if (code === OPERATION.nop) return this.settle(op, 0);
     if (code === OPERATION.timeout) {
       if (op.at === 0 && !this.keep(op, PHASE.asked)) return NO_ROOM;
       this.#setDeadline(op, op.offset64);
       return WOULD_BLOCK;
     }
-    if (code === OPERATION.cancel) return this.#settle(op, this.#cancel(op));
+    if (code === OPERATION.cancel) return this.settle(op, this.#cancel(op));
     if (code === OPERATION.close || code === OPERATION.share)
-      return this.#settle(op, onList(this.core, op, this.owner(op) as Domain));
-    if (code === OPERATION.reply) return this.#settle(op, op.reach() || this.tables.reply(op));
+      return this.settle(op, onList(this.core, op, this.owner(op) as Domain));
+    if (code === OPERATION.reply) return this.settle(op, op.reach() || this.tables.reply(op));
+    if (isForSemaphore(op)) return this.#waitForSemaphore(op);
     const target = op.allowed ? targetAgain(this.core, op) : targetOf(this.core, op, this.owner(op));
-    if (typeof target === 'number') return this.#settle(op, target);
+    if (typeof target === 'number') return this.settle(op, target);
     const asks = !op.allowed && this.core.capabilities.kind(target.capability) !== 0;
     const server = this.#servers[target.kind];
-    if (server === undefined) return this.#settle(op, -ERRNO.NOTSUP);
+    if (server === undefined) return this.settle(op, -ERRNO.NOTSUP);
     if ((server.waits || asks) && !op.holds) {
       op.held = target.rights;
       op.badge = target.badge;
@@ -202,11 +147,39 @@ export class Rings {
       this.core.capabilities.retain(op.capability);
     }
     if (asks) op.phase = PHASE.asking;
-    const result = asks ? this.#pose(op) : op.reach() || attempt(server, op, target);
-    if (result !== WOULD_BLOCK) return this.#settle(op, result);
+    return this.#begun(op, asks ? this.#pose(op) : op.reach() || attempt(server, op, target));
+  }
+
+  /** What has been asked of is done, or goes on by itself. */
+  #begun(op: Operation, result: number): number {
+    if (result !== WOULD_BLOCK) return this.settle(op, result);
     if (op.limitLow !== 0 || op.limitHigh !== 0) this.#setDeadline(op, op.limit);
     else updateOperation(op);
     return WOULD_BLOCK;
+  }
+
+  #waitForSemaphore(op: Operation): number {
+    const now = takeSemaphore(this.core, op);
+    if (now === WOULD_BLOCK && op.at === 0 && !this.keep(op, PHASE.asked)) return NO_ROOM;
+    return this.#begun(op, now === WOULD_BLOCK ? waitAtSemaphore(this.core, op) : now);
+  }
+  /** Whether an operation still waits at a semaphore or a wait set; 0, or why it may not any more, of one at a set. */
+  isWaiting(id: number): boolean {
+    return this.#ledger.get(id)?.phase === PHASE.asked;
+  }
+  mayWait(id: number): number {
+    const op = this.#ledger.get(id);
+    return op === undefined ? -ERRNO.CANCELED : this.core.capabilities.check(op.capability, op.turn);
+  }
+  /**
+   * It has what it waited for, or is told why not. That is in its record now; it is over when `work` is next called, since
+   * what follows may end what whoever gives has in hand.
+   */
+  told(id: number, result: number, value: bigint): void {
+    const op = this.#ledger.get(id) as Operation;
+    [op.phase, op.result, op.value] = [PHASE.told, result, value];
+    updateOperation(op);
+    this.#told.push(op);
   }
 
   #pose(op: Operation): number {
@@ -218,8 +191,8 @@ export class Rings {
     if (op.phase !== PHASE.asking || this.owner(op) === null) return;
     op.phase = PHASE.asked;
     op.allowed = true;
-    if (errno === 0) this.#begin(op);
-    else this.#settle(op, -errno);
+    if (errno === 0) this.begin(op);
+    else this.settle(op, -errno);
     op.ring?.tell();
   }
 
@@ -237,16 +210,14 @@ export class Rings {
 
   /** Gives an operation a record. False where there is no room, or its domain has too many under way. */
   keep(op: Operation, phase: number): boolean {
-    if (!this.#ledger.keep(op, phase)) return false;
-    if (op === this.#spare) this.#spare = new Operation(this.core);
-    return true;
+    return this.#ledger.keep(op, phase);
   }
 
   /**
    * It is over. Its completion is posted, or waits for room; a call that waits is woken; what comes after it begins.
    * Returns the result.
    */
-  #settle(op: Operation, result: number): number {
+  settle(op: Operation, result: number): number {
     const { ring } = op;
     const quiet = result >= 0 && (op.flags & SUBMIT.quiet) !== 0;
     if (ring === null) {
@@ -305,8 +276,8 @@ export class Rings {
         const { op, cancel } = due;
         if (op.at === 0 || op.phase !== PHASE.waiting) continue;
         op.phase = PHASE.asked;
-        if (cancel) this.#settle(op, -ERRNO.CANCELED);
-        else this.#begin(op);
+        if (cancel) this.settle(op, -ERRNO.CANCELED);
+        else this.begin(op);
       }
     } finally {
       this.#beginning = false;
@@ -317,7 +288,7 @@ export class Rings {
   #cancel(by: Operation): number {
     for (const op of (by.ring as Ring).operations.values()) {
       if (op.userLow !== by.offsetLow || op.userHigh !== by.offsetHigh) continue;
-      if (op === by || op.phase === PHASE.done) continue;
+      if (op === by || op.phase === PHASE.done || op.phase === PHASE.told) continue;
       this.stop(op, -ERRNO.CANCELED);
       return 0;
     }
@@ -329,10 +300,10 @@ export class Rings {
    * that nothing of it stays there.
    */
   stop(op: Operation, result: number): void {
-    this.tables.giveUp(op);
+    this.#giveUp(op);
     const { ring } = op;
     if (op.effect === 0 || ring === null || op.phase !== PHASE.asked) {
-      this.#settle(op, result);
+      this.settle(op, result);
       return;
     }
     ring.operations.delete(op.id);
@@ -347,7 +318,7 @@ export class Rings {
   /** Ends a request with its server's answer. */
   answer(op: Operation, result: number): void {
     this.tables.unindex(op);
-    this.#settle(op, result);
+    this.settle(op, result);
   }
 
   /** Posts completions that waited for room. */
@@ -366,8 +337,19 @@ export class Rings {
     if (this.#ledger.has(domain)) this.#stirred.add(domain);
   }
 
-  /** Asks again whom there is reason to ask. */
+  /** Whoever has it in hand is to do nothing for it any more: its server, or who gives to a semaphore. */
+  #giveUp(op: Operation): void {
+    this.tables.giveUp(op);
+    if (op.code === OPERATION.wait) this.core.waits?.unseat(op);
+  }
+
+  /** Asks again whom there is reason to ask, and ends what is over. */
   work(): void {
+    for (let op = this.#told.shift(); op !== undefined; op = this.#told.shift()) {
+      if (op.at === 0 || op.phase !== PHASE.told) continue;
+      this.settle(op, op.result);
+      op.ring?.tell();
+    }
     if (this.#stirred.size > 0) {
       const domains = [...this.#stirred];
       this.#stirred.clear();
@@ -377,22 +359,27 @@ export class Rings {
     const now = this.core.now();
     for (let id = this.#ledger.timers.take(now); id !== 0; id = this.#ledger.timers.take(now)) {
       const op = this.#ledger.get(id);
-      if (op === undefined || op.phase === PHASE.done || op.phase === PHASE.notice) continue;
+      if (op === undefined || OVER.has(op.phase)) continue;
       if (op.deadline > now) this.#askAgain(op);
-      else if (op.code === OPERATION.timeout) this.#settle(op, 0);
+      else if (op.code === OPERATION.timeout) this.settle(op, 0);
       else this.stop(op, -ERRNO.TIMEDOUT);
       op.ring?.tell();
     }
   }
   /** When `work` has something to do by the clock. */
   get nextDeadline(): bigint | null {
-    return this.#stirred.size > 0 ? this.core.now() : this.#ledger.timers.next;
+    const now = this.#stirred.size > 0 || this.#told.length > 0;
+    return now ? this.core.now() : this.#ledger.timers.next;
   }
 
   #askAgain(op: Operation): void {
     const orphan = op.phase === PHASE.orphan;
     if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout) return;
     if (op.at === 0 || this.owner(op) === null) return;
+    if (isForSemaphore(op)) {
+      this.core.waits?.isSeated(op);
+      return;
+    }
     const target = targetAgain(this.core, op);
     const bad = typeof target === 'number' ? target : orphan ? 0 : op.reach();
     if (typeof target === 'number' || bad !== 0) {
@@ -401,7 +388,7 @@ export class Rings {
     }
     const result = attempt(this.#servers[target.kind] as ObjectServer, op, target);
     if (result === WOULD_BLOCK) updateOperation(op);
-    else if (!orphan) this.#settle(op, result);
+    else if (!orphan) this.settle(op, result);
     else {
       if (op.code === OPERATION.open && result >= 0 && op.owner !== null)
         this.core.clists.close(op.owner, result);
@@ -411,7 +398,7 @@ export class Rings {
 
   /** Ends an operation that nobody asks after any more. */
   #drop(op: Operation): void {
-    this.tables.giveUp(op);
+    this.#giveUp(op);
     this.#ledger.takeAfter(op.id);
     this.#ledger.free(op);
   }
@@ -419,7 +406,7 @@ export class Rings {
   /** Begins the operation of a call, which then has a record. False where there is no room for that. */
   start(op: Operation): boolean {
     if (!this.keep(op, PHASE.asked)) return false;
-    this.#begin(op);
+    this.begin(op);
     return true;
   }
 
@@ -429,4 +416,5 @@ export class Rings {
   }
 }
 
-const NO_ROOM = -0x20000; // nothing has been done, for there was no room for a record
+/** Their time does not matter any more. */
+const OVER = new Set<number>([PHASE.done, PHASE.notice, PHASE.told]);

@@ -13,58 +13,13 @@ import {
 } from '../../abi/ring.ts';
 import { WINDOW_BASE } from '../../base/limits.ts';
 import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
-import type { Domain } from '../domain.ts';
 import { TestSystem } from '../kernel.testing.ts';
 import { Tree } from '../tree.ts';
 import { RingUser } from './ring.testing.ts';
+import { domainOf, SIZE, Window } from './window.testing.ts';
 
 const op = OPERATION;
-const SIZE = 200_000;
 const OUT = 0x8000;
-
-const domainOf = (user: RingUser): Domain => user.system.kernel.core.peek(user.id) as Domain;
-
-/** A segment of the program's, mapped whole. It holds the bytes by a handle of its own, so that what was mapped can be revoked. */
-class Window {
-  readonly user: RingUser;
-  readonly handle: number;
-  near: number;
-
-  constructor(user: RingUser, handle?: number) {
-    const { core } = user.system.kernel;
-    this.user = user;
-    this.handle = handle ?? core.segments.create(domainOf(user), SIZE);
-    this.near = this.map(RIGHTS_ALL);
-  }
-
-  get object(): number {
-    return this.user.system.kernel.core.clists.objectAt(domainOf(this.user), this.handle);
-  }
-  map(rights: number): number {
-    const { core } = this.user.system.kernel;
-    const found = core.clists.find(domainOf(this.user), this.handle);
-    assert.ok(typeof found !== 'number');
-    const writable = (rights & RIGHT.write) !== 0;
-    const wanted = { ...found, offset: 0, bytes: SIZE, writable, near: 0 };
-    const near = core.windows.map(domainOf(this.user), wanted);
-    assert.ok(near >= WINDOW_BASE, String(near));
-    return near;
-  }
-  unmap(near = this.near): void {
-    assert.equal(this.user.system.kernel.core.windows.unmap(domainOf(this.user), near), 0);
-  }
-  write(offset: number, data: string | Uint8Array): number {
-    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
-    const { system } = this.user;
-    system.space.writeBytes(system.kernel.core.segments.address(this.object) + offset, bytes);
-    return bytes.length;
-  }
-  text(offset: number, length: number): string {
-    const { system } = this.user;
-    const at = system.kernel.core.segments.address(this.object) + offset;
-    return new TextDecoder().decode(system.space.readBytes(at, length));
-  }
-}
 
 async function fileUser() {
   const system = new TestSystem();

@@ -5,7 +5,8 @@
  * Whoever gives hands over: what a waiter is to have is taken off the semaphore for it, and its answer put into the scratch words of its
  * call, which is made again and finds it there. So a semaphore that was given is never both free and
  * promised, nobody who comes later gets between, and a checkpoint at any moment holds all of it. A waiter that ends when
- * it has been answered takes along what it was given, as if it had ended an instruction later.
+ * it has been answered takes along what it was given, as if it had ended an instruction later. An operation of a ring waits
+ * in the same queues, and has its answer in its record (`Rings.told`).
  *
  * Why: RATIONALE.md#who-waits-is-handed-what-it-waits-for
  */
@@ -16,6 +17,7 @@ import type { Caller } from '../caller.ts';
 import { epochOf } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
+import type { Operation } from '../ring/operation.ts';
 import { type Key, type Place, Places, Seat, SORT } from './places.ts';
 import { semaphoreCalls } from './semaphores.ts';
 import { waitSetCalls } from './setcalls.ts';
@@ -28,7 +30,8 @@ const WaiterRecord = defineRecord('waiter', {
   owner: num('kernel', 'The place: see `Key`.'),
   spot: num('kernel', 'Likewise.'),
   near: num('kernel', 'See `Seat`.'),
-  activation: num('kernel', 'The activation that waits.'),
+  activation: num('kernel', 'The activation that waits, 0 for none.'),
+  operation: num('kernel', 'The operation of a ring that waits instead, 0 for none.'),
   list: num('kernel', 'Where it waits at several: a heap block with these three of each; else 0.'),
 });
 const W = WaiterRecord.fields;
@@ -42,14 +45,14 @@ export interface Pointed extends Key {
   readonly near: number;
 }
 
-/** Who waits: an activation, in the code of a domain. */
+/** Who waits: an activation, in the code of a domain, or an operation of its ring; the other one is 0. */
 interface Who {
   readonly domain: number;
   readonly activation: number;
+  readonly operation: number;
 }
 
-export interface Waiter {
-  readonly domain: number;
+export interface Waiter extends Who {
   activation: number;
   readonly ticket: number;
   readonly row: number;
@@ -64,6 +67,7 @@ export class Waits {
   readonly #byTicket = new Map<number, Waiter>();
   /** An activation waits in one call at a time. */
   readonly #byActivation = new Map<number, Waiter>();
+  readonly #byOperation = new Map<number, Waiter>();
   readonly #byDomain = new Map<number, Set<Waiter>>();
   /** Those who wait where they may lose the right to, and the epoch at which they all might. */
   readonly #revocable = new Set<Waiter>();
@@ -92,10 +96,32 @@ export class Waits {
    * @param timeout ns; below 0 for ever, 0 to try only
    */
   take(caller: Caller, keys: readonly Pointed[], timeout: bigint, late: number): number {
-    return this.#wait(caller, keys, timeout, late, () =>
-      // Whoever waits there already comes before us.
-      keys.findIndex((key) => !this.places.find(key)?.seats.first && this.places.take(key)),
-    );
+    return this.#wait(caller, keys, timeout, late, () => this.takeNow(keys));
+  }
+
+  /** Takes one of the first of these semaphores that has one: its index, or -1. Whoever waits there already comes before. */
+  takeNow(keys: readonly Key[]): number {
+    return keys.findIndex((key) => !this.places.find(key)?.seats.first && this.places.take(key));
+  }
+
+  /** An operation of a ring, which is under way, waits at a place. @throws SpaceFullError with nothing changed */
+  seat({ id, domain }: Operation, key: Pointed): void {
+    this.#serveAll(this.#enter({ domain, activation: 0, operation: id }, [key]));
+  }
+  /** Whether an operation waits. Looks whether someone has given where it does and ended before telling so. */
+  isSeated({ id }: Operation): boolean {
+    const waiter = this.#byOperation.get(id);
+    if (waiter !== undefined) this.#serveAll(waiter);
+    return waiter !== undefined;
+  }
+  /** It does not any more, if it did. */
+  unseat({ id }: Operation): void {
+    const waiter = this.#byOperation.get(id);
+    if (waiter !== undefined) this.#leave(waiter);
+  }
+
+  #serveAll(waiter: Waiter): void {
+    for (const { place } of waiter.seats) if (place.sort === SORT.semaphore) this.serve(place);
   }
 
   /** Waits for an answer at a place; where none comes in time: `late`. `check`: what there is at once, or -1. */
@@ -115,7 +141,7 @@ export class Waits {
     if (ticket !== 0) {
       waiter = this.#own(this.#byTicket.get(ticket), caller.domainId);
       // Someone may have given and ended before telling so.
-      for (const seat of waiter?.seats ?? []) if (seat.place.sort === SORT.semaphore) this.serve(seat.place);
+      if (waiter !== undefined) this.#serveAll(waiter);
       if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
     } else {
       const now = attempt();
@@ -129,8 +155,12 @@ export class Waits {
       return late;
     }
     if (waiter === undefined) {
-      waiter = this.#enter(caller, keys);
-      for (const { place } of waiter.seats) if (place.sort === SORT.semaphore) this.serve(place);
+      waiter = this.#enter(
+        { domain: caller.domainId, activation: this.#core.running().id, operation: 0 },
+        keys,
+      );
+      caller.setScratch(SCRATCH.ticket, BigInt(waiter.ticket));
+      this.#serveAll(waiter);
       if (caller.getScratch(SCRATCH.answered) !== 0n) return answerOf(caller);
     }
     return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
@@ -166,7 +196,7 @@ export class Waits {
   /** Lets a waiter go on: its call gives this. @param extra for that call, beside its answer */
   answer(waiter: Waiter, answer: number, extra = 0n): void {
     this.#core.activations.peek(waiter.activation)?.setScratch(SCRATCH.extra, extra);
-    this.#answer(waiter, answer);
+    this.#answer(waiter, answer, extra);
   }
   extra(caller: Caller): bigint {
     return caller.getScratch(SCRATCH.extra);
@@ -216,7 +246,11 @@ export class Waits {
     for (const { row, ticket } of rows.sort((a, b) => a.ticket - b.ticket)) {
       const at = table.address(row);
       this.#nextTicket = ticket + 1;
-      const who = { domain: W.domain.get(space, at), activation: W.activation.get(space, at) };
+      const who = {
+        domain: W.domain.get(space, at),
+        activation: W.activation.get(space, at),
+        operation: W.operation.get(space, at),
+      };
       const waiter = this.#seat(row, who, ticket, this.#keysOf(at));
       this.#isOver(waiter);
     }
@@ -227,15 +261,21 @@ export class Waits {
     if (this.#isOver(seat.waiter)) return true;
     const { place, near, waiter } = seat;
     const again = place.sort === SORT.set ? this.sets : this.places;
-    const errno = again.lookAgain(place, waiter.domain, near);
+    const errno =
+      place.sort === SORT.set && waiter.operation !== 0
+        ? this.#core.rings.mayWait(waiter.operation)
+        : again.lookAgain(place, waiter.domain, near);
     if (errno !== 0) this.#answer(seat.waiter, errno);
     return errno !== 0;
   }
 
   /** True where the call is over in which it waited; its record is then gone too. */
   #isOver(waiter: Waiter): boolean {
-    const activation = this.#core.activations.peek(waiter.activation);
-    if (activation?.getScratch(SCRATCH.ticket) === BigInt(waiter.ticket)) return false;
+    const { activations, rings } = this.#core;
+    if (waiter.operation !== 0) {
+      if (rings.isWaiting(waiter.operation)) return false;
+    } else if (activations.peek(waiter.activation)?.getScratch(SCRATCH.ticket) === BigInt(waiter.ticket))
+      return false;
     this.#leave(waiter);
     return true;
   }
@@ -267,10 +307,11 @@ export class Waits {
     return this.#revocable.size === 0 || epochOf(this.#space) === this.#epoch ? null : this.#notBefore;
   }
 
-  #answer(waiter: Waiter, answer: number): void {
-    const { activations, activation: running } = this.#core;
+  #answer(waiter: Waiter, answer: number, extra = 0n): void {
+    const { activations, activation: running, rings } = this.#core;
     const activation = activations.peek(waiter.activation);
     this.#leave(waiter);
+    if (waiter.operation !== 0) rings.told(waiter.operation, answer, extra);
     activation?.setScratch(SCRATCH.answered, 1n);
     activation?.setScratch(SCRATCH.answer, BigInt(answer));
     if (activation !== undefined && activation !== running) activations.ready(activation);
@@ -293,11 +334,10 @@ export class Waits {
     return waiter;
   }
 
-  #enter(caller: Caller, keys: readonly Pointed[]): Waiter {
+  #enter(who: Who, keys: readonly Pointed[]): Waiter {
     const [space, table, first] = [this.#space, this.#table(), keys[0] as Pointed];
-    const who = { domain: caller.domainId, activation: this.#core.running().id };
     // A call that was made again may have been refused before it came here.
-    const before = this.#byActivation.get(who.activation);
+    const before = who.activation === 0 ? undefined : this.#byActivation.get(who.activation);
     if (before !== undefined) this.#leave(before);
     const list = keys.length > 1 ? space.heap.alloc(LIST_BYTES * keys.length) : 0;
     let row: number;
@@ -311,6 +351,7 @@ export class Waits {
     const ticket = this.#nextTicket++;
     W.domain.set(space, at, who.domain);
     W.activation.set(space, at, who.activation);
+    W.operation.set(space, at, who.operation);
     W.places.set(space, at, keys.length);
     W.ticket.set(space, at, ticket);
     W.owner.set(space, at, first.owner);
@@ -322,7 +363,6 @@ export class Waits {
       space.setNumber(list + LIST_BYTES * i + 8, spot);
       space.setNumber(list + LIST_BYTES * i + 16, near);
     }
-    caller.setScratch(SCRATCH.ticket, BigInt(ticket));
     const waiter = this.#seat(row, who, ticket, keys);
     for (const { place } of waiter.seats) this.places.settle(place);
     return waiter;
@@ -333,7 +373,8 @@ export class Waits {
     const waiter: Waiter = { ...who, ticket, row, seats: [] };
     waiter.seats = keys.map((key, index) => new Seat(waiter, index, this.places.make(key), key.near));
     this.#byTicket.set(ticket, waiter);
-    this.#byActivation.set(who.activation, waiter);
+    if (who.activation !== 0) this.#byActivation.set(who.activation, waiter);
+    else this.#byOperation.set(who.operation, waiter);
     if (waiter.seats.some(({ place }) => place.isRevocable)) this.#revocable.add(waiter);
     let those = this.#byDomain.get(domain);
     if (those === undefined) {
@@ -349,6 +390,7 @@ export class Waits {
     for (const { place } of waiter.seats) this.places.settle(place);
     this.#byTicket.delete(waiter.ticket);
     if (this.#byActivation.get(waiter.activation) === waiter) this.#byActivation.delete(waiter.activation);
+    this.#byOperation.delete(waiter.operation);
     this.#revocable.delete(waiter);
     const those = this.#byDomain.get(waiter.domain);
     those?.delete(waiter);
