@@ -1,7 +1,7 @@
 /**
- * Rings and the object protocol: queues in a domain's own memory by which it asks for operations on objects, learns how
+ * Rings and the object protocol: queues in a domain's memory by which it asks for operations on objects, learns how
  * they ended, and, where it serves objects, is asked for operations itself. All numbers are little endian. A ring lies
- * in memory 0, at a multiple of 64:
+ * in memory 0 or in a window (abi/segment.ts), at a multiple of 64:
  *
  *     ring + 0                       header, RING_HEADER_BYTES: a line that the kernel writes, a line the program writes
  *     ring + RING_HEADER_BYTES       submissions: `entries` of SUBMISSION_BYTES      program writes
@@ -11,8 +11,13 @@
  * An index counts up for ever, modulo 2^32; the entry is at index modulo the queue's length. Who puts entries in moves
  * `tail`, who takes them out moves `head`; each word has one writer. The queue is empty where they are equal.
  *
- * The ring is in memory; buffers may lie in windows too (abi/segment.ts). A window is looked up when the buffer is used: where it is
+ * Buffers may lie in windows too. A window is looked up when the buffer is used: where it is
  * gone by then, or may not be written and is to be filled, the operation ends with -FAULT.
+ *
+ * A ring in a window needs one that may be written. Where that is unmapped, revoked, sealed or frozen by somebody else, ring_enter gives
+ * -FAULT; operations under way go on, and their completions, and requests, wait as in a full queue: until something may be
+ * written at the address again, or the ring is closed. Who shares the window can put submissions in as well: they are taken
+ * when the ring's own domain enters it, and carried out in its name.
  *
  * The kernel keeps its own indices and believes none that it finds in memory but the program's three, which it reads once
  * a call. It reads an entry once, copies it, and looks at the copy alone.

@@ -65,8 +65,7 @@ function create(core: Core, caller: Caller, pointer: number, entries: number, fl
   if ((flags & ~RING_FLAGS_ALL) !== 0) return -ERRNO.INVAL;
   // The memory of a program in a process of its own is there while it runs, and not where rings are written.
   if (domain.module.alone !== undefined || domain.own !== null) return -ERRNO.NOTSUP;
-  // Its own memory, and no window: rings outlive mappings.
-  if ((pointer >>> 0) + ringBytes(entries, flags) > caller.memoryBytes) return -ERRNO.FAULT;
+  if (caller.range(pointer, ringBytes(entries, flags), true) < 0) return -ERRNO.FAULT;
   if (!mayCharge(core.space, domain.account, RESOURCE.entries, entries)) return -ERRNO.DQUOT;
   const bad = core.clists.reserve(domain, 1);
   if (bad !== 0) return bad;
@@ -113,10 +112,11 @@ function enter(
   rings.work();
   rings.flush(ring);
   if (ring.serves) rings.tables.deliver(ring);
+  if (!ring.isThere) return -ERRNO.FAULT;
   const submitted = before > 0 ? before - 1 : submit === 0 ? 0 : rings.submit(ring, core.caller(), submit);
   if (submitted < 0 || complete === 0 || ring.closed) return submitted;
   const indices = ring.read();
-  if (indices === null) return -ERRNO.BADMSG;
+  if (typeof indices === 'number') return indices;
   const wanted = Math.min(complete, 2 * ring.entries);
   const nothing = ring.operations.size === 0 && !rings.tables.serves(ring);
   if (indices.unread + ring.unreadRequests() >= wanted || nothing || timeout === 0n) return submitted;

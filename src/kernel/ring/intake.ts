@@ -32,18 +32,18 @@ export class Intake {
     this.#spare = new Operation(rings.core);
   }
 
-  /** Takes at most `wanted` submissions. How many, or -BADMSG where the ring's indices are none. */
+  /** Takes at most `wanted` submissions. How many, or -errno (Ring.read). */
   submit(ring: Ring, owner: Domain, wanted: number): number {
     ring.domain = owner;
     const indices = ring.read();
-    if (indices === null) return -ERRNO.BADMSG;
+    if (typeof indices === 'number') return indices;
     // Each that is under way has a completion kept free for it.
     const room = indices.room - ring.operations.size;
     const most = Math.min(wanted, indices.submitted, Math.max(0, room));
     const chain: Chain = { linked: false, failed: false, id: 0 };
     let taken = 0;
     for (; taken < most; taken++) {
-      ring.copy(taken);
+      if (!ring.copy(taken)) break;
       const op = this.#spare;
       const bad = op.decode(ring.taken, ring, owner);
       const isTaken = this.#take(op, bad, ring, chain);

@@ -5,9 +5,9 @@
 import { defineRecord, i32, num, u8, u16, u32, u64 } from '../../space/index.ts';
 
 export const RingRecord = defineRecord('ring', {
-  domain: u32('kernel', 'Number of the domain in whose memory it lies.'),
+  domain: u32('kernel', 'Number of the domain whose it is.'),
   row: u32('kernel', 'Its row in the table.'),
-  pointer: num('kernel', 'Near address in memory 0.'),
+  pointer: num('kernel', 'Near address in memory 0 or in a window.'),
   entries: u32('kernel', 'Submissions there is room for.'),
   flags: u32('kernel', 'As given to ring_create.'),
   submissionHead: u32('kernel', 'Submissions taken.'),

@@ -2,6 +2,7 @@
 import { RESOURCE } from '../../abi/account.ts';
 import { RecordTable, ROOT, type Space } from '../../space/index.ts';
 import { charge, refund } from '../account/account.ts';
+import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { RingRecord } from './records.ts';
 import { Ring } from './ring.ts';
@@ -9,17 +10,20 @@ import { Ring } from './ring.ts';
 const R = RingRecord.fields;
 
 export class RingTable {
+  readonly #core: Core;
   readonly #space: Space;
   /** By address of the record. */
   readonly rings = new Map<number, Ring>();
 
-  constructor(space: Space) {
+  constructor(core: Core) {
+    const { space } = core;
+    this.#core = core;
     this.#space = space;
     if (space.root(ROOT.rings) === 0) return;
     const rows = this.#rows();
     for (const row of rows.rows()) {
       const at = rows.address(row);
-      this.rings.set(at, new Ring(space, at));
+      this.rings.set(at, new Ring(core, at));
     }
   }
 
@@ -35,7 +39,7 @@ export class RingTable {
     R.flags.set(space, at, flags);
     R.payer.set(space, at, domain.account);
     charge(space, domain.account, RESOURCE.entries, entries);
-    const ring = new Ring(space, at);
+    const ring = new Ring(this.#core, at);
     ring.domain = domain;
     this.rings.set(at, ring);
     return ring;

@@ -15,6 +15,8 @@ import {
   SUBMISSION,
   SUBMISSION_BYTES,
 } from '../../abi/ring.ts';
+import { WINDOW_BASE } from '../../base/limits.ts';
+import type { Domain } from '../domain.ts';
 import { program, type TestSystem } from '../kernel.testing.ts';
 import type { Outcome } from '../kernel.ts';
 
@@ -103,6 +105,7 @@ export class RingUser {
   readonly entries: number;
   readonly flags: number;
   handle = -1;
+  #near = RING_AT;
   #head = 0;
   #requestHead = 0;
   #tail = 0;
@@ -138,7 +141,17 @@ export class RingUser {
     return domain.addressOf(0);
   }
   get #ring(): number {
-    return this.base + RING_AT;
+    const { core } = this.system.kernel;
+    const inMemory = this.#near < WINDOW_BASE;
+    return inMemory
+      ? this.base + this.#near
+      : core.windows.resolve(core.peek(this.id) as Domain, this.#near, 64, false);
+  }
+  /** Goes on with a new ring, at another address. */
+  place(near: number): number {
+    [this.#near, this.#head, this.#requestHead, this.#tail] = [near, 0, 0, 0];
+    this.handle = this.call('ring_create', near, this.entries, this.flags);
+    return this.handle;
   }
 
   outcome(name: string, ...args: (number | bigint)[]): Outcome {

@@ -1,8 +1,12 @@
 /**
- * One ring: its queues in the domain's memory, as abi/ring.ts lays them out. The kernel's indices are in its record; the
- * program's are read once for each call and checked, and an entry is copied before anything looks at it. So whatever the
- * program writes there, and when, nothing outside of its ring is touched.
+ * One ring: its queues in the domain's memory or in a window, as abi/ring.ts lays them out. The kernel's indices are in its
+ * record; the program's are read once for each call and checked, and an entry is copied before anything looks at it. So
+ * whatever the program, or who shares the window with it, writes there, and when, nothing outside of its ring is touched.
+ *
+ * Where the ring lies is looked up each time. While its window is gone, or may not be written, nothing can be taken out, and what is
+ * to be put in waits as where there is no room.
  */
+import { ERRNO } from '../../abi/errno.ts';
 import {
   COMPLETION_BYTES,
   REQUEST_BYTES,
@@ -13,8 +17,11 @@ import {
   ringBytes,
   SUBMISSION_BYTES,
 } from '../../abi/ring.ts';
-import type { Space } from '../../space/index.ts';
+import { WINDOW_BASE } from '../../base/limits.ts';
+import { type Space, SpaceFullError } from '../../space/index.ts';
+import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
+import type { Windows } from '../segment/windows.ts';
 import type { Operation } from './operation.ts';
 import { RingRecord } from './records.ts';
 
@@ -32,6 +39,7 @@ export interface Indices {
 
 export class Ring {
   readonly space: Space;
+  readonly #windows: Windows;
   readonly at: number;
   readonly domainId: number;
   readonly entries: number;
@@ -52,8 +60,9 @@ export class Ring {
   /** The submission that was copied last. */
   readonly taken = new Uint32Array(WORDS);
 
-  constructor(space: Space, at: number) {
+  constructor({ space, windows }: Pick<Core, 'space' | 'windows'>, at: number) {
     this.space = space;
+    this.#windows = windows;
     this.at = at;
     this.domainId = R.domain.get(space, at);
     this.entries = R.entries.get(space, at);
@@ -61,11 +70,24 @@ export class Ring {
     this.pointer = R.pointer.get(space, at);
   }
 
-  /** Global address of the ring now; 0 where its domain has no memory any more. */
+  /** Global address of the ring now, good until anything is called; 0 where it lies nowhere, or may not be written there. */
   get #base(): number {
-    const { domain } = this;
-    if (domain === null || !domain.alive || domain.bytesOf(0) < this.pointer + this.bytes) return 0;
-    return domain.addressOf(0) + this.pointer;
+    const { domain, pointer } = this;
+    if (domain === null || !domain.alive) return 0;
+    if (pointer + this.bytes <= domain.bytesOf(0)) return domain.addressOf(0) + pointer;
+    return pointer < WINDOW_BASE ? 0 : this.#inWindow(domain);
+  }
+  #inWindow(domain: Domain): number {
+    try {
+      return Math.max(0, this.#windows.resolve(domain, this.pointer, this.bytes, true));
+    } catch (error) {
+      if (error instanceof SpaceFullError) return 0; // a window that cannot be laid out is not there
+      throw error;
+    }
+  }
+  /** Whether its queues can be read and written now. */
+  get isThere(): boolean {
+    return this.#base !== 0;
   }
   get bytes(): number {
     return ringBytes(this.entries, R.flags.get(this.space, this.at));
@@ -81,14 +103,14 @@ export class Ring {
     space.setU32(base + RING_HEADER.flags, R.flags.get(space, this.at));
   }
 
-  /** Reads the program's indices; null where they cannot be. */
-  read(): Indices | null {
+  /** Reads the program's indices; -BADMSG where they cannot be, -FAULT where the ring is not there. */
+  read(): Indices | number {
     const { space, entries } = this;
     const base = this.#base;
-    if (base === 0) return null;
+    if (base === 0) return -ERRNO.FAULT;
     const submitted = this.#word(base, RING_HEADER.submissionTail, R.submissionHead.get(space, this.at));
     const unread = this.#unread(base);
-    if (submitted > entries || unread > 2 * entries) return null;
+    if (submitted > entries || unread > 2 * entries) return -ERRNO.BADMSG;
     return { submitted, unread, room: 2 * entries - unread };
   }
 
@@ -112,13 +134,16 @@ export class Ring {
     return ((this.space.u32[(base + offset) / 4] as number) - ours) >>> 0;
   }
 
-  /** Copies submission number `i` of those not taken into `taken`. */
-  copy(i: number): void {
+  /** Copies submission number `i` of those not taken into `taken`. False where the ring is not there. */
+  copy(i: number): boolean {
     const { space, taken } = this;
+    const base = this.#base;
+    if (base === 0) return false;
     const index = (R.submissionHead.get(space, this.at) + i) & (this.entries - 1);
-    const from = (this.#base + RING_HEADER_BYTES + index * SUBMISSION_BYTES) / 4;
+    const from = (base + RING_HEADER_BYTES + index * SUBMISSION_BYTES) / 4;
     const { u32 } = space;
     for (let word = 0; word < WORDS; word++) taken[word] = u32[from + word] as number;
+    return true;
   }
 
   /** Submissions that were taken are the program's again. */
@@ -127,7 +152,8 @@ export class Ring {
     const { space } = this;
     const head = (R.submissionHead.get(space, this.at) + count) >>> 0;
     R.submissionHead.set(space, this.at, head);
-    space.setU32(this.#base + RING_HEADER.submissionHead, head);
+    const base = this.#base;
+    if (base !== 0) space.setU32(base + RING_HEADER.submissionHead, head);
   }
 
   /** Puts a completion in. False where there is no room, or no ring any more. */
@@ -160,12 +186,13 @@ export class Ring {
 
   /** Whether a request can be put in. */
   get hasRequestRoom(): boolean {
-    return this.serves && this.unreadRequests() < this.entries;
+    return this.serves && this.#base !== 0 && this.unreadRequests() < this.entries;
   }
 
-  /** Puts a request in; there is room. */
-  deliver(request: Uint8Array): void {
+  /** Puts a request in; there was room. False where the ring is not there any more. */
+  deliver(request: Uint8Array): boolean {
     const base = this.#base;
+    if (base === 0) return false;
     const { space, entries } = this;
     const tail = R.requestTail.get(space, this.at);
     const queues = base + RING_HEADER_BYTES + entries * (SUBMISSION_BYTES + 2 * COMPLETION_BYTES);
@@ -173,6 +200,7 @@ export class Ring {
     const next = (tail + 1) >>> 0;
     R.requestTail.set(space, this.at, next);
     space.setU32(base + RING_HEADER.requestTail, next);
+    return true;
   }
 
   /** Tells the program how much is under way. */

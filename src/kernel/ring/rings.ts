@@ -46,7 +46,7 @@ export class Rings {
     this.core = core;
     this.space = core.space;
     this.#intake = new Intake(this);
-    this.table = new RingTable(core.space);
+    this.table = new RingTable(core);
     this.#ledger = new Ledger(core);
     this.tables = new Tables(this);
     this.#load();
@@ -110,7 +110,7 @@ export class Rings {
     this.#stirred.delete(domain.id);
   }
 
-  /** Takes at most `wanted` submissions. How many, or -BADMSG where the ring's indices are none. */
+  /** Takes at most `wanted` submissions. How many, or -errno (Ring.read). */
   submit(ring: Ring, owner: Domain, wanted: number): number {
     return this.#intake.submit(ring, owner, wanted);
   }

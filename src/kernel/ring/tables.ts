@@ -198,7 +198,7 @@ export class Tables implements ObjectServer {
         this.#rings.answer(op, bad);
         continue;
       }
-      ring.deliver(this.#encode(op));
+      if (!ring.deliver(this.#encode(op))) break;
       ring.requests.delete(op.id);
       any = true;
       if (op.phase === PHASE.notice) {
