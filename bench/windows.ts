@@ -1,6 +1,6 @@
 /**
  * Windows: what being compiled with them costs a program that works in its own memory (against the same program without), and
- * what working in a window costs; mapping, handing bytes over, and revoking, to who revokes and to a bystander.
+ * what working in a window costs; mapping, handing bytes over, copying, and revoking, to who revokes and to a bystander.
  *
  * `windows.taxes.NAME` are ratios of processor time; `.inside` too, by kernel: in own memory and in a window, against the program
  * without windows. All else is in nanoseconds of processor time. Beside handing over stand what a Node user has: a pipe and a worker, as in the other
@@ -23,6 +23,7 @@ const WARM = 2;
 const LEAST_MS = 100;
 const KIB = 1024;
 const SIZES = [4 * KIB, 64 * KIB, KIB * KIB, 16 * KIB * KIB];
+const COPIED = [KIB * KIB, 64 * KIB * KIB, 256 * KIB * KIB];
 const MAPPERS = [1, 100, 10_000];
 const REVOCATIONS = 10_000;
 
@@ -62,6 +63,8 @@ const MAPPING = `(module
   (import "perdure_kernel" "seg_unmap" (func $unmap (param i32) (result i32)))
   (import "perdure_kernel" "cap_revoke" (func $revoke (param i32) (result i32)))
   (import "perdure_kernel" "cap_count" (func $count (result i32)))
+  (import "perdure_kernel" "seg_copy" (func $copy (param i32) (result i32)))
+  (import "perdure_kernel" "cap_close" (func $close (param i32) (result i32)))
   ${CODE}
   (export "create" (func $create))
   (func (export "map") (param $h i32) (param $bytes i64) (result i32)
@@ -84,6 +87,14 @@ const MAPPING = `(module
       (drop (call $unmap (i32.wrap_i64 (call $map (local.get $h) (i64.const 0) (local.get $bytes) (i32.const 3) (i32.const 0)))))
       (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (i32.const 0))
+  ;; n times: a copy of the segment is made, a byte of what is mapped at p is written, the copy is closed
+  (func (export "snapshot") (param $h i32) (param $p i32) (param $n i32) (result i32) (local $c i32)
+    (loop $l
+      (local.set $c (call $copy (local.get $h)))
+      (i32.store8 (local.get $p) (local.get $n))
+      (drop (call $close (local.get $c)))
+      (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (local.get $c))
   ;; n times: some work in a window, and a call, which revokes something else or does nothing
   (func (export "bystander") (param $p i32) (param $h i32) (param $n i32) (result i32) (local $s i32) (local $i i32)
     (loop $l
@@ -252,6 +263,35 @@ async function handing(print: (line: string) => void): Promise<Record<string, un
   return result;
 }
 
+/** A copy and one write, beside what a copy of all bytes takes in JavaScript. */
+async function copying(print: (line: string) => void): Promise<Record<string, unknown>> {
+  const rows: string[][] = [['segment', 'us: copy, write a byte, close', 'Buffer.from of it, and a byte']];
+  const result: Record<string, unknown> = {};
+  for (const size of COPIED) {
+    const bench = new Bench();
+    await bench.add('a', MAPPING);
+    const handle = bench.call('a', 'create', BigInt(size));
+    const near = bench.call('a', 'map', handle, BigInt(size));
+    bench.call('a', 'writes', near, size / 4);
+    const N = 2000;
+    const us = median(bench.timed(N, () => bench.call('a', 'snapshot', handle, near, N))) / 1000;
+    const bytes = Buffer.alloc(size, 1);
+    const times = Math.max(2, (256 * KIB * KIB) / size);
+    const plain = median(
+      bench.timed(times, () => {
+        for (let i = 0; i < times; i++) {
+          const copy = Buffer.from(bytes);
+          bytes[i] = copy[i]! + 1;
+        }
+      }),
+    );
+    rows.push([`${size / KIB / KIB} MiB`, short(us), short(plain / 1000)]);
+    result[size / KIB / KIB] = { us, bufferUs: plain / 1000 };
+  }
+  print(table(rows));
+  return result;
+}
+
 async function revoking(print: (line: string) => void): Promise<Record<string, unknown>> {
   const rows: string[][] = [['mappers', 'segment', 'ns to revoke']];
   const result: Record<string, unknown> = {};
@@ -308,6 +348,7 @@ async function bystanders(print: (line: string) => void): Promise<Record<string,
 export const windows: Group = async (_args, print) => ({
   inside: await inside(print),
   handing: await handing(print),
+  copying: await copying(print),
   revoking: await revoking(print),
   bystanders: await bystanders(print),
   taxes: await taxesOf(print),

@@ -481,7 +481,7 @@ export declare function segmentFreeze(segment: Handle): i32;
 @external("perdure_kernel", "seg_thaw")
 export declare function segmentThaw(segment: Handle): i32;
 
-// A segment with the same bytes, which costs nothing until one of the two is written. Needs Right.READ. A handle, or an error.
+// A segment with the same bytes: 64 KiB are copied when one of the two first writes there. Needs Right.READ. A handle, or an error.
 //
 //     const segment = segmentCreate(4096);
 //     assert(segmentSize(segmentCopy(segment)) == 4096);

@@ -15,7 +15,8 @@
  *     seg_freeze(handle) -> 0                      nobody but the caller writes it until it thaws it, closes the handle or ends. When
  *                                                  this returns, nobody can (needs `manage`); BUSY where another has done so
  *     seg_thaw(handle) -> 0
- *     seg_copy(handle) -> handle                   a copy, which costs nothing until one of the two is written (needs `read`)
+ *     seg_copy(handle) -> handle                   a copy: 64 KiB are copied when one of the two first writes there; it is charged as
+ *                                                  any segment of its size (needs `read`)
  *     seg_read(handle, offset: i64, pointer, bytes) -> bytes      copies to memory, fewer at the end (needs `read`)
  *     seg_write(handle, offset: i64, pointer, bytes) -> bytes     copies from memory; all or nothing (needs `write`)
  *

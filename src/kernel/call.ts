@@ -122,8 +122,7 @@ export class CoreCaller implements Caller {
     throw this.#core.unwind;
   }
   yield(): void {
-    this.#core.yielded = true;
-    this.#core.raiseFlag();
+    this.#core.pauseSoon();
   }
   exit(code: number): never {
     this.#core.endCurrent(END.exit, code | 0, '');

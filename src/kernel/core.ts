@@ -185,6 +185,11 @@ export class Core {
   raiseFlag(): void {
     Atomics.store(this.space.i32, FLAG_ADDRESS >> 2, 1);
   }
+  /** What runs is to stop at its next safepoint, and goes on when others had their turn. */
+  pauseSoon(): void {
+    this.yielded = true;
+    this.raiseFlag();
+  }
   clearFlag(): void {
     Atomics.store(this.space.i32, FLAG_ADDRESS >> 2, 0);
   }
@@ -248,8 +253,7 @@ export class Core {
     domain.doomed = true;
     this.authority.forget(domain);
     this.condemn(domain, { end: END.killed, code: 0, reason: 'removed', trace: NO_TRACE });
-    this.yielded = true;
-    this.raiseFlag();
+    this.pauseSoon();
   }
 
   /** Stops a domain in the same way. If it is the one that runs, its code must unwind. */

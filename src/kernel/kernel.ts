@@ -382,6 +382,7 @@ export class Kernel {
   cut(options: CutOptions = {}): Cut | null {
     assert(this.core.current === null, 'a cut is made while nothing runs');
     for (const [domain, reason] of this.#runner.saveAll()) this.#roster.end(domain, END.trap, 0, reason);
+    this.core.segments.joined.clear();
     return takeCut(this.core, this.#cutBuffers, options);
   }
 

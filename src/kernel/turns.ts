@@ -112,7 +112,8 @@ export class Turns {
   bury(): void {
     // While something runs, the slice's end is waited for: whoever goes may have native frames.
     if (this.#core.activation !== null) return;
-    const { condemned, stopped } = this.#core;
+    const { condemned, stopped, segments } = this.#core;
+    segments.joined.clear();
     for (const domain of stopped.splice(0)) {
       domain.leaveProcess();
       severVisits(this.#core, domain, ERRNO.STOPPED, false);

@@ -1,5 +1,6 @@
 /** The space: memory, frames, heap, records, segments. Import from here. */
 export { SpaceFullError } from './errors.ts';
+export { HAVE, type Have } from './framelists.ts';
 export { Frames, OWNER, OWNER_VOLATILE } from './frames.ts';
 export { Heap } from './heap.ts';
 export type { DirtyPages } from './marks.ts';

@@ -1,7 +1,7 @@
 /**
- * Segments: stretches of bytes with a persistent 128-bit id; the contents of files, and later what is shared. A segment
- * is small (one heap block) or framed (a list of frames, holes allowed); it becomes framed by itself. What was never
- * written reads as zero.
+ * Segments: stretches of bytes with a persistent 128-bit id; the contents of files, and what is shared. A segment is small
+ * (one heap block) or framed (a list of frames, holes allowed: framelists.ts); it becomes framed by itself. What was never
+ * written reads as zero. Copies have the same frames until they are written.
  *
  * A segment is named by the address of its record ("handle"), valid until `destroy`. Ranges given here are the
  * caller's to check against what a guest may touch: addresses are global.
@@ -9,37 +9,29 @@
 import { assert } from '../base/assert.ts';
 import { FRAME_BYTES, SEGMENT_SMALL_BYTES, SPACE_MAX_FRAMES } from '../base/limits.ts';
 import { SpaceFullError } from './errors.ts';
+import { FrameLists, HAVE, type Have, SegmentRecord } from './framelists.ts';
 import { OWNER } from './frames.ts';
-import { defineRecord, num, u32, u64 } from './records.ts';
 import type { Space } from './space.ts';
 import { ROOT } from './superblock.ts';
 import { RecordTable } from './table.ts';
 
-const SegmentRecord = defineRecord('segment', {
-  idHigh: u64('kernel', 'High half of the id: the first half of the id of the space it was made in.'),
-  idLow: u64('kernel', 'Low half: counts up in that space.'),
-  size: num('kernel', 'Bytes.'),
-  content: num(
-    'kernel',
-    'Heap block: the bytes themselves, or one u32 a frame: its frame number, 0 for a hole.',
-  ),
-  entries: u32('kernel', 'Room in the list of frames; 0 for a small segment.'),
-  row: u32('kernel', 'Its row in the table.'),
-});
 const R = SegmentRecord.fields;
 export const SEGMENT_MAX_BYTES = SPACE_MAX_FRAMES * FRAME_BYTES;
 
 export class Segments {
+  readonly lists: FrameLists;
   readonly #space: Space;
   #table: RecordTable | null = null;
 
   constructor(space: Space) {
     this.#space = space;
+    this.lists = new FrameLists(space);
   }
 
   /** After loading: forget caches. */
   rebuild(): void {
     this.#table = null;
+    this.lists.rebuild();
   }
 
   get count(): number {
@@ -80,16 +72,14 @@ export class Segments {
     return R.size.get(this.#space, segment);
   }
 
-  /** Bytes of the space its contents take. */
+  /** Bytes of the space its contents take, those that copies have too included. */
   allocatedBytes(segment: number): number {
     const space = this.#space;
     const content = R.content.get(space, segment);
     const entries = R.entries.get(space, segment);
     if (content === 0) return 0;
     if (entries === 0) return space.heap.blockBytes(content);
-    let frames = 0;
-    for (let i = 0; i < entries; i++) if (space.u32[content / 4 + i] !== 0) frames++;
-    return frames * FRAME_BYTES;
+    return this.lists.count(segment) * FRAME_BYTES;
   }
 
   /** Copies bytes from `offset` on to global address `to`. Returns how many there were: less than `length` at the end. */
@@ -152,6 +142,18 @@ export class Segments {
     R.size.set(space, segment, size);
   }
 
+  isLaidOut(segment: number): boolean {
+    return this.lists.place(segment, 0) !== 0;
+  }
+  /** Whether another segment may have frames of this one. */
+  hasFamily(segment: number): boolean {
+    return this.lists.hasFamily(segment);
+  }
+  /** Global address of a byte that is no hole. */
+  addressOf(segment: number, offset: number): number {
+    return this.lists.frame(segment, Math.floor(offset / FRAME_BYTES)) * FRAME_BYTES + (offset % FRAME_BYTES);
+  }
+
   /** Makes sure that writing [offset, offset + length) cannot run out of space (the size stays). */
   reserve(segment: number, offset: number, length: number): void {
     const size = this.size(segment);
@@ -160,75 +162,54 @@ export class Segments {
   }
 
   /**
-   * Lays the contents in one extent without holes, where they stay until it grows or is cut. Gives its address.
+   * Gives it an extent for so many bytes, where its frames have places: see FrameLists. Whether bytes have moved.
    * @throws SpaceFullError with nothing changed
    */
-  layOut(segment: number): number {
-    const space = this.#space;
-    const frames = Math.max(1, Math.ceil(this.size(segment) / FRAME_BYTES));
+  layOut(segment: number, bytes = this.size(segment)): boolean {
+    const frames = Math.max(1, Math.ceil(bytes / FRAME_BYTES));
     this.#roomFramed(segment, frames * FRAME_BYTES);
-    const list = R.content.get(space, segment);
-    const frameAt = (i: number): number => space.u32[list / 4 + i] as number;
-    const first = frameAt(0);
-    let have = 0;
-    while (first !== 0 && have < frames && frameAt(have) === first + have) have++;
-    if (have === frames) return first * FRAME_BYTES;
-    let rest = have;
-    while (rest < frames && frameAt(rest) === 0) rest++;
-    if (have > 0 && rest === frames && space.frames.growInPlace(first * FRAME_BYTES, have, frames)) {
-      for (let i = have; i < frames; i++) space.setU32(list + 4 * i, first + i);
-      return first * FRAME_BYTES;
-    }
-    const to = space.frames.alloc(frames, OWNER.segment | R.row.get(space, segment));
-    for (let i = 0; i < frames; i++) {
-      if (frameAt(i) !== 0) space.frames.copyInto(to + i * FRAME_BYTES, frameAt(i) * FRAME_BYTES, 1);
-      this.#dropFrame(list, i);
-      space.setU32(list + 4 * i, to / FRAME_BYTES + i);
-    }
-    return to;
+    return this.lists.layOut(segment, frames);
   }
 
   /**
-   * Moves its frames to lower places where there are any, each run of them as one piece. Returns the frames moved; who
-   * keeps an address asks `layOut` again.
+   * Sees to it that a part of it lies in frames as they are to be. Whether bytes have moved of which somebody may know the
+   * address, of this segment or another.
+   * @throws SpaceFullError with nothing changed
    */
+  own(segment: number, offset: number, length: number, have: Have): boolean {
+    this.#roomFramed(segment, Math.max(1, this.size(segment)));
+    const end = Math.ceil((offset + length) / FRAME_BYTES);
+    return this.lists.own(segment, Math.floor(offset / FRAME_BYTES), end, have);
+  }
+
+  /** Moves its frames to lower places where there are any. Returns the frames moved; who keeps an address asks again. */
   compact(segment: number): number {
-    const space = this.#space;
-    const [list, entries] = [R.content.get(space, segment), R.entries.get(space, segment)];
-    const frameAt = (i: number): number => space.u32[list / 4 + i] as number;
-    let moved = 0;
-    for (let i = 0, run = 1; i < entries; i += run) {
-      const first = frameAt(i);
-      run = 1;
-      if (first === 0) continue;
-      while (i + run < entries && frameAt(i + run) === first + run) run++;
-      const from = first * FRAME_BYTES;
-      if (!space.frames.hasRoomBelow(from, run)) continue;
-      const to = space.frames.alloc(run, space.frames.ownerAt(from));
-      space.frames.copyInto(to, from, run);
-      space.frames.free(from, run);
-      for (let k = 0; k < run; k++) space.setU32(list + 4 * (i + k), to / FRAME_BYTES + k);
-      moved += run;
-    }
-    return moved;
+    return R.entries.get(this.#space, segment) === 0 ? 0 : this.lists.compact(segment);
   }
 
   /**
-   * Fills a new segment with the first bytes of another. Holes stay holes, and pages of zeros untouched.
-   * @throws SpaceFullError; the caller destroys it
+   * A new segment with the same bytes. The frames are of both until one of the two is written.
+   * @throws SpaceFullError with nothing changed
    */
-  copyFrom(segment: number, from: number, bytes: number): void {
-    this.truncate(segment, bytes);
-    if (this.allocatedBytes(from) === 0) return;
+  copy(from: number): number {
     const space = this.#space;
-    this.#each(from, 0, bytes, (address, count, done) => {
-      if (address === 0) return;
-      this.#prepare(segment, done, count);
-      this.#each(segment, done, count, (to, part, before) => {
-        if (part === FRAME_BYTES) space.frames.copyInto(to, address + before, 1);
-        else space.copy(to, address + before, part);
-      });
-    });
+    const segment = this.create();
+    const bytes = this.size(from);
+    try {
+      const small = R.entries.get(space, from) === 0;
+      const content = R.content.get(space, from);
+      if (content === 0) this.truncate(segment, bytes);
+      else if (small) this.write(segment, 0, content, bytes);
+      else {
+        this.#roomFramed(segment, Math.max(bytes, 1));
+        this.lists.share(segment, from);
+        R.size.set(space, segment, bytes);
+      }
+    } catch (error) {
+      this.destroy(segment);
+      throw error;
+    }
+    return segment;
   }
 
   #rows(): RecordTable {
@@ -258,13 +239,13 @@ export class Segments {
     for (let done = 0; done < length; ) {
       const inside = (offset + done) % FRAME_BYTES;
       const count = Math.min(FRAME_BYTES - inside, length - done);
-      const frame = space.u32[content / 4 + Math.floor((offset + done) / FRAME_BYTES)] as number;
+      const frame = this.lists.frame(segment, Math.floor((offset + done) / FRAME_BYTES));
       visit(frame === 0 ? 0 : frame * FRAME_BYTES + inside, count, done);
       done += count;
     }
   }
 
-  /** Room and no holes for [offset, offset + length); raises the size to cover it. */
+  /** Room for [offset, offset + length), no holes there, and nothing that others have; raises the size to cover it. */
   #prepare(segment: number, offset: number, length: number): void {
     const space = this.#space;
     const end = offset + length;
@@ -272,7 +253,7 @@ export class Segments {
       this.#roomSmall(segment, end);
     } else {
       this.#roomFramed(segment, end);
-      this.#fillHoles(segment, Math.floor(offset / FRAME_BYTES), Math.floor((end - 1) / FRAME_BYTES));
+      this.lists.own(segment, Math.floor(offset / FRAME_BYTES), Math.ceil(end / FRAME_BYTES), HAVE.alone);
     }
     if (end > R.size.get(space, segment)) R.size.set(space, segment, end);
   }
@@ -291,56 +272,22 @@ export class Segments {
   #roomFramed(segment: number, size: number): void {
     const space = this.#space;
     if (size > SEGMENT_MAX_BYTES) throw new SpaceFullError(size);
-    const wanted = Math.ceil(size / FRAME_BYTES);
-    const entries = R.entries.get(space, segment);
-    if (wanted <= entries) return;
     const content = R.content.get(space, segment);
-    if (entries > 0) {
-      const list = space.heap.resize(content, 4 * Math.max(wanted, entries + (entries >> 1)));
-      R.content.set(space, segment, list);
-      R.entries.set(space, segment, Math.floor(space.heap.blockBytes(list) / 4));
+    const frames = Math.ceil(size / FRAME_BYTES);
+    if (content === 0 || R.entries.get(space, segment) > 0) {
+      this.lists.reserve(segment, frames);
       return;
     }
-    const list = space.heap.alloc(4 * wanted);
-    if (content !== 0) {
-      let frame: number;
-      try {
-        frame = space.frames.alloc(1, OWNER.segment | R.row.get(space, segment));
-      } catch (error) {
-        space.heap.free(list);
-        throw error;
-      }
-      space.copy(frame, content, space.heap.blockBytes(content));
-      space.setU32(list, frame / FRAME_BYTES);
-      space.heap.free(content);
-    }
-    R.content.set(space, segment, list);
-    R.entries.set(space, segment, Math.floor(space.heap.blockBytes(list) / 4));
-  }
-
-  #fillHoles(segment: number, first: number, last: number): void {
-    const space = this.#space;
-    const list = R.content.get(space, segment);
-    const owner = OWNER.segment | R.row.get(space, segment);
-    const added: number[] = [];
+    const frame = space.frames.alloc(1, OWNER.segment);
     try {
-      for (let i = first; i <= last; i++) {
-        if (space.u32[list / 4 + i] !== 0) continue;
-        space.setU32(list + 4 * i, space.frames.alloc(1, owner) / FRAME_BYTES);
-        added.push(i);
-      }
+      this.lists.reserve(segment, frames);
     } catch (error) {
-      for (const i of added) this.#dropFrame(list, i);
+      space.frames.free(frame, 1);
       throw error;
     }
-  }
-
-  #dropFrame(list: number, i: number): void {
-    const space = this.#space;
-    const frame = space.u32[list / 4 + i] as number;
-    if (frame === 0) return;
-    space.frames.free(frame * FRAME_BYTES, 1);
-    space.setU32(list + 4 * i, 0);
+    space.copy(frame, content, space.heap.blockBytes(content));
+    space.heap.free(content);
+    this.lists.put(segment, 0, frame / FRAME_BYTES);
   }
 
   #cut(segment: number, size: number, old: number): void {
@@ -349,7 +296,8 @@ export class Segments {
     const entries = R.entries.get(space, segment);
     if (content === 0) return;
     if (size === 0) {
-      for (let i = 0; i < entries; i++) this.#dropFrame(content, i);
+      if (entries > 0) this.lists.dropAll(segment);
+      this.lists.leave(segment);
       space.heap.free(content);
       R.content.set(space, segment, 0);
       R.entries.set(space, segment, 0);
@@ -359,9 +307,12 @@ export class Segments {
       space.zero(content + size, old - size);
       return;
     }
-    for (let i = Math.ceil(size / FRAME_BYTES); i < entries; i++) this.#dropFrame(content, i);
     const inside = size % FRAME_BYTES;
-    const frame = space.u32[content / 4 + Math.floor(size / FRAME_BYTES)] as number;
-    if (inside !== 0 && frame !== 0) space.zero(frame * FRAME_BYTES + inside, FRAME_BYTES - inside);
+    const last = Math.floor(size / FRAME_BYTES);
+    if (inside !== 0 && this.lists.frame(segment, last) !== 0) {
+      this.lists.own(segment, last, last + 1, HAVE.alone);
+      space.zero(this.lists.frame(segment, last) * FRAME_BYTES + inside, FRAME_BYTES - inside);
+    }
+    for (let i = Math.ceil(size / FRAME_BYTES); i < entries; i++) this.lists.drop(segment, i);
   }
 }

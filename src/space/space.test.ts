@@ -245,8 +245,15 @@ test('segments read as what was written to them, over every size and hole', () =
         next.set(bytes.subarray(0, offset));
         model.set(segment, next);
       } else if (kind === 7) {
-        space.segments.destroy(segment);
-        model.delete(segment);
+        const act = prng.below(4);
+        if (act === 0) {
+          space.segments.destroy(segment);
+          model.delete(segment);
+        } else if (act === 1) {
+          for (const each of space.segments.all()) space.segments.compact(each);
+        } else if (model.size < 20) {
+          model.set(space.segments.copy(segment), bytes.slice());
+        }
       } else {
         const length = prng.below(100000);
         const want = bytes.subarray(offset, offset + length);
@@ -268,6 +275,28 @@ test('segments read as what was written to them, over every size and hole', () =
   assert.ok(space.heap.blockCount < blocks);
   assert.equal(space.segments.count, 0);
   assert.equal(space.frames.ownedBy(OWNER.segment).length, 0);
+});
+
+test('a copy costs its list, and each of those that share a frame goes on with what it has when one is written', () => {
+  const space = Space.create();
+  const { segments, frames } = space;
+  const first = segments.create();
+  const size = 100 * FRAME_BYTES;
+  segments.writeBytes(first, 0, new Uint8Array(size).fill(1));
+  const before = frames.usedCount;
+  const copies = [1, 2, 3].map(() => segments.copy(first));
+  assert.ok(frames.usedCount - before <= 1, 'no frame is copied');
+  segments.writeBytes(first, 5 * FRAME_BYTES - 1, new Uint8Array(2).fill(2));
+  assert.ok(frames.usedCount - before <= 3, 'two are');
+  segments.truncate(copies[0]!, 10 * FRAME_BYTES + 7);
+  segments.destroy(first);
+  for (const copy of copies) {
+    const bytes = segments.readBytes(copy, 0, size);
+    assert.equal(bytes.length, segments.size(copy));
+    assert.ok(bytes.every((byte) => byte === 1));
+    segments.destroy(copy);
+  }
+  assert.equal(frames.ownedBy(OWNER.segment).length, 0);
 });
 
 test('a segment that finds no room is left as it was', () => {

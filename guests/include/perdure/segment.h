@@ -106,7 +106,7 @@ PERDURE_KERNEL("seg_thaw")
 int32_t perdure_segment_thaw(perdure_handle segment);
 
 /*
- * A segment with the same bytes, which nothing done to the other one changes. It costs nothing until one of the two is written.
+ * A segment with the same bytes, which nothing done to the other one changes. 64 KiB of it are copied when one of the two first writes there.
  * Needs PERDURE_READ. A handle, or an error.
  *
  *     char text[6];

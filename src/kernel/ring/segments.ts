@@ -61,7 +61,7 @@ export class SegmentServer implements ObjectServer {
     if (bad !== 0) return bad;
     if (start < 0 || start + op.firstLength > segments.size(object)) return -ERRNO.INVAL;
     // Before addresses are asked for: making it bytes of its own may move what is mapped.
-    segments.prepare(object);
+    segments.prepare(object, start, op.firstLength);
     const gone = op.reach();
     if (gone !== 0) return gone;
     let moved = 0;

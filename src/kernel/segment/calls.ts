@@ -108,8 +108,8 @@ function bytesCalls({ segments }: Core, on: On): KernelCalls {
             return -ERRNO.INVAL;
           const bad = segments.mayWrite(object, domain, rights);
           if (bad !== 0) return bad;
-          // The address is asked for when the segment has its own bytes: making them may move what is mapped.
-          segments.prepare(object);
+          // The address is asked for when that part has its own bytes: making them may move what is mapped.
+          segments.prepare(object, to, bytes);
           const from = caller.range(pointer, bytes);
           if (from < 0) return -ERRNO.FAULT;
           segments.write(object, to, from, bytes);

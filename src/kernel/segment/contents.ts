@@ -4,9 +4,10 @@
  *
  * - Sealed, it is never written again. Frozen, it is written by nobody but who froze it, until that one thaws it, ends, or
  *   loses its capability. Both are true of everybody when the call returns: no code keeps an address over a call.
- * - A copy shares the bytes of what it was copied of until one of the two is written or mapped to be written; then the
- *   whole is copied. What is mapped to be written is copied at once.
- * - What is mapped lies in one extent, with no holes. Pages of it that nobody touched take no memory of the machine.
+ * - A copy has the frames of what it was copied of, until one of the two is written: then that frame is copied.
+ * - What is mapped to be written has an extent, a place for each frame of it, and is shown to who may write it there alone:
+ *   such bytes move in calls only. Who may only read is shown frames where they lie. Pages that nobody touched
+ *   take no memory of the machine.
  *
  * Why: RATIONALE.md#segments
  */
@@ -14,20 +15,17 @@ import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
-import { defineRecord, num, type Space, u8, u32 } from '../../space/index.ts';
+import { defineRecord, HAVE, type Have, num, type Space, u8, u32 } from '../../space/index.ts';
 import { charge, mayCharge, refund } from '../account/account.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, STATE } from '../domain.ts';
+import { Joined } from './joined.ts';
 
 const StateRecord = defineRecord('segment state', {
-  segment: num('kernel', 'The segment of the space with the bytes; 0 while they are those of `source`.'),
+  segment: num('kernel', 'The segment of the space with the bytes.'),
   size: num('kernel', 'Bytes.'),
-  address: num('kernel', 'Where its extent lies, 0 while it has none.'),
   payer: num('kernel', 'The account that was charged for its frames.'),
-  source: num('kernel', 'The state whose bytes it shares, 0 for none.'),
-  copies: num('kernel', 'The first state that shares its bytes, 0 for none.'),
-  next: num('kernel', 'The next state that shares the same bytes.'),
   freezer: u32('kernel', 'The domain that froze it, 0 for none.'),
   handle: u32('kernel', 'Its handle for it: with that, or with the domain, the freezing ends.'),
   writers: u32('kernel', 'Mappings of it that may write.'),
@@ -40,10 +38,12 @@ const framesOf = (bytes: number): number => Math.ceil(bytes / FRAME_BYTES);
 export class SegmentObjects {
   readonly #core: Core;
   readonly #space: Space;
+  readonly joined: Joined;
 
   constructor(core: Core) {
     this.#core = core;
     this.#space = core.space;
+    this.joined = new Joined(core.space, () => core.pauseSoon());
     core.objects.onEnd(OBJECT.segment, (object) => this.#end(object));
   }
 
@@ -76,24 +76,15 @@ export class SegmentObjects {
     const bytes = S.size.get(space, from);
     const room = this.#mayHave(domain, bytes);
     if (room !== 0) return room;
-    return this.#make(domain, bytes, (at) => {
-      const source = S.source.get(space, from) || from;
-      S.source.set(space, at, source);
-      S.next.set(space, at, S.copies.get(space, source));
-      S.copies.set(space, source, at);
-      try {
-        // Who maps it to be written writes without asking again.
-        if (S.writers.get(space, source) > 0) this.#own(at);
-      } catch (error) {
-        this.#unlink(at);
-        throw error;
-      }
-    });
+    const handle = this.#make(domain, bytes, (at) => this.#copyBytes(at, S.segment.get(space, from)));
+    // Who maps it to be written asks again, before the first write to each frame.
+    if (handle >= 0 && S.writers.get(space, from) > 0) moveEpoch(space);
+    return handle;
   }
 
   /**
    * A new segment with the bytes that one of the space (space/segments.ts) has now, owned by a domain: a handle with these
-   * rights, or -errno. They are copied, for whoever has that one goes on to write, cut and grow it.
+   * rights, or -errno.
    * @throws SpaceFullError with nothing changed
    */
   createFrom(domain: Domain, segment: number, rights: number): number {
@@ -116,11 +107,11 @@ export class SegmentObjects {
     const more = (framesOf(bytes) - framesOf(before)) * FRAME_BYTES;
     const payer = S.payer.get(space, at);
     if (!mayCharge(space, payer, RESOURCE.memory, more)) return -ERRNO.DQUOT;
-    this.#own(at);
-    space.segments.truncate(S.segment.get(space, at), bytes);
+    const segment = S.segment.get(space, at);
+    if (space.segments.isLaidOut(segment) && space.segments.layOut(segment, bytes)) moveEpoch(space);
+    space.segments.truncate(segment, bytes);
     charge(space, payer, RESOURCE.memory, more);
     S.size.set(space, at, bytes);
-    if (S.address.get(space, at) !== 0) this.#layOut(at);
     return 0;
   }
 
@@ -158,56 +149,70 @@ export class SegmentObjects {
 
   /** Copies bytes from `offset` on to global address `to`: how many there were. */
   read(object: number, offset: number, to: number, length: number): number {
-    return this.#space.segments.read(this.#bytes(this.#state(object)), offset, to, length);
+    return this.#space.segments.read(S.segment.get(this.#space, this.#state(object)), offset, to, length);
   }
-  /** Sees to it that it has bytes of its own to write. @throws SpaceFullError with nothing changed */
-  prepare(object: number): void {
-    this.#own(this.#state(object));
+  /** Sees to it that a part has bytes of its own to write. @throws SpaceFullError with nothing changed */
+  prepare(object: number, offset: number, length: number): void {
+    const segment = S.segment.get(this.#space, this.#state(object));
+    if (length > 0 && this.#space.segments.hasFamily(segment)) this.#own(segment, offset, length, HAVE.alone);
   }
   /** Copies `length` bytes from global address `from`, all inside. @throws SpaceFullError with nothing changed */
   write(object: number, offset: number, from: number, length: number): void {
-    const at = this.#state(object);
-    this.#own(at);
-    this.#space.segments.write(S.segment.get(this.#space, at), offset, from, length);
+    this.prepare(object, offset, length);
+    this.#space.segments.write(S.segment.get(this.#space, this.#state(object)), offset, from, length);
   }
 
   /** The segment is mapped, to be written or not, or a mapping ends. @throws SpaceFullError with nothing changed, for one that begins */
   mapped(object: number, writes: boolean, begins: boolean): void {
     const [space, at] = [this.#space, this.#state(object)];
-    if (begins && writes) this.#own(at);
-    if (begins) this.address(object);
+    const segment = S.segment.get(space, at);
+    const family = space.segments.hasFamily(segment);
+    if (begins && (writes || !family) && space.segments.layOut(segment)) moveEpoch(space);
+    // Who may write one of them now is shown the others in their places alone.
+    else if (begins && writes && family) moveEpoch(space);
     if (writes) S.writers.set(space, at, S.writers.get(space, at) + (begins ? 1 : -1));
   }
 
+  /** The segment of the space with its bytes. */
+  bytesOf(object: number): number {
+    return S.segment.get(this.#space, this.#state(object));
+  }
+
   /**
-   * Where its bytes lie in one piece; good until anything is called that may move it.
+   * Global address of a part in the segment's extent, for who may write it, or another that has frames of it; with `writes`
+   * nobody else has them. It moves in calls only.
    * @throws SpaceFullError
    */
-  address(object: number): number {
-    const at = this.#state(object);
-    const state = S.source.get(this.#space, at) || at;
-    const known = S.address.get(this.#space, state);
-    return known !== 0 ? known : this.#layOut(state);
+  placed(object: number, offset: number, length: number, writes: boolean): number {
+    const { segments } = this.#space;
+    const segment = this.bytesOf(object);
+    const [first, end] = [Math.floor(offset / FRAME_BYTES), Math.ceil((offset + length) / FRAME_BYTES)];
+    if (!segments.lists.inPlace(segment, first, end, writes)) {
+      if (!segments.isLaidOut(segment) && segments.layOut(segment)) moveEpoch(this.#space);
+      this.#own(segment, offset, length, writes ? HAVE.alone : HAVE.placed);
+    }
+    return segments.addressOf(segment, offset);
+  }
+
+  /** Global address of a byte; good until anything is called that may move it. @throws SpaceFullError */
+  address(object: number, offset = 0): number {
+    return this.placed(object, offset, 1, false);
   }
 
   /** Moves bytes of segments, and of files, to lower places where there are any. Returns the frames moved. Nothing runs. */
   compact(): number {
-    const { space, objects } = this.#core;
+    const { space } = this.#core;
     let moved = 0;
     for (const segment of space.segments.all()) moved += space.segments.compact(segment);
-    for (const object of moved === 0 ? [] : objects.all()) {
-      if (objects.kind(object) !== OBJECT.segment) continue;
-      const at = this.#state(object);
-      if (S.address.get(space, at) !== 0) this.#layOut(at);
-    }
+    if (moved > 0) moveEpoch(space);
     return moved;
   }
 
   #state(object: number): number {
     return this.#core.objects.b(object);
   }
-  #bytes(at: number): number {
-    return S.segment.get(this.#space, S.source.get(this.#space, at) || at);
+  #own(segment: number, offset: number, length: number, have: Have): void {
+    if (this.#space.segments.own(segment, offset, length, have)) moveEpoch(this.#space);
   }
 
   #mayHave(domain: Domain, bytes: number): number {
@@ -252,72 +257,9 @@ export class SegmentObjects {
     S.segment.set(this.#space, at, segment);
   }
 
-  /** Lays its own bytes in one extent. */
-  #layOut(at: number): number {
-    const space = this.#space;
-    const before = S.address.get(space, at);
-    const address = space.segments.layOut(S.segment.get(space, at));
-    S.address.set(space, at, address);
-    if (before !== 0 && before !== address) moveEpoch(space);
-    return address;
-  }
-
-  /** Gives it bytes that are nobody else's, for it is to be written. @throws SpaceFullError with nothing changed */
-  #own(at: number): void {
-    const space = this.#space;
-    if (S.source.get(space, at) !== 0) {
-      this.#copyBytes(at, this.#bytes(at));
-      this.#unlink(at);
-      moveEpoch(space);
-    } else if (S.copies.get(space, at) !== 0) {
-      const [segment, address] = [S.segment.get(space, at), S.address.get(space, at)];
-      this.#copyBytes(at, segment);
-      this.#handOn(at, segment, address);
-      moveEpoch(space);
-    }
-  }
-
-  /** A segment of its own with the bytes of this one. */
+  /** Its bytes are those that a segment of the space has now. */
   #copyBytes(at: number, from: number): void {
-    const space = this.#space;
-    const bytes = S.size.get(space, at);
-    const segment = space.segments.create();
-    try {
-      space.segments.copyFrom(segment, from, bytes);
-    } catch (error) {
-      space.segments.destroy(segment);
-      throw error;
-    }
-    S.segment.set(space, at, segment);
-    S.address.set(space, at, 0);
-  }
-
-  /** The first of those that share its bytes gets them, and the others share them with that one. */
-  #handOn(at: number, segment: number, address: number): void {
-    const space = this.#space;
-    const heir = S.copies.get(space, at);
-    S.segment.set(space, heir, segment);
-    S.address.set(space, heir, address);
-    S.source.set(space, heir, 0);
-    S.copies.set(space, heir, S.next.get(space, heir));
-    S.next.set(space, heir, 0);
-    S.copies.set(space, at, 0);
-    for (let one = S.copies.get(space, heir); one !== 0; one = S.next.get(space, one))
-      S.source.set(space, one, heir);
-  }
-
-  /** It shares the bytes of its source no longer. */
-  #unlink(at: number): void {
-    const space = this.#space;
-    const source = S.source.get(space, at);
-    if (S.copies.get(space, source) === at) S.copies.set(space, source, S.next.get(space, at));
-    else {
-      let one = S.copies.get(space, source);
-      while (S.next.get(space, one) !== at) one = S.next.get(space, one);
-      S.next.set(space, one, S.next.get(space, at));
-    }
-    S.source.set(space, at, 0);
-    S.next.set(space, at, 0);
+    S.segment.set(this.#space, at, this.#space.segments.copy(from));
   }
 
   /** The domain that keeps it frozen, 0 for none. */
@@ -343,11 +285,7 @@ export class SegmentObjects {
   }
 
   #drop(at: number): void {
-    const space = this.#space;
-    const segment = S.segment.get(space, at);
-    if (S.source.get(space, at) !== 0) this.#unlink(at);
-    else if (S.copies.get(space, at) !== 0) this.#handOn(at, segment, S.address.get(space, at));
-    else space.segments.destroy(segment);
-    space.heap.free(at);
+    this.#space.segments.destroy(S.segment.get(this.#space, at));
+    this.#space.heap.free(at);
   }
 }

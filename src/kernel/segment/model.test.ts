@@ -1,6 +1,6 @@
 /**
- * Random lives of segments against a model: what each access through each pointer gives, over copies, freezing, growth,
- * revocations, crashes and moves; and that all is given back in the end. Whether a capability is good the kernel is asked: that
+ * Random lives of segments against a model: what each access through each pointer gives, of a byte or of many, over copies, freezing,
+ * growth, revocations, crashes and moves; and that all is given back in the end. Whether a capability is good the kernel is asked: that
  * has a model test of its own (capability/model.test.ts).
  */
 import assert from 'node:assert/strict';
@@ -9,6 +9,7 @@ import { RESOURCE } from '../../abi/account.ts';
 import { OBJECT, RIGHT } from '../../abi/objects.ts';
 import { FRAME_BYTES, WINDOW_BASE } from '../../base/limits.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
+import { OWNER } from '../../space/index.ts';
 import { usedOf } from '../account/account.ts';
 import { SegmentSystem } from './segment.testing.ts';
 
@@ -16,7 +17,9 @@ const LIVES = Number(process.env.PERDURE_ROUNDS ?? 6);
 const STEPS = 300;
 const OUT = 'out of bounds memory access';
 const NAMES = ['a', 'b', 'c'];
-const SIZES = [1, 100, 4096, 20_000, 65_536, 70_000, 200_000];
+const SIZES = [1, 100, 4096, 20_000, 65_536, 70_000, 200_000, 300_000];
+/** Where in a domain's own memory stretches are copied from windows. */
+const OWN = 4096;
 
 /** Bytes by offset; the rest is zero. */
 interface Segment {
@@ -72,11 +75,11 @@ class Life {
   mayWrite(segment: Segment, domain: string): boolean {
     return !segment.sealed && !this.frozen(segment, domain);
   }
-  /** The window that 4 bytes at a near address lie in, where they may be touched. */
-  window(domain: string, near: number, writes: boolean): Window | undefined {
+  /** The window that bytes at a near address lie in, where they may be touched. */
+  window(domain: string, near: number, writes: boolean, bytes = 4): Window | undefined {
     const { capabilities } = this.system.kernel.core;
     const found = this.windows.find(
-      (w) => w.domain === domain && near >= w.near && near + 4 <= w.near + w.bytes,
+      (w) => w.domain === domain && near >= w.near && near + bytes <= w.near + w.bytes,
     );
     if (!found) return undefined;
     if (capabilities.check(found.held.capability, found.held.turn) !== 0) {
@@ -123,7 +126,7 @@ class Life {
       if (derived >= 0) this.handles.push({ domain, handle: derived, segment });
     } else if (kind === 22) gives('cap_revoke');
     else if (kind === 23) this.close(given);
-    else if (kind === 24 && prng.chance(0.3)) {
+    else if (kind === 24 && prng.chance(0.1)) {
       if (gives('seg_seal') === 0) segment.sealed = true;
     } else if (kind === 25) {
       const free = !this.frozen(segment, domain);
@@ -136,7 +139,7 @@ class Life {
       this.frozen(segment, domain);
       assert.equal(gives('seg_thaw') === 0, segment.freezer === domain);
       if (segment.freezer === domain) segment.freezer = '';
-    } else if (kind === 27) {
+    } else if (kind === 27 || kind === 29) {
       const copy = gives('seg_copy');
       if (copy < 0) return;
       const fresh = { ...segment, bytes: new Map(segment.bytes), sealed: false, freezer: '' };
@@ -197,22 +200,86 @@ class Life {
   access(): void {
     const { prng, system } = this;
     const { domain, near, bytes } = prng.pick(this.windows);
+    const edge = near + FRAME_BYTES * prng.below(4) - prng.below(4);
     const at =
-      near + prng.pick([0, 4, bytes - 4, bytes - 3, bytes, -4, prng.below(bytes), 4 * prng.below(16384)]);
-    if (prng.chance(0.5)) {
+      near +
+      prng.pick([
+        0,
+        4,
+        bytes - 4,
+        bytes - 3,
+        bytes,
+        -4,
+        prng.below(bytes),
+        4 * prng.below(16384),
+        edge - near,
+      ]);
+    const act = prng.below(9);
+    if (act === 0) return this.copyOut(domain, at, prng.pick([1, 16, 5000, 80_000]));
+    if (act === 1) return this.fill(domain, at, prng.pick([1, 16, 5000, 80_000]));
+    if (act === 2) return this.sum(domain, at, prng.pick([1, 4, 2000]));
+    if (act === 3) return this.between(domain, at, near);
+    if (act < 5) {
       const found = this.window(domain, at, false);
       const result = system.call(domain, 'get', at);
       if (found === undefined) return assert.equal(result, OUT);
-      const of = (i: number): number => found.segment.bytes.get(at - found.near + found.offset + i) ?? 0;
-      return assert.equal(result, of(0) | (of(1) << 8) | (of(2) << 16) | (of(3) << 24));
+      return assert.equal(result, this.word(found, at));
     }
     const found = this.window(domain, at, true);
     const value = prng.u32() | 0;
     const result = system.call(domain, 'set', at, value);
     if (found === undefined) return assert.equal(result, OUT);
     assert.equal(result, undefined);
-    for (let i = 0; i < 4; i++)
-      found.segment.bytes.set(at - found.near + found.offset + i, (value >>> (8 * i)) & 255);
+    this.store(found, at, value);
+  }
+  store({ segment, near, offset }: Window, at: number, value: number): void {
+    for (let i = 0; i < 4; i++) segment.bytes.set(at - near + offset + i, (value >>> (8 * i)) & 255);
+  }
+  /** A load behind a store, which may be to what it shows, to a copy of that, or to what that is a copy of. */
+  between(domain: string, at: number, near: number): void {
+    const { prng, system } = this;
+    const other = prng.pick(this.windows.filter((w) => w.domain === domain));
+    const to = other.near + (at - near);
+    const value = prng.u32() | 0;
+    const found = this.window(domain, at, false);
+    const written = found && this.window(domain, to, true);
+    const result = system.call(domain, 'between', at, to, value);
+    if (found === undefined || written === undefined) return assert.equal(result, OUT);
+    this.store(written, to, value);
+    assert.equal(result, this.word(found, at));
+  }
+  byte({ segment, near, offset }: Window, at: number): number {
+    return segment.bytes.get(at - near + offset) ?? 0;
+  }
+  word(window: Window, at: number): number {
+    const of = (i: number): number => this.byte(window, at + i) << (8 * i);
+    return of(0) | of(1) | of(2) | of(3);
+  }
+
+  copyOut(domain: string, at: number, bytes: number): void {
+    const { prng, system } = this;
+    const found = this.window(domain, at, false, bytes);
+    const result = system.call(domain, 'copy', OWN, at, bytes);
+    if (found === undefined) return assert.equal(result, OUT);
+    assert.equal(result, undefined);
+    for (const i of [0, bytes - 1, ...Array.from({ length: 20 }, () => prng.below(bytes))])
+      assert.equal(system.call(domain, 'get8', OWN + i), this.byte(found, at + i), `byte ${i} of ${bytes}`);
+  }
+  fill(domain: string, at: number, bytes: number): void {
+    const found = this.window(domain, at, true, bytes);
+    const value = this.prng.below(256);
+    const result = this.system.call(domain, 'fill', at, value, bytes);
+    if (found === undefined) return assert.equal(result, OUT);
+    assert.equal(result, undefined);
+    for (let i = 0; i < bytes; i++) found.segment.bytes.set(at - found.near + found.offset + i, value);
+  }
+  sum(domain: string, at: number, words: number): void {
+    const found = this.window(domain, at, false, 4 * words);
+    const result = this.system.call(domain, 'sum', at, words);
+    if (found === undefined) return assert.equal(result, OUT);
+    let sum = 0;
+    for (let i = 0; i < words; i++) sum = (sum + this.word(found, at + 4 * i)) | 0;
+    assert.equal(result, sum);
   }
 
   close(given: Handle): void {
@@ -264,6 +331,7 @@ test('segments are what a model of them is, over copies, freezing, revoking, cra
         [space.segments.count, kernel.core.windows.count, kernel.core.objects.count],
         [0, 0, 0],
       );
+      assert.equal(space.frames.ownedBy(OWNER.segment).length, 0);
       for (const name of NAMES) {
         const domain = system.domain(name);
         assert.equal(usedOf(space, domain.account, RESOURCE.memory), domain.memoryBytes);

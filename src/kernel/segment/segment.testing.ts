@@ -42,6 +42,11 @@ export const PROGRAM: Promise<LoadedModule> = program(`(module ${imports.join('\
       (local.set $p (i32.add (local.get $p) (i32.const 4)))
       (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (local.get $s))
+  ;; what the first pointer shows, asked for before and behind a store through the second
+  (func (export "between") (param $p i32) (param $q i32) (param $v i32) (result i32)
+    (drop (i32.load (local.get $p)))
+    (i32.store (local.get $q) (local.get $v))
+    (i32.load (local.get $p)))
   (func (export "around") (param $p i32) (param $h i32) (result i32) (local $s i32)
     (local.set $s (i32.load (local.get $p)))
     (drop (call $cap_revoke (local.get $h)))

@@ -54,6 +54,8 @@ export class Windows {
   readonly #space: Space;
   readonly #contents: SegmentObjects;
   #table: RecordTable | null = null;
+  /** By domain, what `#writable` has found: a cache. */
+  readonly #writers = new Map<number, readonly number[]>();
 
   constructor(core: Core, contents: SegmentObjects) {
     this.#core = core;
@@ -138,9 +140,15 @@ export class Windows {
     const object = M.object.get(space, mapping);
     const writable = this.#contents.mayWrite(object, domain, M.rights.get(space, mapping)) === 0;
     if (writes && !writable) return -1;
-    const delta = this.#contents.address(object) + M.offset.get(space, mapping) - begin;
-    this.#tell(domain, Math.min(near, begin + length - 1), begin, length, delta, writable);
-    return near + delta;
+    // No bytes are where the byte before them is.
+    const from = Math.min(near, begin + length - 1);
+    const offset = from - begin + M.offset.get(space, mapping);
+    const placed = this.#isWriter(domain, mapping);
+    const at = placed
+      ? this.#contents.placed(object, offset, Math.max(bytes, 1), writes)
+      : this.#contents.joined.show(this.#contents.bytesOf(object), offset, Math.max(bytes, 1));
+    this.#tell(domain, mapping, from, placed, writable);
+    return at + near - from;
   }
 
   /** Where in which segment bytes of a window lie that the domain may read and write, or -FAULT. */
@@ -153,25 +161,76 @@ export class Windows {
   /** Global address of a byte of a segment, -1 where there is none. */
   address(object: number, offset: number): number {
     if (this.#core.objects.isGone(object) || offset >= this.#contents.size(object)) return -1;
-    return this.#contents.address(object) + offset;
+    return this.#contents.address(object, offset);
   }
 
-  /** Entries of the mapping about a near address are true from here on. */
-  #tell(domain: Domain, near: number, begin: number, length: number, delta: number, writable: boolean): void {
+  /**
+   * Entries of a mapping about a near address are true from here on, where there is something to say. `placed`: only what lies
+   * in its place is shown, see `#isWriter`.
+   */
+  #tell(domain: Domain, mapping: number, near: number, placed: boolean, writable: boolean): void {
     const space = this.#space;
+    const { u32, segments } = space;
+    const { lists } = segments;
+    const [begin, offset] = [M.near.get(space, mapping), M.offset.get(space, mapping)];
+    const nearEnd = begin + M.bytes.get(space, mapping);
+    const segment = this.#contents.bytesOf(M.object.get(space, mapping));
+    const frames = Math.ceil((nearEnd - begin + offset) / FRAME_BYTES);
+    const nearOf = (frame: number): number => Math.min(nearEnd, begin + frame * FRAME_BYTES - offset);
     const table = D.windows.get(space, domain.at);
-    const [first, end, at] = [slotOf(begin), slotOf(begin + length - 1) + 1, slotOf(near)];
+    const [first, end, at] = [slotOf(begin), slotOf(nearEnd - 1) + 1, slotOf(near)];
     const from = Math.max(first, at - (at % FILLED));
     const to = Math.min(end, from + FILLED);
     const epoch = epochOf(space);
-    const added = BigInt.asUintN(64, BigInt(delta));
+    let [rowEnd, aloneEnd] = [0, 0];
     for (let slot = from; slot < to; slot++) {
+      const i = Math.floor(offset / FRAME_BYTES) + slot - first;
+      const frame = lists.frame(segment, i);
+      // What lies in a row with a frame in its place is in its own.
+      if (i >= rowEnd) {
+        if (frame === 0 || (placed && frame !== lists.place(segment, i))) continue;
+        rowEnd = lists.rowEnd(segment, i, frames);
+      }
+      if (placed && writable && i >= aloneEnd) aloneEnd = lists.aloneEnd(segment, i, rowEnd);
       const entry = table + slot * WINDOW.bytes;
-      space.setU64(entry + WINDOW.delta, added);
-      space.setNumber(entry + WINDOW.readEnd, begin + length);
-      space.setNumber(entry + WINDOW.writeEnd, writable ? begin + length : 0);
-      space.setNumber(entry + WINDOW.epoch, epoch);
+      setWord(u32, entry + WINDOW.delta, (frame - i) * FRAME_BYTES + offset - begin);
+      setWord(u32, entry + WINDOW.readEnd, nearOf(rowEnd));
+      setWord(u32, entry + WINDOW.writeEnd, i < aloneEnd ? nearOf(aloneEnd) : 0);
+      setWord(u32, entry + WINDOW.epoch, epoch);
     }
+    space.mark(table + from * WINDOW.bytes, (to - from) * WINDOW.bytes);
+  }
+
+  /**
+   * Whether a domain may write, in this window or another, the bytes that this one shows. Then it is shown what has a place in the
+   * segment's extent, nothing else: what its code got from the template must not move, and no two addresses may stand for
+   * the same byte, until its next call. Who writes none of them may be shown frames of others, and copies: until its
+   * next call nobody writes them.
+   */
+  #isWriter(domain: Domain, mapping: number): boolean {
+    const space = this.#space;
+    if ((M.rights.get(space, mapping) & RIGHT.write) !== 0) return true;
+    const segment = this.#contents.bytesOf(M.object.get(space, mapping));
+    return this.#writable(domain).some((each) => {
+      const object = M.object.get(space, each);
+      if (this.#core.objects.isGone(object)) return false;
+      return space.segments.lists.isFamily(segment, this.#contents.bytesOf(object));
+    });
+  }
+  /** Mappings of a domain with the right to write. */
+  #writable(domain: Domain): readonly number[] {
+    const known = this.#writers.get(domain.id);
+    if (known !== undefined) return known;
+    const space = this.#space;
+    const found = new Set<number>();
+    const [table, count] = [D.windows.get(space, domain.at), D.windowCount.get(space, domain.at)];
+    for (let slot = 0; slot < count; slot++) {
+      const mapping = space.getNumber(table + slot * WINDOW.bytes + WINDOW.mapping);
+      if (mapping !== 0 && (M.rights.get(space, mapping) & RIGHT.write) !== 0) found.add(mapping);
+    }
+    const list = [...found];
+    this.#writers.set(domain.id, list);
+    return list;
   }
 
   /** The mapping that a near address belongs to, 0 for none. */
@@ -222,6 +281,7 @@ export class Windows {
 
   #write(domain: Domain, row: number, wanted: Mapping, slots: number): void {
     const space = this.#space;
+    this.#writers.delete(domain.id);
     const at = this.#rows().address(row);
     M.row.set(space, at, row);
     M.capability.set(space, at, wanted.capability);
@@ -238,6 +298,7 @@ export class Windows {
 
   #drop(domain: Domain, mapping: number): void {
     const space = this.#space;
+    this.#writers.delete(domain.id);
     const first = slotOf(M.near.get(space, mapping));
     const slots = Math.ceil(M.bytes.get(space, mapping) / FRAME_BYTES);
     space.zero(D.windows.get(space, domain.at) + first * WINDOW.bytes, slots * WINDOW.bytes);
@@ -252,6 +313,12 @@ export class Windows {
     this.#table ??= RecordTable.open(this.#space, ROOT.mappings, MappingRecord.bytes);
     return this.#table;
   }
+}
+
+/** Writes a whole number, modulo 2^64, to where 64 bits are aligned. */
+function setWord(u32: Uint32Array, at: number, value: number): void {
+  u32[at / 4] = value;
+  u32[at / 4 + 1] = Math.floor(value / 2 ** 32);
 }
 
 const slotOf = (near: number): number => Math.floor((near - WINDOW_BASE) / FRAME_BYTES);
