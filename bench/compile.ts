@@ -101,7 +101,7 @@ async function measure(path: string): Promise<Measured> {
   const asked = code >= BINARYEN_MIN && code <= BINARYEN_MAX;
   const binaryen = !asked ? undefined : await binaryenRate(program, code);
   const before = performance.now();
-  await installProgram('0'.repeat(64), program, false, () => {});
+  await installProgram('0'.repeat(64), program, 'space', () => {});
   const installMs = performance.now() - before;
   const peak = peakBytes(path) / program.length;
   const growth = { code: codeBytes(made) / code, module: made.length / program.length };

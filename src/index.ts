@@ -37,6 +37,7 @@ export type {
   GrantName,
   Inspection,
   Isolation,
+  MappingReport,
   ReachedReport,
   RemoveOptions,
   RightName,
@@ -49,7 +50,15 @@ export { type CallArgument, CallError, type CallReturn, type ProcedureFunction }
 export { Capability, type DeriveOptions, type Grant, type Grantable } from './library/capability.ts';
 export { Domain, Following } from './library/domain.ts';
 export { type EventOptions, EventStream, type MissedEvents } from './library/events.ts';
-export type { OutputCallback, Program, SpaceOptions, SpawnOptions } from './library/options.ts';
+export type {
+  InstallOptions,
+  Mappable,
+  OutputCallback,
+  Program,
+  SpaceOptions,
+  SpawnOptions,
+} from './library/options.ts';
+export { Segment } from './library/segment.ts';
 export {
   type Awaitable,
   GuestError,

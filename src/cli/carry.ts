@@ -23,6 +23,8 @@ export interface CarriedAbout {
   /** SHA-256 of the program, hexadecimal. */
   readonly program: string;
   readonly arguments: readonly string[];
+  /** It was started with memory mapped for it. */
+  readonly windows?: boolean;
 }
 
 export interface Carried {

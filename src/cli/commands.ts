@@ -55,6 +55,12 @@ const GRANT: OptionSpec = {
   multiple: true,
   help: 'give it something else it asks for: compiler, with which it makes code while it runs, held in as it is itself; or NAME=PROGRAM, another program of the space, NAME=PROGRAM#PROCEDURE, one procedure of it, a sturdy reference (perdure:...), and NAME=host:clock, NAME=host:random, under the name by which it asks',
 };
+const MAP: OptionSpec = {
+  name: 'map',
+  value: 'NAME=WHAT[:ro]',
+  multiple: true,
+  help: 'map memory for it, which it need not know of Perdure to use: a copy of a FILE, new:SIZE, or, shared, PROGRAM#NAME (what another has mapped as NAME) or a sturdy reference; it is told where by the environment variable PERDURE_MAP_NAME=0xADDRESS,SIZE',
+};
 const OUTPUT: OptionSpec = {
   name: 'output',
   value: 'POLICY',
@@ -108,6 +114,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'volatile', help: 'do not keep it: it ends with the process that hosts it' },
       { name: 'trap-unknown-imports', help: 'let unknown imports in; calling one ends the program' },
       GRANT,
+      MAP,
       ISOLATION,
       CHECKPOINT_EVERY,
       OUTPUT,
@@ -124,6 +131,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       ['perdure run hello.wasm', 'run it; its exit code is ours'],
       ['perdure run --dir .::/data sort.wasm /data/big.txt', 'grant the current folder as /data'],
+      ['perdure run --map words=big.txt:ro count.wasm', 'with a file in its memory; see PERDURE_MAP_words'],
       ['perdure run --memory 256M --cpu 10s untrusted.wasm', 'with limits'],
       ['perdure run --isolation process stranger.wasm', 'in a process of its own'],
       ['perdure run --detach --name db server.wasm', 'in the background; see `perdure attach db`'],

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { decodeEvidence, EVIDENCE_SECTION } from '../abi/evidence.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
-import { ALONE, FULL, makeModule, programInfo } from '../compiler/index.ts';
+import { makeModule, programInfo } from '../compiler/index.ts';
 import { programSources } from '../debug/index.ts';
 import { hostClock } from '../drivers/clock.ts';
 import { ConsoleDriver } from '../drivers/console.ts';
@@ -21,11 +21,12 @@ import { DriverState } from '../drivers/state.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
 import type { Driver, Ports } from '../kernel/ports.ts';
-import type { LoadedModule } from '../kernel/program.ts';
+import type { LoadedModule, ProgramForm } from '../kernel/program.ts';
 import type { OnAnswer } from '../kernel/turns.ts';
 import { WasiPersonality } from '../personalities/wasi/index.ts';
 import { type PageImage, ROOT, Space } from '../space/index.ts';
 import { Reader } from '../wasm/reader.ts';
+import { COMPILED } from './forms.ts';
 import type { CoreStart, InstalledProgram, PageChunk } from './messages.ts';
 
 export interface Composition {
@@ -58,7 +59,7 @@ export interface CompositionHooks {
   problem(text: string): void;
   readonly log: ReleaseLog;
   /** The program for a hash, at recovery. */
-  program(hash: string, alone: boolean): LoadedModule | undefined;
+  program(hash: string, form: ProgramForm): LoadedModule | undefined;
 }
 
 function* pagesOf(chunks: readonly PageChunk[]): Generator<PageImage> {
@@ -144,11 +145,6 @@ export function aloneCode(): { entry: string; readable: string[] } {
   return { entry, readable: [join(code, '*'), join(dirname(code), 'package.json')] };
 }
 
-/** How a loaded program is found again. */
-export function programKey(hash: string, alone: boolean): string {
-  return alone ? `${hash} alone` : hash;
-}
-
 /** An installed program as the kernel takes it. What is slow and often not needed is worked out when asked for. */
 export function loadProgram(installed: InstalledProgram): LoadedModule {
   let program = installed.program;
@@ -165,10 +161,11 @@ export function loadProgram(installed: InstalledProgram): LoadedModule {
       return evidence;
     },
     get info() {
-      info ??= programInfo(installed.original, installed.rewritten, installed.alone ? ALONE : FULL);
+      info ??= programInfo(installed.original, installed.rewritten, COMPILED[installed.form]);
       return info;
     },
-    ...(installed.alone ? { alone: installed } : {}),
+    ...(installed.form === 'process' ? { alone: installed } : {}),
+    windowed: installed.form === 'windows',
     sources: programSources(installed.original, installed.sourceMap),
   };
   return loaded;

@@ -9,17 +9,17 @@ import type { ReleaseLog } from '../drivers/release.ts';
 import type { ServedPolicy } from '../drivers/served.ts';
 import type { CarriedAbout } from './carry.ts';
 import { CoreClients } from './clients.ts';
-import { type Composition, compose, loadProgram, programKey } from './compose.ts';
+import { type Composition, compose, loadProgram } from './compose.ts';
 import { packError } from './failure.ts';
+import { programKey } from './forms.ts';
 import { Machine } from './machine.ts';
-import type { CoreStart, FromCore, InstalledProgram, ToCore } from './messages.ts';
+import type { CoreStart, FromCore, InstalledProgram, SegmentRequest, ToCore } from './messages.ts';
 import { Operations } from './operations.ts';
 import type {
   CallValue,
-  DirGrant,
-  GrantName,
   GrantSource,
   ImportGrant,
+  ImportOptions,
   Narrowing,
   RightName,
   RunRequest,
@@ -74,14 +74,11 @@ class CoreThread {
 
   constructor() {
     const programs = new Map(
-      start.programs.map((installed) => [
-        programKey(installed.hash, installed.alone),
-        loadProgram(installed),
-      ]),
+      start.programs.map((installed) => [programKey(installed.hash, installed.form), loadProgram(installed)]),
     );
     this.#composition = compose(start, {
       log: this.#log,
-      program: (hash, alone) => programs.get(programKey(hash, alone)),
+      program: (hash, form) => programs.get(programKey(hash, form)),
       wake: (domain) => {
         this.#composition.kernel.wake(domain);
         this.#machine.wake();
@@ -239,13 +236,13 @@ class CoreThread {
       case 'export':
         return operations.export(name, args.keep === true);
       case 'import':
-        return operations.import(
-          args.about as CarriedAbout,
-          args.image as Uint8Array,
-          args.program as InstalledProgram,
-          args.dirs as DirGrant[],
-          args.grants as GrantName[],
-          args.imports as ImportGrant[],
+        return operations.summary(
+          operations.arrivals.import(
+            args.about as CarriedAbout,
+            args.image as Uint8Array,
+            args.program as InstalledProgram,
+            args as unknown as Pick<ImportOptions, 'dirs' | 'grants' | 'imports'>,
+          ),
         );
       case 'call':
         return operations.call(name, String(args.procedure), args.values as CallValue[]);
@@ -257,6 +254,8 @@ class CoreThread {
         return operations.holdings.grant(operations.find(name), args.given as ImportGrant);
       case 'hold':
         return operations.holdings.hold(args.from as GrantSource, args.narrow as Narrowing | undefined);
+      case 'segment':
+        return operations.holdings.segment(args as unknown as SegmentRequest);
       case 'sturdy':
         return operations.holdings.sturdy(args.from as GrantSource, args.rights as RightName[] | undefined);
       case 'forget':

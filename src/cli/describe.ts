@@ -162,7 +162,7 @@ function refusalOf(error: unknown): { message: string; offset: number } {
 async function refusal(hash: string, bytes: Uint8Array): Promise<ProgramDescription['refused']> {
   const progress = new Progress(true);
   try {
-    await installProgram(hash, bytes, false, (text) => progress.step(text));
+    await installProgram(hash, bytes, 'space', (text) => progress.step(text));
     return null;
   } catch (error) {
     return refusalOf(error);

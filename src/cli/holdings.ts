@@ -11,13 +11,15 @@ import type { ServedObjects } from '../drivers/served.ts';
 import { type DriverState, STATE } from '../drivers/state.ts';
 import { limitOf, usedOf } from '../kernel/account/account.ts';
 import type { Grant } from '../kernel/capability/authority.ts';
-import { grantsOf } from '../kernel/capability/grants.ts';
+import { findGrant, grantsOf } from '../kernel/capability/grants.ts';
 import type { Restored } from '../kernel/capability/sturdy.ts';
 import { procedureNamed } from '../kernel/gate/procedures.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { Block, blocksOf, pushFront, unlinkBlock } from '../kernel/outbox-memory.ts';
+import { readSegment, writeSegment } from '../kernel/segment/outside.ts';
 import type { Grant as WasiGrant } from '../personalities/wasi/index.ts';
 import { SpaceFullError } from '../space/index.ts';
+import type { SegmentRequest } from './messages.ts';
 import type {
   AccountReport,
   CapabilityReport,
@@ -138,6 +140,34 @@ export class Holdings {
     return id;
   }
 
+  /** What the owner asks of a segment: see SegmentRequest. @throws EnvironmentError, SpaceFullError */
+  segment(request: SegmentRequest): number | Uint8Array | undefined {
+    const { core } = this.#kernel;
+    if (request.what === 'make') {
+      const { init } = request;
+      const bytes = wholeNumber(typeof init === 'number' ? init : init.length, 'a number of bytes');
+      const object = core.segments.createFree(bytes);
+      const id = this.keep(core.capabilities.root(object), 0, RIGHTS_ALL);
+      if (typeof init !== 'number') writeSegment(core, object, 0, init);
+      return id;
+    }
+    const right = request.what === 'write' ? RIGHT.write : RIGHT.read;
+    const { capability } = this.#source({ kind: 'held', id: request.id }, right);
+    const object = core.capabilities.object(capability);
+    if (core.objects.kind(object) !== OBJECT.segment) refuse(ERRNO.NOTCAPABLE);
+    if (request.what === 'size') return core.segments.size(object);
+    const offset = wholeNumber(request.offset, 'an offset');
+    if (request.what === 'read')
+      return readSegment(core, object, offset, wholeNumber(request.length, 'a length'));
+    const bad = writeSegment(core, object, offset, request.bytes);
+    if (bad === -ERRNO.INVAL)
+      throw new EnvironmentError('bad-argument', 'the segment ends before these bytes');
+    if (bad !== 0) {
+      throw new EnvironmentError('not-writable', `the segment cannot be written now (${errnoName(-bad)})`);
+    }
+    return undefined;
+  }
+
   /** Ends all other copies of what is held, and all that was derived of it. */
   revoke(id: number): void {
     const { capability } = this.#source({ kind: 'held', id }, RIGHT.revoke);
@@ -218,6 +248,8 @@ export class Holdings {
       }
       case 'gate':
         return this.#gate(from.name, from.procedure);
+      case 'granted':
+        return this.#granted(from.name, from.as);
       case 'held': {
         const block = this.#block(from.id);
         const [capability, turn] = [block.u64(HELD.capability), block.u64(HELD.turn)];
@@ -249,6 +281,21 @@ export class Holdings {
     return { capability: core.capabilities.root(object, rights), turn: 0, rights };
   }
 
+  /** What a program has under a name. */
+  #granted(name: string, as: string): Restored {
+    const { core } = this.#kernel;
+    const domain = core.peek(this.#kernel.find(name));
+    if (domain === undefined)
+      throw new EnvironmentError('no-such-domain', `there is no program called ${name}`);
+    const handle = findGrant(core.space, domain, new TextEncoder().encode(as));
+    const found = handle < 0 ? handle : core.clists.find(domain, handle);
+    if (typeof found === 'number') {
+      const hint = `perdure inspect ${name} shows what it holds`;
+      throw new EnvironmentError('no-capability', `${name} has nothing called "${as}"`, hint);
+    }
+    return { capability: found.capability, turn: found.turn, rights: found.rights };
+  }
+
   #block(id: number): Block {
     const block = this.#held.get(id);
     if (block !== undefined) return block;
@@ -260,6 +307,11 @@ export class Holdings {
     this.#kernel.core.capabilities.release(block.u64(HELD.capability));
     block.release();
   }
+}
+
+function wholeNumber(value: number, what: string): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new EnvironmentError('bad-argument', `${value} is not ${what}`);
 }
 
 function refuse(errno: number): never {

@@ -12,14 +12,23 @@ import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CORE_STACK_MIB, TICK_MS } from '../base/limits.ts';
 import type { Outgoing, ServedPolicy } from '../drivers/served.ts';
-import type { ServedAnswer } from '../kernel/ports.ts';
+import type { ProgramForm } from '../kernel/program.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
 import { unpackError } from './failure.ts';
 import { Followers, type Output } from './followers.ts';
-import type { Attachment, HostEvents, HostOptions } from './hosting.ts';
+import { FORMS, formFor } from './forms.ts';
+import { type Attachment, type HostEvents, type HostOptions, type Perform, SILENT } from './hosting.ts';
 import { installProgram } from './install.ts';
-import type { CoreStart, CutMessage, FromCore, InstalledProgram, ToCore } from './messages.ts';
+import type {
+  CoreStart,
+  CutMessage,
+  FromCore,
+  InstalledProgram,
+  SegmentRequest,
+  ToCore,
+} from './messages.ts';
 import { checkName } from './request.ts';
+import { pause } from './retries.ts';
 import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
 import type {
   CallAnswer,
@@ -37,14 +46,6 @@ import type {
   SpaceApi,
   SpaceEvent,
 } from './types.ts';
-
-/** A commit that failed for want of disk space is tried again after this long, then ever more seldom, in milliseconds. */
-const RETRY_MS = 1000;
-const RETRY_MOST_MS = 30_000;
-
-/** Does what a program asks of an object, or says why not; it does not reject. */
-type Perform = (request: Outgoing) => Promise<ServedAnswer>;
-const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, happened() {}, lost() {} };
 
 export class Host implements SpaceApi {
   readonly folder: string;
@@ -123,7 +124,8 @@ export class Host implements SpaceApi {
   ): Promise<DomainSummary> {
     checkName(request.name);
     const { sourceMap, ...wanted } = request;
-    const installed = await this.install(program, request.isolation === 'process', step, sourceMap, signal);
+    const form = formFor(request.isolation, request.maps.length > 0);
+    const installed = await this.install(program, form, step, sourceMap, signal);
     signal?.throwIfAborted();
     // What the program writes may come before we hear that it runs.
     step('');
@@ -131,12 +133,10 @@ export class Host implements SpaceApi {
     return (await this.#ask('spawn', args)) as DomainSummary;
   }
 
-  /**
-   * The program, compiled and verified: from the store if it was installed before. `alone`: for a process of its own.
-   */
+  /** The program, compiled and verified: from the store if it was installed before. */
   async install(
     program: Uint8Array,
-    alone: boolean,
+    form: ProgramForm,
     step: (text: string) => void,
     sourceMap?: Uint8Array,
     signal?: AbortSignal,
@@ -146,9 +146,9 @@ export class Host implements SpaceApi {
     const hash = createHash('sha256').update(program).digest('hex');
     const map = space.getMap(hash) ?? sourceMap;
     if (map !== undefined) await space.putMap(hash, map);
-    const known = space.getProgram(hash, alone);
+    const known = space.getProgram(hash, form);
     if (known !== undefined) return { ...known, sourceMap: map };
-    const installed = { ...(await installProgram(hash, program, alone, step, signal)), sourceMap: map };
+    const installed = { ...(await installProgram(hash, program, form, step, signal)), sourceMap: map };
     await this.#space.putProgram(installed);
     return installed;
   }
@@ -185,8 +185,7 @@ export class Host implements SpaceApi {
 
   async export(name: string, keep: boolean): Promise<Uint8Array> {
     const { about, image } = (await this.#ask('export', { name, keep })) as Omit<Carried, 'program'>;
-    const installed =
-      this.#space.getProgram(about.program, false) ?? this.#space.getProgram(about.program, true);
+    const installed = FORMS.map((form) => this.#space.getProgram(about.program, form)).find(Boolean);
     assert(installed !== undefined, 'the program of a domain is in the store');
     const sourceMap = this.#space.getMap(about.program);
     return packCarried({ about, image, program: installed.original, sourceMap });
@@ -198,7 +197,8 @@ export class Host implements SpaceApi {
   ): Promise<DomainSummary> {
     const { about, image, program, sourceMap } = unpackCarried(archive);
     checkName(name ?? about.name);
-    const installed = await this.install(program, isolation === 'process', () => {}, sourceMap);
+    const form = formFor(isolation, about.windows === true);
+    const installed = await this.install(program, form, () => {}, sourceMap);
     const named = { ...about, name: name ?? about.name };
     const args = { about: named, image, program: installed, dirs, grants, imports };
     return (await this.#ask('import', args)) as DomainSummary;
@@ -245,6 +245,11 @@ export class Host implements SpaceApi {
   /** Ends such a text. */
   async forget(text: string): Promise<void> {
     await this.#ask('forget', { text });
+  }
+
+  /** Does something with a segment: gives the number of a new one, a size, bytes, or nothing. */
+  segment(request: SegmentRequest): Promise<unknown> {
+    return this.#ask('segment', request);
   }
 
   /** Ends all other copies of what is held, and what was derived of it. */
@@ -412,7 +417,7 @@ export class Host implements SpaceApi {
         if (tried === 0) {
           this.#tell({ kind: 'problem', text: `${error.message}; output waits, and it is tried again` });
         }
-        await this.#pause(tried);
+        await pause(tried, () => this.#closing !== undefined);
       }
     }
   }
@@ -426,16 +431,9 @@ export class Host implements SpaceApi {
         return;
       } catch (error) {
         if (!(error instanceof EnvironmentError)) this.#lose(error as Error);
-        await this.#pause(tried);
+        await pause(tried, () => this.#closing !== undefined);
       }
     }
-  }
-
-  /** Until the next try; not long when somebody waits for the end. */
-  async #pause(tried: number): Promise<void> {
-    const until = performance.now() + Math.min(RETRY_MS * 2 ** tried, RETRY_MOST_MS);
-    do await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    while (performance.now() < until && this.#closing === undefined);
   }
 
   #lose(error: Error): void {

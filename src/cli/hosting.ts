@@ -1,5 +1,7 @@
 /** How a space is hosted by a process, and what its host tells without being asked. */
 import type { ReleasePolicy } from '../drivers/release.ts';
+import type { Outgoing } from '../drivers/served.ts';
+import type { ServedAnswer } from '../kernel/ports.ts';
 import type { ExitReport, SpaceEvent } from './types.ts';
 
 export interface HostOptions {
@@ -39,3 +41,9 @@ export interface Attachment {
   input(bytes: Uint8Array): void;
   detach(): void;
 }
+
+/** Does what a program asks of an object, or says why not; it does not reject. */
+export type Perform = (request: Outgoing) => Promise<ServedAnswer>;
+
+/** Tells nobody. */
+export const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, happened() {}, lost() {} };

@@ -30,7 +30,7 @@ const END = Uint8Array.of(OP.end);
 test('a large program installed by several threads is what one makes of it', async () => {
   const program = large({ locals: [], source: END, start: 0, end: 1 });
   const { bytes } = compile(program, FULL);
-  const installed = await installProgram('hash', program, false, () => {});
+  const installed = await installProgram('hash', program, 'space', () => {});
   assert.ok(Buffer.from(bytes).equals(installed.rewritten));
   assert.ok(installed.program instanceof WebAssembly.Module);
 });
@@ -45,7 +45,7 @@ test('what a helping thread refuses is refused with its reason', async () => {
   const program = large({ locals, source: w.bytes, start: 0, end: w.length });
   assert.ok(WebAssembly.validate(program));
   await assert.rejects(
-    installProgram('hash', program, false, () => {}),
+    installProgram('hash', program, 'space', () => {}),
     (error) => error instanceof MalformedError && /too large once it is rewritten/.test(error.message),
   );
 });

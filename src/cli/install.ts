@@ -3,6 +3,7 @@
  * been verified; the store keeps it by the program's hash and the compiler's version.
  */
 import { Worker } from 'node:worker_threads';
+import type { ProgramForm } from '../kernel/program.ts';
 import { unpackError } from './failure.ts';
 import type { InstalledProgram, InstallerMessage, InstallerTask } from './messages.ts';
 
@@ -16,17 +17,17 @@ export const INSTALLER_LIMITS = {
   maxOldGenerationSizeMb: 8192,
 };
 
-/** Compiles and, but for programs that are `alone` in a process, verifies. `step` is told what is being done; when `signal` is aborted its reason is thrown and the thread ended. @throws MalformedError, UnsupportedError, RefusedError */
+/** Compiles and, for any form but 'process', verifies. `step` is told what is being done; when `signal` is aborted its reason is thrown and the thread ended. @throws MalformedError, UnsupportedError, RefusedError */
 export async function installProgram(
   hash: string,
   original: Uint8Array,
-  alone: boolean,
+  form: ProgramForm,
   step: (text: string) => void,
   signal?: AbortSignal,
 ): Promise<InstalledProgram> {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const worker = new Worker(new URL(`./installer.${extension}`, import.meta.url), {
-    workerData: { original, alone } satisfies InstallerTask,
+    workerData: { original, form } satisfies InstallerTask,
     resourceLimits: INSTALLER_LIMITS,
   });
   let abort = (): void => {};
@@ -42,7 +43,7 @@ export async function installProgram(
         else if (message.kind === 'failed') reject(unpackError(message.error));
         else {
           const { rewritten, program } = message;
-          resolve({ hash, original, rewritten, alone, ...(program === undefined ? {} : { program }) });
+          resolve({ hash, original, rewritten, form, ...(program === undefined ? {} : { program }) });
         }
       });
     });

@@ -4,9 +4,10 @@
  * nothing of each other.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { ALONE, Compilation, FULL } from '../compiler/index.ts';
+import { Compilation } from '../compiler/index.ts';
 import { verify } from '../verifier/verify.ts';
 import { packError } from './failure.ts';
+import { COMPILED } from './forms.ts';
 import { Helpers } from './helpers.ts';
 import type { InstallerMessage, InstallerTask } from './messages.ts';
 
@@ -14,18 +15,18 @@ function say(message: InstallerMessage, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);
 }
 
-async function install({ original, alone }: InstallerTask): Promise<void> {
+async function install({ original, form }: InstallerTask): Promise<void> {
   say({ kind: 'step', text: 'compiling' });
-  const compilation = new Compilation(original, alone ? ALONE : FULL);
+  const compilation = new Compilation(original, COMPILED[form]);
   await using helpers = new Helpers(compilation.codeBytes);
   const of = helpers.shares;
   const answers = await helpers.work(
-    (part) => ({ kind: 'compile', bytes: original, alone, part, of }),
+    (part) => ({ kind: 'compile', bytes: original, form, part, of }),
     () => compilation.compile(of),
   );
   for (const answer of answers) if (answer.kind === 'compiled') compilation.place(answer.share);
   const { bytes } = compilation.finish();
-  if (alone) {
+  if (form === 'process') {
     // What keeps it in is its process: nothing of it is run here, nor made machine code.
     say({ kind: 'done', rewritten: bytes }, [bytes.buffer]);
     return;

@@ -6,6 +6,7 @@ import type { CompiledShare } from '../compiler/index.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
 import type { Outgoing } from '../drivers/served.ts';
 import type { ServedAnswer } from '../kernel/ports.ts';
+import type { ProgramForm } from '../kernel/program.ts';
 import type { DomainSummary, SpaceEvent } from './types.ts';
 
 /** An installed program on its way to the core. */
@@ -14,8 +15,7 @@ export interface InstalledProgram {
   readonly hash: string;
   readonly original: Uint8Array;
   readonly rewritten: Uint8Array;
-  /** Compiled for a process of its own, not for the space. */
-  readonly alone: boolean;
+  readonly form: ProgramForm;
   /** Its source map, where it came with one. */
   readonly sourceMap?: Uint8Array | undefined;
   /** The rewritten module compiled, where that is done already. */
@@ -25,7 +25,7 @@ export interface InstalledProgram {
 /** What the installer's thread is given. */
 export interface InstallerTask {
   readonly original: Uint8Array;
-  readonly alone: boolean;
+  readonly form: ProgramForm;
 }
 
 /** What the installer's thread says. */
@@ -43,7 +43,7 @@ export type HelperTask =
   | {
       readonly kind: 'compile';
       readonly bytes: Uint8Array;
-      readonly alone: boolean;
+      readonly form: ProgramForm;
       readonly part: number;
       readonly of: number;
     }
@@ -54,6 +54,13 @@ export type HelperAnswer =
   | { readonly kind: 'compiled'; readonly share: CompiledShare }
   | { readonly kind: 'verified' }
   | { readonly kind: 'failed'; readonly error: unknown };
+
+/** What the owner asks of a segment: a new one (a number of zeros, or a copy of these bytes), or of one that it holds. */
+export type SegmentRequest =
+  | { readonly what: 'make'; readonly init: number | Uint8Array }
+  | { readonly what: 'size'; readonly id: number }
+  | { readonly what: 'read'; readonly id: number; readonly offset: number; readonly length: number }
+  | { readonly what: 'write'; readonly id: number; readonly offset: number; readonly bytes: Uint8Array };
 
 /** Pages of a checkpoint: page n of `pages` is bytes [n * PAGE_BYTES, …) of `data`. */
 export interface PageChunk {

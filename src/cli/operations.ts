@@ -11,11 +11,13 @@ import type { DomainStatus } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
 import { type Grant, homeOf } from '../personalities/wasi/index.ts';
 import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { Arrivals } from './arrivals.ts';
 import { Asleep } from './asleep.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
-import { type Composition, loadProgram, programKey } from './compose.ts';
+import type { Composition } from './compose.ts';
 import { descriptorsOf, Holdings } from './holdings.ts';
 import { HostCalls } from './hostcalls.ts';
+import { mappingsOf } from './mappings.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
 import { decodePlain, encodePlain } from './plain.ts';
 import { callFrame, crossings, stackReport } from './reports.ts';
@@ -52,13 +54,14 @@ export interface CoreAttachment {
 }
 
 export class Operations {
+  /** How domains come. */
+  readonly arrivals: Arrivals;
   /** Capabilities that the owner has and grants. */
   readonly holdings: Holdings;
   /** Calls of procedures by the owner that are waited for. */
   readonly calls: HostCalls;
   readonly #c: Composition;
   readonly #start: CoreStart;
-  readonly #programs: Map<string, LoadedModule>;
   readonly #happened: (event: SpaceEvent) => void;
   readonly #asleep = new Asleep();
   /** Names of domains that have been told of. */
@@ -77,8 +80,14 @@ export class Operations {
     this.#c = composition;
     this.holdings = new Holdings(composition.kernel, composition.state, composition.served);
     this.calls = new HostCalls(composition.kernel, this.holdings);
+    this.arrivals = new Arrivals(composition, this.holdings, programs, {
+      begun: (id, name, args) => {
+        this.#arguments.set(id, args);
+        this.#begun(id, name);
+      },
+      dropped: (id) => this.dropped(id),
+    });
     this.#start = start;
-    this.#programs = programs;
     for (const { id, state, arguments: args } of start.domains) {
       if (state === 'exited') this.#arguments.set(id, args);
     }
@@ -105,6 +114,14 @@ export class Operations {
     }
     // One program alone gets what is typed; of several, nobody could say which.
     if (attached.length === 1) console.attachInput(attached[0]!, openInput(0));
+  }
+
+  /** Makes a domain of a program and starts it. Only one at a time: others must wait for the promise. */
+  async spawn(request: RunRequest, installed: InstalledProgram, foreground: boolean): Promise<DomainSummary> {
+    const id = await this.arrivals.spawn(request, installed, foreground);
+    const { kernel } = this.#c;
+    this.#asleep.take(request.imports, kernel).forEach((each) => this.#letGoOn(each));
+    return this.summary(id);
   }
 
   list(): DomainSummary[] {
@@ -136,6 +153,7 @@ export class Operations {
       detached: status.detached,
       volatile: status.volatile,
       isolation: status.enforced ? 'process' : 'space',
+      windows: status.windowed,
     };
   }
 
@@ -158,103 +176,6 @@ export class Operations {
     const { name, exitCode, reason } = this.summary(id);
     const { frames, ...rest } = this.#c.kernel.trace(id);
     return { id, name, exitCode: exitCode ?? 0, reason, frames: frames.map(callFrame), ...rest };
-  }
-
-  /** Makes a domain of a program and starts it. Only one at a time: others must wait for the promise. */
-  async spawn(request: RunRequest, installed: InstalledProgram, foreground: boolean): Promise<DomainSummary> {
-    const { kernel, console, wasi } = this.#c;
-    const name = this.#freeName(request.name, request.exact);
-    const module = this.#program(installed);
-    const entry = ['_start', '_initialize'].find((each) => module.info.exportedFunction(each) >= 0);
-    if (entry === undefined && !hasProcedures(module)) {
-      throw new EnvironmentError(
-        'not-a-program',
-        `${request.arguments[0]} exports no _start, and no procedures`,
-        'it is a library; link it as a command',
-      );
-    }
-    const id = Superblock.fields.nextDomain.get(this.#c.space, SUPERBLOCK_ADDRESS);
-    try {
-      const grants = [...this.#grants(id, name, request.dirs), ...(await this.#sockets(id, request))];
-      const { arguments: args, environment: env } = request;
-      const options = {
-        name,
-        module,
-        volatile: request.volatile,
-        detached: request.detached,
-        trapUnknownImports: request.trapUnknownImports,
-        compiler: request.grants.includes('compiler'),
-        ...(request.memoryLimitBytes === null ? {} : { memoryLimitBytes: request.memoryLimitBytes }),
-        ...(request.cpuLimitMs === null ? {} : { cpuLimitMs: request.cpuLimitMs }),
-      };
-      this.holdings.granting(request.imports, (imports) => {
-        const { descriptors, named } = descriptorsOf(imports);
-        const personalityState = wasi.createState({ args, env, grants: [...grants, ...descriptors] });
-        kernel.createDomain({ ...options, personalityState, grants: named });
-      });
-      if (!console.open(id, name, { detached: !foreground })) throw new SpaceFullError(0);
-      // One that only has procedures is there to be called.
-      if (entry !== undefined) kernel.start(id, entry);
-    } catch (error) {
-      if (kernel.has(id)) kernel.remove(id);
-      else this.dropped(id);
-      throw explained(error, name);
-    }
-    this.#arguments.set(id, request.arguments);
-    if (foreground) console.attachInput(id, openInput(0));
-    this.#begun(id, name);
-    this.#asleep.take(request.imports, kernel).forEach((each) => this.#letGoOn(each));
-    return this.summary(id);
-  }
-
-  #program(installed: InstalledProgram): LoadedModule {
-    const key = programKey(installed.hash, installed.alone);
-    const loaded = this.#programs.get(key) ?? loadProgram(installed);
-    this.#programs.set(key, loaded);
-    return loaded;
-  }
-
-  /** The name, or with a number where a program of that name is there. One that has ended makes room. */
-  #freeName(wanted: string, exact: boolean): string {
-    const { kernel, console } = this.#c;
-    for (let number = 1; ; number++) {
-      const name = number === 1 ? wanted : `${wanted}-${number}`;
-      const id = kernel.find(name);
-      if (id < 0) return name;
-      const ended = kernel.status(id).state === 'exited';
-      const unseen = console.has(id) && console.keptBytes(id) > 0;
-      if (ended && !unseen) {
-        this.#c.kernel.remove(id);
-        return name;
-      }
-      if (!exact) continue;
-      const hint = `perdure attach ${name}, perdure rm${ended ? '' : ' --force'} ${name}, or choose another name`;
-      const what = ended ? 'has ended, and nobody has seen all that it wrote' : 'is there already';
-      throw new EnvironmentError('name-taken', `a program called ${name} ${what}`, hint);
-    }
-  }
-
-  #grants(id: number, name: string, dirs: readonly DirGrant[]): Grant[] {
-    const grants: Grant[] = dirs.map(({ host, guest, readOnly }) => ({
-      kind: 'host',
-      id: this.#c.folders.grant(id, host, readOnly).id,
-      guest,
-      readOnly,
-    }));
-    // Its own folder is the root of what it sees, unless a folder of the host is to be that.
-    return dirs.some((dir) => dir.guest === '/') ? grants : [homeOf(name), ...grants];
-  }
-
-  async #sockets(id: number, request: RunRequest): Promise<Grant[]> {
-    const { network } = this.#c;
-    const grants: Grant[] = [];
-    for (const text of request.listen) {
-      grants.push({ kind: 'listener', id: (await network.listen(id, parseAddress(text)!)).id });
-    }
-    for (const text of request.connect) {
-      grants.push({ kind: 'socket', id: (await network.connect(id, parseAddress(text)!)).id });
-    }
-    return grants;
   }
 
   /** Lets suspended domains go on. */
@@ -364,6 +285,7 @@ export class Operations {
       ...this.summary(id),
       checkpoint,
       ...this.holdings.capabilitiesOf(id),
+      mappings: mappingsOf(this.#c.kernel, id),
       account: this.holdings.accountOf(id),
       memories: inspected.memories.map((pages) => ({ bytes: pages * 65536 })),
       ...(inspected.made === undefined ? {} : { made: inspected.made }),
@@ -397,45 +319,15 @@ export class Operations {
     const id = this.find(name);
     const image = Buffer.concat([...encodePlain(kernel.exportDomain(id))]);
     if (!keep) this.#hold(id, name);
-    const { program, arguments: args } = this.summary(id);
-    return {
-      about: { kind: 'perdure domain', version: CARRIED_VERSION, name, program, arguments: args },
-      image,
-    };
-  }
-
-  /** Makes a domain of what `export` gave, perhaps elsewhere. It goes on where programs run. */
-  import(
-    about: CarriedAbout,
-    encoded: Uint8Array,
-    installed: InstalledProgram,
-    dirs: readonly DirGrant[],
-    grants: readonly GrantName[],
-    imports: readonly ImportGrant[],
-  ): DomainSummary {
-    const { kernel, console, folders, wasi } = this.#c;
-    const name = this.#freeName(about.name, true);
-    // The kernel checks it field by field.
-    const image = decodePlain(encoded) as Parameters<typeof kernel.importDomain>[0];
-    const id = kernel.importDomain(image, this.#program(installed), name, grants.includes('compiler'));
-    try {
-      if (!console.open(id, name, { detached: true })) throw new SpaceFullError(0);
-      const state = kernel.status(id).personalityState;
-      for (const { host, guest, readOnly } of dirs) {
-        const grant = { kind: 'host', id: folders.grant(id, host, readOnly).id, guest, readOnly } as const;
-        if (state === 0 || !wasi.grantAgain(state, grant)) {
-          throw new EnvironmentError('no-such-folder', `${name} had no folder ${guest} of the host`);
-        }
-      }
-      for (const given of imports) this.holdings.grant(id, given);
-    } catch (error) {
-      kernel.remove(id);
-      throw explained(error, name);
-    }
-    kernel.resume(id);
-    this.#begun(id, name);
-    this.#arguments.set(id, about.arguments);
-    return this.summary(id);
+    const { program, arguments: args, windows } = this.summary(id);
+    const about = {
+      kind: 'perdure domain',
+      version: CARRIED_VERSION,
+      name,
+      program,
+      arguments: args,
+    } as const;
+    return { about: { ...about, ...(windows ? { windows } : {}) }, image };
   }
 
   /** Whether anything is left that could go on, deadlines aside: by itself or by what comes in. */

@@ -8,8 +8,18 @@ import { EnvironmentError } from '../base/errors.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES, MODULE_MAX_BYTES } from '../base/limits.ts';
 import { parseAddress } from '../drivers/address.ts';
 import type { Parsed } from './args.ts';
+import { checkMapName } from './mappings.ts';
 import { suggest } from './suggest.ts';
-import type { DirGrant, GrantName, GrantSource, ImportGrant, Isolation, RunRequest } from './types.ts';
+import type {
+  DirGrant,
+  GrantName,
+  GrantSource,
+  ImportGrant,
+  Isolation,
+  MapGrant,
+  MapSource,
+  RunRequest,
+} from './types.ts';
 import { parseSize, parseTime, showSize } from './units.ts';
 
 /** The folder of the space a command works on, absolute. */
@@ -41,6 +51,7 @@ export function runRequest(parsed: Parsed): RunRequest {
     volatile: parsed.flags.has('volatile'),
     trapUnknownImports: parsed.flags.has('trap-unknown-imports'),
     ...grantsOf(parsed),
+    maps: mapsOf(parsed),
     isolation: isolationOf(parsed),
   };
 }
@@ -83,6 +94,49 @@ export function sourceOf(text: string, what = '--grant'): GrantSource {
       ? `a program's name, or ${Object.keys(GRANTABLE).join(', ')}`
       : `did you mean "${meant}"?`;
   throw new EnvironmentError('usage', `${what}: there is nothing called "${text}"`, hint);
+}
+
+/** `--map NAME=FILE[:ro]`, `--map NAME=new:SIZE`, `--map NAME=PROGRAM#SEGMENT[:ro]`, `--map NAME=perdure:OBJECT:SECRET[:ro]` */
+function mapsOf(parsed: Parsed): MapGrant[] {
+  const texts = parsed.lists.get('map') ?? [];
+  if (texts.length > 0 && parsed.values.get('isolation') === 'process') {
+    const hint = 'a process of its own has its own memory; leave one of the two out';
+    throw new EnvironmentError('usage', '--map: not together with --isolation process', hint);
+  }
+  const names = new Set<string>();
+  return texts.map((text) => {
+    const match = /^([^=]+)=(.+?)(:ro)?$/s.exec(text);
+    if (match === null) {
+      const hint = 'to map a file as "words": --map words=FILE; new memory: --map words=new:64M';
+      throw new EnvironmentError('usage', `--map: "${text}" is not NAME=WHAT[:ro]`, hint);
+    }
+    const [, name = '', what = '', mode] = match;
+    checkMapName(name, names.has(name));
+    names.add(name);
+    return { name, from: mapSource(what), readOnly: mode !== undefined };
+  });
+}
+
+function mapSource(what: string): MapSource {
+  if (what.startsWith('new:')) return { kind: 'zeros', bytes: parseSize(what.slice(4), 'map') };
+  if (what.startsWith('perdure:')) return { kind: 'segment', from: { kind: 'sturdy', text: what } };
+  const hash = what.includes('/') ? -1 : what.indexOf('#');
+  if (hash > 0) {
+    return {
+      kind: 'segment',
+      from: { kind: 'granted', name: what.slice(0, hash), as: what.slice(hash + 1) },
+    };
+  }
+  const path = resolve(what);
+  try {
+    if (!statSync(path).isFile()) throw new Error('it is not a file');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const hint = `a file, new:SIZE for new memory, PROGRAM#NAME for what a program has mapped, or a sturdy reference`;
+    const why = missing ? 'there is none' : (error as Error).message;
+    throw new EnvironmentError('usage', `--map: cannot map ${what}: ${why}`, hint);
+  }
+  return { kind: 'file', path };
 }
 
 /** `--isolation KIND` */

@@ -83,7 +83,7 @@ export function inspectionPage(domain: Inspection): string {
         .join(', '),
     ]);
   }
-  facts.push(...capabilityFacts(domain));
+  facts.push(...capabilityFacts(domain), ...mappingFacts(domain));
   if (domain.reason !== null) facts.splice(1, 0, ['reason', clean(domain.reason.split('\n')[0]!)]);
   const lines = [paint('bold', clean(domain.name), process.stdout)];
   for (const [name, value] of facts) lines.push(`  ${name.padEnd(11)}${value}`);
@@ -104,6 +104,17 @@ function capabilityFacts({ capabilities, capabilityCount }: Inspection): [string
   });
   if (capabilityCount > lines.length) lines.push(`… ${capabilityCount - lines.length} more …`);
   return lines.map((line, i) => [i === 0 ? 'holds' : '', line]);
+}
+
+/** A line for each mapping: where it is, and what it is called. */
+function mappingFacts({ mappings = [], capabilities }: Inspection): [string, string][] {
+  return mappings.map(({ address, bytes, offset, writable, object }, i) => {
+    const called = capabilities.find((each) => each.object === object && each.name !== null)?.name;
+    const where = `0x${address.toString(16)}  ${showSize(bytes)}`;
+    const part = offset === 0 ? '' : ` from ${offset} on`;
+    const name = called === undefined || called === null ? '' : `  ${clean(called)}`;
+    return [i === 0 ? 'maps' : '', `${where}${name}${part}${writable ? '' : ', read only'}`];
+  });
 }
 
 function stackLines(domain: Inspection): string[] {

@@ -6,9 +6,11 @@
 import { EnvironmentError } from '../base/errors.ts';
 import { PAGE_BYTES } from '../base/limits.ts';
 import { COMPILER_VERSION } from '../compiler/version.ts';
+import type { ProgramForm } from '../kernel/program.ts';
 import { hostPowers, lmdbEngine } from '../store/engine-lmdb.ts';
 import { openStore, readOnly } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { formOfDomain } from './forms.ts';
 import { installProgram } from './install.ts';
 import type { CheckpointMeta, CutMessage, InstalledProgram, PageChunk } from './messages.ts';
 import type { DomainSummary } from './types.ts';
@@ -27,7 +29,7 @@ export interface OpenedSpace {
   readonly released: ReadonlyMap<string, number>;
   /** For the filter of unchanged pages on the core's thread; see store/hashes.ts. Not where the space is only read. */
   readonly hashes: { readonly words: Uint32Array; readonly key: Uint8Array } | undefined;
-  getProgram(hash: string, alone: boolean): InstalledProgram | undefined;
+  getProgram(hash: string, form: ProgramForm): InstalledProgram | undefined;
   putProgram(program: InstalledProgram): Promise<void>;
   /** The source map kept with a program; the first stays. */
   getMap(hash: string): Uint8Array | undefined;
@@ -80,12 +82,14 @@ export async function openSpaceStore(
     const domains = meta?.domains ?? [];
     const live = domains.filter((domain) => domain.state !== 'exited');
     const programs = new Map<string, InstalledProgram>();
-    const wanted = [...live, ...(meta?.programs ?? []).map((program) => ({ program, isolation: 'space' }))];
-    for (const { program, isolation } of wanted) {
-      const alone = isolation === 'process';
-      const key = keyOf(program, alone);
+    const wanted = [
+      ...live.map((domain) => ({ program: domain.program, form: formOfDomain(domain) })),
+      ...(meta?.programs ?? []).map((program) => ({ program, form: 'space' as const })),
+    ];
+    for (const { program, form } of wanted) {
+      const key = keyOf(program, form);
       if (programs.has(key)) continue;
-      const loaded = await loadProgram(store, program, alone, folder, options.readOnly ?? false);
+      const loaded = await loadProgram(store, program, form, folder, options.readOnly ?? false);
       programs.set(key, { ...loaded, sourceMap: getMap(store, program) });
     }
     if (!options.readOnly) await forgetPrograms(store, domains, meta?.programs ?? []);
@@ -97,7 +101,7 @@ export async function openSpaceStore(
       programs: [...programs.values()],
       released: releasedOf(store, domains),
       hashes: options.readOnly ? undefined : { words: store.pageHashes(), key: store.manifest.hashKey },
-      getProgram: (hash, alone) => getProgram(store, hash, alone),
+      getProgram: (hash, form) => getProgram(store, hash, form),
       putProgram: (program) => putProgram(store, program),
       getMap: (hash) => getMap(store, hash),
       putMap: (hash, map) => putMap(store, hash, map),
@@ -134,8 +138,9 @@ function chunksOf(pages: Iterable<{ readonly page: number; readonly bytes: Uint8
 }
 
 /** Rewritten modules are this compiler's; the part before the dot is the program's own. */
-function keyOf(hash: string, alone: boolean): string {
-  return `${hash}.${COMPILER_VERSION}${alone ? '.alone' : ''}`;
+function keyOf(hash: string, form: ProgramForm): string {
+  const suffix = { space: '', windows: '.windows', process: '.alone' }[form];
+  return `${hash}.${COMPILER_VERSION}${suffix}`;
 }
 
 /** A program's source map is kept apart: it is the same whatever compiler comes, and may come later than the program. */
@@ -154,10 +159,10 @@ async function putMap(store: Store, hash: string, map: Uint8Array): Promise<void
 }
 
 /** Undefined where there is none, and where what the store has does not match its checksum: it can be made anew. */
-function getProgram(store: Store, hash: string, alone: boolean): InstalledProgram | undefined {
+function getProgram(store: Store, hash: string, form: ProgramForm): InstalledProgram | undefined {
   return whole(() => {
-    const found = store.getModule(keyOf(hash, alone));
-    return found === null ? undefined : { hash, alone, original: found.original, rewritten: found.rewritten };
+    const found = store.getModule(keyOf(hash, form));
+    return found === null ? undefined : { hash, form, original: found.original, rewritten: found.rewritten };
   });
 }
 
@@ -174,9 +179,9 @@ function whole<T>(read: () => T | undefined): T | undefined {
 /** In place of what is there: it was not whole. */
 async function putProgram(
   store: Store,
-  { hash, alone, original, rewritten }: InstalledProgram,
+  { hash, form, original, rewritten }: InstalledProgram,
 ): Promise<void> {
-  await store.putModule(keyOf(hash, alone), { original, rewritten, meta: new Uint8Array(0) }, true);
+  await store.putModule(keyOf(hash, form), { original, rewritten, meta: new Uint8Array(0) }, true);
 }
 
 /** The program as it was shipped, from whatever the store has of it. */
@@ -193,11 +198,11 @@ function originalOf(store: Store, hash: string): Uint8Array | undefined {
 async function loadProgram(
   store: Store,
   hash: string,
-  alone: boolean,
+  form: ProgramForm,
   folder: string,
   readOnly: boolean,
 ): Promise<InstalledProgram> {
-  const known = getProgram(store, hash, alone);
+  const known = getProgram(store, hash, form);
   if (known !== undefined) return known;
   const original = originalOf(store, hash);
   if (original === undefined) {
@@ -207,7 +212,7 @@ async function loadProgram(
       'bring the folder back from a copy',
     );
   }
-  const program = await installProgram(hash, original, alone, () => {});
+  const program = await installProgram(hash, original, form, () => {});
   if (!readOnly) await putProgram(store, program);
   return program;
 }
@@ -221,10 +226,10 @@ async function forgetPrograms(
   try {
     await store.collectModules(
       new Set([
-        ...programs.flatMap((hash) => [keyOf(hash, false), mapKeyOf(hash)]),
-        ...domains.flatMap(({ program, isolation }) => [
-          keyOf(program, isolation === 'process'),
-          mapKeyOf(program),
+        ...programs.flatMap((hash) => [keyOf(hash, 'space'), mapKeyOf(hash)]),
+        ...domains.flatMap((domain) => [
+          keyOf(domain.program, formOfDomain(domain)),
+          mapKeyOf(domain.program),
         ]),
       ]),
     );

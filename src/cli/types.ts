@@ -36,6 +36,8 @@ export interface DomainSummary {
   readonly volatile: boolean;
   /** Where its code runs. */
   readonly isolation: Isolation;
+  /** It was started with memory mapped for it (`MapGrant`). */
+  readonly windows: boolean;
 }
 
 /** What keeps a program in: the checks in its code, in one space with others; or a process of its own as well. */
@@ -59,6 +61,8 @@ export type GrantSource =
   | { readonly kind: 'served'; readonly name: string }
   /** One that is held for the owner of the space, by its number. */
   | { readonly kind: 'held'; readonly id: number }
+  /** What a program was granted, or has mapped, under a name. */
+  | { readonly kind: 'granted'; readonly name: string; readonly as: string }
   /** What a sturdy reference stands for. */
   | { readonly kind: 'sturdy'; readonly text: string };
 
@@ -68,6 +72,38 @@ export interface ImportGrant {
   readonly from: GrantSource;
   /** All but `revoke` where they are not given. */
   readonly rights?: readonly RightName[] | undefined;
+}
+
+/** What memory is mapped for a program: of its own, but for segments that there are already, which it shares. */
+export type MapSource =
+  | { readonly kind: 'zeros'; readonly bytes: number }
+  /** A copy of these bytes. From another process they do not come: there it is a file. */
+  | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
+  /** A copy of a file of the host as it is then; an absolute path. */
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'segment'; readonly from: GrantSource };
+
+/**
+ * Memory for a program that need not know of it: mapped before it begins, with address and size (bytes) in its environment as
+ * `PERDURE_MAP_NAME=0xADDRESS,SIZE`. It has the segment under that name, too.
+ */
+export interface MapGrant {
+  /** A letter or `_`, then letters, digits and `_`. */
+  readonly name: string;
+  readonly from: MapSource;
+  readonly readOnly: boolean;
+}
+
+/** A mapped part of a segment. */
+export interface MappingReport {
+  /** Near address, and length in bytes. */
+  readonly address: number;
+  readonly bytes: number;
+  /** Where in the segment it begins. */
+  readonly offset: number;
+  readonly writable: boolean;
+  /** The segment's id, 32 hexadecimal digits. */
+  readonly object: string;
 }
 
 /** What a capability derived of another has: rights that both have, and a badge where that one has none. */
@@ -137,6 +173,7 @@ export interface RunRequest {
   readonly trapUnknownImports: boolean;
   readonly grants: readonly GrantName[];
   readonly imports: readonly ImportGrant[];
+  readonly maps: readonly MapGrant[];
   readonly isolation: Isolation;
   /** The program's source map as `compactMap` gives it; kept with the program, for call stacks. */
   readonly sourceMap?: Uint8Array | undefined;
@@ -244,6 +281,8 @@ export interface Inspection extends DomainSummary, StackReport {
   /** What it has, by handle; of many the first. */
   readonly capabilities: readonly CapabilityReport[];
   readonly capabilityCount: number;
+  /** Memory of segments that it sees; of many the first. */
+  readonly mappings: readonly MappingReport[];
   /** Null where it has ended. */
   readonly account: AccountReport | null;
   /** Where it is in other programs, by what it has called: innermost first. `stack` is its own. */

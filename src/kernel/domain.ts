@@ -109,7 +109,7 @@ export const DomainRecord = defineRecord('domain', {
   traceBytes: u32('core', 'Length of the call stack text.'),
   trace: num('core', 'Heap block: the call stack at the end (UTF-8), 0 for none.'),
   oldEntry: u32('core', 'In spaces of version 2.'),
-  reserved: u32('kernel', 'Zero.'),
+  windowed: u32('kernel', '1 where its program was compiled with windows, though it does not ask for them.'),
   oldDeadline: u64('core', 'In spaces of version 2.'),
   clockOffset: u64(
     'kernel',

@@ -10,7 +10,7 @@ import { wat } from '../wasm/wat.testing.ts';
 import type { Caller, Ending, Personality, SystemCall } from './caller.ts';
 import type { Powers } from './core.ts';
 import { Kernel, type KernelOptions } from './kernel.ts';
-import type { LoadedModule } from './program.ts';
+import { formOf, type LoadedModule, type ProgramForm } from './program.ts';
 
 /** A program from its bytes, as an installer would make it. */
 export function load(bytes: Uint8Array, options = FULL): LoadedModule {
@@ -20,6 +20,7 @@ export function load(bytes: Uint8Array, options = FULL): LoadedModule {
     program: new WebAssembly.Module(compiled.bytes),
     evidence: compiled.evidence,
     info: programInfo(bytes, compiled.bytes, options),
+    windowed: options.windows === true,
   };
 }
 /** The same, compiled for a process of its own. */
@@ -128,7 +129,7 @@ export class TestPersonality implements Personality {
   }
 }
 
-const keyOf = (hash: string, alone: boolean): string => (alone ? `${hash} alone` : hash);
+const keyOf = (hash: string, form: ProgramForm): string => `${hash} ${form}`;
 
 /** A kernel, and everything to kill and recover it with. */
 export class TestSystem {
@@ -157,7 +158,7 @@ export class TestSystem {
   }
 
   add(name: string, module: LoadedModule, more: object = {}): number {
-    this.modules.set(keyOf(module.hash, module.alone !== undefined), module);
+    this.modules.set(keyOf(module.hash, formOf(module)), module);
     return this.kernel.createDomain({ name, module, ...more });
   }
 
@@ -179,8 +180,8 @@ export class TestSystem {
     this.personality = new TestPersonality();
     this.personality.logs.push(...logs);
     this.personality.open = open;
-    this.kernel = Kernel.recover(Space.load(images), this.kernelOptions(), (hash, alone) =>
-      this.modules.get(keyOf(hash, alone)),
+    this.kernel = Kernel.recover(Space.load(images), this.kernelOptions(), (hash, form) =>
+      this.modules.get(keyOf(hash, form)),
     );
   }
 

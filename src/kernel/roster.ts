@@ -36,7 +36,7 @@ import {
 } from './domain.ts';
 import { Maker, MakerRecord } from './maker.ts';
 import { framesOf, mib, releaseExtents } from './memory.ts';
-import type { LoadedModule } from './program.ts';
+import type { LoadedModule, ProgramForm } from './program.ts';
 import { encodeTrace, NO_TRACE, type Trace } from './trace.ts';
 
 const encoder = new TextEncoder();
@@ -91,13 +91,13 @@ export interface DomainStatus {
   detached: boolean;
   /** Its code runs in a process of its own. */
   enforced: boolean;
+  /** It was compiled with windows, though it does not ask for them. */
+  windowed: boolean;
   personalityState: number;
 }
 
-/**
- * The program for a hash, or undefined where it is not at hand. `alone`: compiled for a process of its own.
- */
-export type ModuleSource = (hash: string, alone: boolean) => LoadedModule | undefined;
+/** The program for a hash in a form, or undefined where it is not at hand. */
+export type ModuleSource = (hash: string, form: ProgramForm) => LoadedModule | undefined;
 
 export class Roster {
   readonly #core: Core;
@@ -168,6 +168,7 @@ export class Roster {
     );
     R.name.set(space, at, name);
     R.nameBytes.set(space, at, name.length);
+    R.windowed.set(space, at, options.module.windowed === true ? 1 : 0);
     R.hash.set(space, at, hashBytes(options.module));
     R.account.set(space, at, this.#account(options));
     R.created.set(space, at, this.#core.now());
@@ -216,7 +217,7 @@ export class Roster {
       else if (domain.state !== STATE.exited) this.bind(domain);
     }
     this.#core.sturdies.sweep();
-    this.#core.programs.recover((hash) => source(hash, false));
+    this.#core.programs.recover((hash) => source(hash, 'space'));
     return [...this.#domains.values()];
   }
 
@@ -224,8 +225,7 @@ export class Roster {
     const space = this.#space;
     const needed = needsModule(space, at);
     const hash = hashOf(space, at);
-    const alone = (R.flags.get(space, at) & FLAG.enforced) !== 0;
-    const module = needed ? source(hash, alone) : undefined;
+    const module = needed ? source(hash, formAt(space, at)) : undefined;
     // Domains that have ended or are to be dropped are told and cleaned up without their program.
     const domain = new Domain(space, at, module ?? ({ hash } as LoadedModule));
     if (needed && module === undefined) {
@@ -269,6 +269,7 @@ export class Roster {
       volatile: domain.hasFlag(FLAG.volatile),
       detached: domain.hasFlag(FLAG.detached),
       enforced: domain.hasFlag(FLAG.enforced),
+      windowed: R.windowed.get(space, at) === 1,
       personalityState: R.personality.get(space, at),
     };
   }
@@ -392,6 +393,11 @@ function recoverState(domain: Domain, { activations }: Core): void {
 /** Whether the record's domain will run again. */
 function needsModule(space: Space, at: number): boolean {
   return R.state.get(space, at) !== STATE.exited && (R.flags.get(space, at) & FLAG.volatile) === 0;
+}
+
+function formAt(space: Space, at: number): ProgramForm {
+  if ((R.flags.get(space, at) & FLAG.enforced) !== 0) return 'process';
+  return R.windowed.get(space, at) === 1 ? 'windows' : 'space';
 }
 
 const hashes = new WeakMap<LoadedModule, Uint8Array>();

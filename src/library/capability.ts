@@ -49,7 +49,8 @@ export class Capability implements Grantable, AsyncDisposable {
   readonly [SOURCE]: { readonly kind: 'held'; readonly id: number };
   readonly #host: Host;
 
-  private constructor(host: Host, id: number) {
+  /** @internal */
+  protected constructor(host: Host, id: number) {
     this.#host = host;
     this[SOURCE] = { kind: 'held', id };
   }

@@ -222,6 +222,11 @@ export class Domain implements Grantable, Disposable {
     return Capability.of(this.#host, this[SOURCE], options);
   }
 
+  /** What it was granted, or has mapped (`SpawnOptions.map`), under a name: to be granted to others, mapped there, or held. */
+  granted(name: string): Grantable {
+    return { [SOURCE]: { kind: 'granted', name: this.name, as: name } };
+  }
+
   /** A text that gives a capability to it: see `Capability.sturdy`. */
   sturdy(options: { readonly rights?: readonly RightName[] } = {}): Promise<string> {
     return this.#host.sturdy(this[SOURCE], options.rights);

@@ -1,6 +1,6 @@
 /** What can be said when a space is opened and a program is started. */
 import type { DirGrant, GrantName, Isolation } from '../cli/types.ts';
-import type { Grant } from './capability.ts';
+import type { Grant, Grantable } from './capability.ts';
 import type { Abortable } from './signal.ts';
 
 /** How a space is opened. */
@@ -47,6 +47,12 @@ export interface SpawnOptions extends Abortable {
    * program's standard streams; a name that begins with `/` is where it sees a folder.
    */
   readonly imports?: Readonly<Record<string, Grant>>;
+  /**
+   * Memory that is mapped for it before it begins, which it need not know of Perdure to use: its environment has
+   * `PERDURE_MAP_NAME=0xADDRESS,SIZE` for each. Names are a letter or `_`, then letters, digits and `_`. What is made for it counts as
+   * its memory; a `Segment` is shared with all who have it.
+   */
+  readonly map?: Readonly<Record<string, Mappable>>;
   /** What else it is given: the compiler, with which it can make code at run time (README). */
   readonly grants?: readonly GrantName[];
   /**
@@ -58,6 +64,19 @@ export interface SpawnOptions extends Abortable {
   readonly sourceMap?: Uint8Array;
   readonly stdout?: OutputCallback;
   readonly stderr?: OutputCallback;
+}
+
+/** What can be mapped: so many bytes of zeros, a copy of these bytes, or a segment; `readOnly` where it is not to be written there. */
+export type Mappable =
+  | number
+  | Uint8Array
+  | Grantable
+  | { readonly of: number | Uint8Array | Grantable; readonly readOnly?: boolean };
+
+/** How a program is installed. */
+export interface InstallOptions extends Abortable {
+  /** For programs that memory is mapped for (`SpawnOptions.map`), where they do not map any themselves. */
+  readonly windows?: boolean;
 }
 
 /** Takes what a program wrote, once that is durable. The next piece comes when it (or its promise) has returned. */

@@ -10,6 +10,7 @@ import type {
   GrantName,
   ImportGrant,
   Isolation,
+  MapGrant,
   RunRequest,
   SpaceEvent,
 } from '../cli/types.ts';
@@ -17,7 +18,8 @@ import { compactMap } from '../debug/index.ts';
 import { Capability, type Grant, type Grantable, importOf, SOURCE } from './capability.ts';
 import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
-import type { Program, SpaceOptions, SpawnOptions } from './options.ts';
+import type { InstallOptions, Mappable, Program, SpaceOptions, SpawnOptions } from './options.ts';
+import { Segment } from './segment.ts';
 import { perform, Served, type ServedObject, type ServeOptions } from './serve.ts';
 import { type Abortable, unlessAborted, Waiters } from './signal.ts';
 
@@ -80,8 +82,9 @@ export class Space implements AsyncDisposable {
    * Compiles and verifies a program, unless the space has it. Aborted, the compiler is stopped.
    * @throws MalformedError, UnsupportedError, RefusedError
    */
-  async install(bytes: Uint8Array, { signal }: Abortable = {}): Promise<Program> {
-    const { hash } = await this.#host.install(bytes, false, () => {}, undefined, signal);
+  async install(bytes: Uint8Array, { signal, windows = false }: InstallOptions = {}): Promise<Program> {
+    const form = windows ? 'windows' : 'space';
+    const { hash } = await this.#host.install(bytes, form, () => {}, undefined, signal);
     return { hash, bytes };
   }
 
@@ -140,6 +143,11 @@ export class Space implements AsyncDisposable {
       perform(object, request, problem),
     );
     return new Served(this.#host, name);
+  }
+
+  /** New shared memory: so many bytes of zeros, or a copy of these bytes. It is nobody's charge. @throws EnvironmentError space-full */
+  segment(init: number | Uint8Array): Promise<Segment> {
+    return Segment.make(this.#host, init);
   }
 
   /** Holds a capability to something, to be derived from and revoked. */
@@ -244,6 +252,14 @@ function wasRemoved(name: string): EnvironmentError {
 const importsOf = (imports: Readonly<Record<string, Grant>>): ImportGrant[] =>
   Object.entries(imports).map(([name, grant]) => importOf(name, grant));
 
+function mapOf(name: string, what: Mappable): MapGrant {
+  const given = typeof what === 'object' && 'of' in what ? what : { of: what };
+  const { of, readOnly = false } = given;
+  if (typeof of === 'number') return { name, from: { kind: 'zeros', bytes: of }, readOnly };
+  if (of instanceof Uint8Array) return { name, from: { kind: 'bytes', bytes: of }, readOnly };
+  return { name, from: { kind: 'segment', from: of[SOURCE] }, readOnly };
+}
+
 function requestOf(options: SpawnOptions): RunRequest {
   const name = options.name ?? 'program';
   return {
@@ -261,6 +277,7 @@ function requestOf(options: SpawnOptions): RunRequest {
     trapUnknownImports: options.trapUnknownImports ?? false,
     grants: options.grants ?? [],
     imports: importsOf(options.imports ?? {}),
+    maps: Object.entries(options.map ?? {}).map(([name, what]) => mapOf(name, what)),
     isolation: options.isolation ?? 'space',
     ...(options.sourceMap === undefined ? {} : { sourceMap: compactMap(options.sourceMap) }),
   };

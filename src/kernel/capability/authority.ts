@@ -10,6 +10,7 @@ import type { Core } from '../core.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
 import type { LoadedModule } from '../program.ts';
 import type { Held } from './capabilities.ts';
+import type { Found } from './clists.ts';
 import { clearGrants, findGrant, setGrant } from './grants.ts';
 import type { Restored } from './sturdy.ts';
 
@@ -90,6 +91,27 @@ export class Authority {
   }
 
   /**
+   * Gives a domain a new segment of zeros under a name, in place of what it had under that: the domain pays for it.
+   * @throws EnvironmentError where it may not have so many bytes, and as `grant` does; SpaceFullError
+   */
+  grantSegment(id: number, name: string, bytes: number): Found {
+    const { space, clists, segments } = this.#core;
+    const domain = this.#get(id);
+    const handle = segments.create(domain, bytes);
+    if (handle < 0) {
+      const hint = 'it counts as memory of the program: grant it more, or map less';
+      throw new EnvironmentError('memory-limit', `${domain.name}: it may not have ${bytes} bytes more`, hint);
+    }
+    const named = encoder.encode(name);
+    const old = findGrant(space, domain, named);
+    const bad = setGrant(space, domain, named, handle);
+    if (bad !== 0) clists.close(domain, handle);
+    if (bad !== 0) this.#refuse(domain, name, -bad);
+    if (old >= 0) clists.close(domain, old);
+    return { ...(clists.find(domain, handle) as Found) };
+  }
+
+  /**
    * Maps a segment for a domain that does not ask for it itself: a program compiled with windows (`CompileOptions.windows`), before
    * it is started or between runs. Returns the near address.
    * @throws EnvironmentError where it may not be mapped so; SpaceFullError
@@ -112,7 +134,7 @@ export class Authority {
     throw new EnvironmentError(
       'bad-mapping',
       `${domain.name}: a segment cannot be mapped there so (${errnoName(-at)})`,
-      at === -ERRNO.NOTSUP ? 'compile the program with windows' : '',
+      MAP_HINTS[-at] ?? '',
     );
   }
 
@@ -169,6 +191,13 @@ export class Authority {
     );
   }
 }
+
+const MAP_HINTS: Readonly<Record<number, string>> = {
+  [ERRNO.NOTSUP]: 'compile the program with windows',
+  [ERRNO.ROFS]: 'it is sealed: it can be mapped to be read only',
+  [ERRNO.BUSY]: 'another program has frozen it',
+  [ERRNO.NOTCAPABLE]: 'it is no segment, or the capability lacks the right to map, read or write it',
+};
 
 function refuseReference(errno: number): never {
   const reasons: Record<number, string> = {

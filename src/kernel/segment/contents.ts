@@ -138,13 +138,13 @@ export class SegmentObjects {
     return 0;
   }
 
-  /** Whether a domain with these rights may write: 0, -NOTCAPABLE, -ROFS (sealed) or -BUSY (frozen). */
-  mayWrite(object: number, domain: Domain, rights: number): number {
+  /** Whether a domain (null for whoever made the space) with these rights may write: 0, -NOTCAPABLE, -ROFS (sealed) or -BUSY (frozen). */
+  mayWrite(object: number, domain: Domain | null, rights: number): number {
     const [space, at] = [this.#space, this.#state(object)];
     if ((rights & RIGHT.write) === 0) return -ERRNO.NOTCAPABLE;
     if (S.sealed.get(space, at) !== 0) return -ERRNO.ROFS;
     const freezer = this.#freezer(object);
-    return freezer === 0 || freezer === domain.id ? 0 : -ERRNO.BUSY;
+    return freezer === 0 || freezer === domain?.id ? 0 : -ERRNO.BUSY;
   }
 
   /** Copies bytes from `offset` on to global address `to`: how many there were. */

@@ -115,6 +115,20 @@ export class Windows {
     space.heap.free(table);
   }
 
+  /** What a domain has mapped, by near address. */
+  *of(domain: Domain): Generator<Pick<Mapping, 'object' | 'near' | 'bytes' | 'offset' | 'rights'>> {
+    const space = this.#space;
+    const [table, count] = [D.windows.get(space, domain.at), D.windowCount.get(space, domain.at)];
+    let before = 0;
+    for (let slot = 0; table !== 0 && slot < count; slot++) {
+      const at = space.getNumber(table + slot * WINDOW.bytes + WINDOW.mapping);
+      if (at === 0 || at === before) continue;
+      before = at;
+      const [near, bytes, offset] = [M.near.get(space, at), M.bytes.get(space, at), M.offset.get(space, at)];
+      yield { object: M.object.get(space, at), near, bytes, offset, rights: M.rights.get(space, at) };
+    }
+  }
+
   /** How many mappings there are. */
   get count(): number {
     return this.#space.root(ROOT.mappings) === 0 ? 0 : this.#rows().liveCount;
