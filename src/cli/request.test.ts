@@ -36,6 +36,7 @@ test('options become a request, with the name taken from the file', () => {
     trapUnknownImports: false,
     grants: [],
     imports: [],
+    maps: [],
     isolation: 'space',
   });
   assert.equal(runRequest(parse(['run', '--', '---.wasm'])).name, 'program');

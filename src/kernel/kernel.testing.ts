@@ -129,7 +129,7 @@ export class TestPersonality implements Personality {
   }
 }
 
-const keyOf = (hash: string, form: ProgramForm): string => `${hash} ${form}`;
+const keyOf = (hash: string, form: ProgramForm): string => (form === 'space' ? hash : `${hash} ${form}`);
 
 /** A kernel, and everything to kill and recover it with. */
 export class TestSystem {
