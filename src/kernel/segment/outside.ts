@@ -27,7 +27,7 @@ export function writeSegment(core: Core, object: number, offset: number, bytes: 
   const bad = segments.mayWrite(object, null, RIGHTS_ALL);
   if (bad !== 0) return bad;
   if (offset + bytes.length > segments.size(object)) return -ERRNO.INVAL;
-  segments.prepare(object);
+  segments.prepare(object, offset, bytes.length);
   through(core, bytes.length, (piece, done, count) => {
     space.writeBytes(piece, bytes.subarray(done, done + count));
     segments.write(object, offset + done, piece, count);
