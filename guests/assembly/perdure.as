@@ -209,7 +209,8 @@ export namespace Resource {
   export const REQUESTS: i32 = 3;
   export const ENTRIES: i32 = 4;
   export const DOMAINS: i32 = 5;
-  export const COUNT: i32 = 6;
+  export const OUTBOX: i32 = 6;
+  export const COUNT: i32 = 7;
 }
 
 // The account that pays for what the program does. A handle, or an error.

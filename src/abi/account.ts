@@ -24,6 +24,11 @@ export const RESOURCE = {
   entries: 4,
   /** Domains that programs have made. */
   domains: 5,
+  /**
+   * Bytes on their way out: written to the console, to files of the host, to connections, and not there yet. Where there is
+   * no room a write waits until some have left; it fails with DQUOT where none are on their way.
+   */
+  outbox: 6,
 } as const;
 export type Resource = (typeof RESOURCE)[keyof typeof RESOURCE];
 export type ResourceName = keyof typeof RESOURCE;

@@ -95,16 +95,14 @@ export const DEBUG_SECTION_MAX_BYTES = 64 << 20;
 /** Largest source map that is taken, in bytes. */
 export const SOURCE_MAP_MAX_BYTES = 64 << 20;
 /**
- * Bytes a program may have written that have not got out yet; then its writes block. Before its own count, at a console,
- * as much is taken for all who write there.
+ * Bytes that a program's console and each of its connections take which have not got out yet, whatever its account may
+ * have; then writes there block. Before its own count, at a console, as much is taken for all who write there.
  */
 export const OUTBOX_MAX_BYTES = 1 << 20;
 /** Most bytes of a program that go to a full console, as it empties, before it is the next program's turn. */
 export const CONSOLE_TURN_BYTES = 4096;
 /** Bytes of standard input that wait in the space to be read; more stays with the host. */
 export const INBOX_MAX_BYTES = 65536;
-/** Bytes written to files of the host that have not got there yet; then writes block. */
-export const HOST_QUEUE_MAX_BYTES = 16 << 20;
 /** Bytes a connection has received that nobody has read; more stays with the host. */
 export const SOCKET_INBOX_MAX_BYTES = 256 << 10;
 /** Connections that wait to be accepted; further ones are turned away. */
@@ -134,10 +132,14 @@ export const DOMAIN_NAME_MAX_BYTES = 64;
 /** Places in capability lists and capability records, when nobody says otherwise; and most places in one list. */
 export const DEFAULT_CAPABILITIES = 1 << 16;
 export const CAPABILITIES_MAX = 2 ** 20 - 1;
-/** What a domain may use when nobody says otherwise: requests that wait, entries of rings, domains that it makes. */
+/**
+ * What a domain may use when nobody says otherwise: requests that wait, entries of rings, domains that it makes, bytes that
+ * are on their way out.
+ */
 export const DEFAULT_REQUESTS = 4096;
 export const DEFAULT_RING_ENTRIES = 1 << 16;
 export const DEFAULT_DOMAINS = 1024;
+export const DEFAULT_OUTBOX_BYTES = 16 << 20;
 /** How many times what an account may use can be divided. */
 export const ACCOUNT_DEPTH_MAX = 16;
 /** Most capabilities derived of one another. */

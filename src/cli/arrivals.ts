@@ -16,7 +16,7 @@ import { descriptorsOf, type Holdings } from './holdings.ts';
 import { contentsOf, Layout, sharedOf } from './mappings.ts';
 import type { InstalledProgram } from './messages.ts';
 import { decodePlain } from './plain.ts';
-import { explained } from './summaries.ts';
+import { explained, limitsOf } from './summaries.ts';
 import type { DirGrant, ImportOptions, RunRequest } from './types.ts';
 
 /** What is done with domains that have come. */
@@ -70,8 +70,7 @@ export class Arrivals {
         detached: request.detached,
         trapUnknownImports: request.trapUnknownImports,
         compiler: request.grants.includes('compiler'),
-        ...(request.memoryLimitBytes === null ? {} : { memoryLimitBytes: request.memoryLimitBytes }),
-        ...(request.cpuLimitMs === null ? {} : { cpuLimitMs: request.cpuLimitMs }),
+        ...limitsOf(request),
       };
       this.#holdings.granting([...request.imports, ...sharedOf(request.maps)], (granted) => {
         const { descriptors, named } = descriptorsOf(granted.slice(0, request.imports.length));

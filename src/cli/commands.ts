@@ -99,6 +99,11 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'memory', short: 'm', value: 'SIZE', help: 'the most memory it may have, such as 256M (1G)' },
       { name: 'cpu', value: 'TIME', help: 'the most processor time it may use, such as 500ms, 10s, 2m' },
       {
+        name: 'outbox',
+        value: 'SIZE',
+        help: 'the most bytes it may have written that are not out yet; further writes wait (16M)',
+      },
+      {
         name: 'listen',
         value: 'ADDRESS',
         multiple: true,

@@ -18,6 +18,7 @@ import { hostRandom } from '../drivers/random.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
 import { type Outgoing, ServedObjects } from '../drivers/served.ts';
 import { DriverState } from '../drivers/state.ts';
+import { OutboxMeter } from '../kernel/account/meter.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
 import type { Driver, Ports } from '../kernel/ports.ts';
@@ -77,11 +78,13 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
   const memory = stateMemory(space);
   const { wake } = hooks;
   const clock = hostClock();
+  const meter = new OutboxMeter(space, wake);
   const state = new DriverState(memory, rootCell(space, ROOT.ports));
   const console = new ConsoleDriver({
     memory,
     root: rootCell(space, ROOT.outbox),
     wake,
+    meter,
     log: hooks.log,
     policy: start.policy,
     prefix: 'auto',
@@ -90,6 +93,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
   const folders = new HostFolders({
     state,
     wake,
+    meter,
     now: () => clock.realtimeNs(),
     problem: ({ folder, path, errno, waits }) => {
       hooks.problem(`${folder}/${path}: error ${errno}${waits ? '; trying again' : ''}`);
@@ -98,6 +102,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
   const network = new Network({
     state,
     wake,
+    meter,
     problem: (address, errno) => hooks.problem(`cannot listen on ${address}: error ${errno}; trying again`),
   });
   const served = new ServedObjects({ state, wake, send: hooks.request });
@@ -116,6 +121,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
   });
   const options = {
     personality: wasi,
+    meter,
     compiler: makeModule,
     enclosures: processes,
     problem: hooks.problem,

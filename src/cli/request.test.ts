@@ -30,6 +30,7 @@ test('options become a request, with the name taken from the file', () => {
     listen: [],
     connect: [],
     memoryLimitBytes: 64 << 20,
+    outboxLimitBytes: null,
     cpuLimitMs: 2000,
     detached: false,
     volatile: true,

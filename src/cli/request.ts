@@ -33,6 +33,7 @@ export function runRequest(parsed: Parsed): RunRequest {
   if (name !== undefined) checkName(name);
   const memory = parsed.values.get('memory');
   const cpu = parsed.values.get('cpu');
+  const outbox = parsed.values.get('outbox');
   const memoryLimitBytes = memory === undefined ? null : parseSize(memory, 'memory');
   if (memoryLimitBytes !== null && memoryLimitBytes < FRAME_BYTES) {
     throw new EnvironmentError('usage', `--memory: ${memory} is less than one page of memory (64K)`);
@@ -46,6 +47,7 @@ export function runRequest(parsed: Parsed): RunRequest {
     listen: (parsed.lists.get('listen') ?? []).map((text) => checkAddress(text, 'listen')),
     connect: (parsed.lists.get('connect') ?? []).map((text) => checkAddress(text, 'connect')),
     memoryLimitBytes,
+    outboxLimitBytes: outbox === undefined ? null : parseSize(outbox, 'outbox'),
     cpuLimitMs: cpu === undefined ? null : parseTime(cpu, 'cpu'),
     detached: parsed.flags.has('detach'),
     volatile: parsed.flags.has('volatile'),

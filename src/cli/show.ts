@@ -79,7 +79,10 @@ export function inspectionPage(domain: Inspection): string {
     facts.push([
       'uses',
       uses
-        .map(([name, { used, limit }]) => `${name} ${used}${limit === null ? '' : ` of ${limit}`}`)
+        .map(([name, { used, limit }]) => {
+          const show = name === 'outbox' ? showSize : String;
+          return `${name} ${show(used)}${limit === null ? '' : ` of ${show(limit)}`}`;
+        })
         .join(', '),
     ]);
   }

@@ -1,12 +1,13 @@
 /**
  * How domains are told of in short: how they ended, as a shell and as people are told, what they were called
- * with, and why one could not be made.
+ * with, and why one could not be made; the limits of one, as the kernel takes them.
  */
 import { EnvironmentError } from '../base/errors.ts';
 import { type DomainStatus, ProgramTrapError } from '../kernel/kernel.ts';
+import type { DomainOptions } from '../kernel/roster.ts';
 import { unpack, S as WASI_STATE } from '../personalities/wasi/state.ts';
 import { type Space, SpaceFullError } from '../space/index.ts';
-import { EXIT } from './types.ts';
+import { EXIT, type RunRequest } from './types.ts';
 import { showTime } from './units.ts';
 
 /** Characters of a domain's arguments kept in the small record. */
@@ -54,4 +55,17 @@ export function explained(error: unknown, name: string): unknown {
     return new EnvironmentError('space-full', 'the space is full', 'remove programs that ended: perdure rm');
   }
   return error;
+}
+
+/** The limits of a request, as the kernel takes them. */
+export function limitsOf({
+  memoryLimitBytes,
+  outboxLimitBytes,
+  cpuLimitMs,
+}: RunRequest): Partial<DomainOptions> {
+  return {
+    ...(memoryLimitBytes === null ? {} : { memoryLimitBytes }),
+    ...(outboxLimitBytes === null ? {} : { limits: { outbox: outboxLimitBytes } }),
+    ...(cpuLimitMs === null ? {} : { cpuLimitMs }),
+  };
 }

@@ -167,6 +167,8 @@ export interface RunRequest {
   readonly listen: readonly string[];
   readonly connect: readonly string[];
   readonly memoryLimitBytes: number | null;
+  /** Most bytes on their way out: written, and not out yet. */
+  readonly outboxLimitBytes: number | null;
   readonly cpuLimitMs: number | null;
   readonly detached: boolean;
   readonly volatile: boolean;

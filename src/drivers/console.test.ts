@@ -4,6 +4,7 @@ import { ERRNO } from '../abi/errno.ts';
 import { Prng, seedFrom } from '../base/prng.ts';
 import type { Destination } from '../kernel/outbox.ts';
 import { type Image, TestMemory } from '../kernel/outbox-memory.testing.ts';
+import { UNMETERED } from '../kernel/outbox-meter.ts';
 import { WOULD_BLOCK } from '../kernel/ports.ts';
 import { capture, simple, tick } from './console.testing.ts';
 import { ConsoleDriver } from './console.ts';
@@ -124,6 +125,7 @@ async function live({ host, lines, policy, sinks }: Setting): Promise<number> {
       memory,
       root: memory.root(1),
       wake: () => {},
+      meter: UNMETERED,
       log: process.releaseLog(),
       policy,
       prefix: 'auto',
@@ -352,6 +354,7 @@ test('a sink without room is tried again and told of', async (t) => {
     memory,
     root: memory.root(1),
     wake: () => {},
+    meter: UNMETERED,
     log: NO_LOG,
     policy: 'at-least-once',
     prefix: 'never',

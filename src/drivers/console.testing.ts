@@ -1,5 +1,6 @@
 /** What tests of the console share. */
 import { TestMemory } from '../kernel/outbox-memory.testing.ts';
+import { UNMETERED } from '../kernel/outbox-meter.ts';
 import { ConsoleDriver } from './console.ts';
 import { NO_LOG } from './release.ts';
 import type { Sink } from './sink.ts';
@@ -18,6 +19,7 @@ export function simple(prefix: 'auto' | 'never' = 'auto'): {
     memory,
     root: memory.root(1),
     wake: (domain) => void woken.push(domain),
+    meter: UNMETERED,
     log: NO_LOG,
     policy: 'at-least-once',
     prefix,

@@ -6,7 +6,8 @@
  * where several write), because positions must be those of the bytes outside. What a detached one writes stays in an
  * outbox of its own until it is attached, or a client takes it (`attachClient`). So does what attached ones write while
  * the console's outbox is full; it follows in turns. So each has as much room as any other, and one that writes without
- * end only makes its own writes wait. All of that is state in the space; the order of things after a crash is the one the
+ * end only makes its own writes wait. Whoever writes pays for it until it is out (kernel/outbox-meter.ts), and waits where its
+ * account has no more for that either. All of that is state in the space; the order of things after a crash is the one the
  * checkpoint has.
  *
  * Use: `new ConsoleDriver(...)` on the space (new or recovered), `open` for each new domain, `bind` with the sinks of
@@ -15,7 +16,7 @@
 import { ERRNO } from '../abi/errno.ts';
 import { assert } from '../base/assert.ts';
 import { CONSOLE_TURN_BYTES, DOMAIN_NAME_MAX_BYTES, OUTBOX_MAX_BYTES } from '../base/limits.ts';
-import { type Destination, OUTBOX_RECORD_BYTES, Outbox, STDERR, STDOUT } from '../kernel/outbox.ts';
+import { type Destination, Outbox, STDERR, STDOUT } from '../kernel/outbox.ts';
 import {
   Block,
   blocksOf,
@@ -24,6 +25,7 @@ import {
   type StateMemory,
   unlinkBlock,
 } from '../kernel/outbox-memory.ts';
+import type { Meter } from '../kernel/outbox-meter.ts';
 import {
   type ConsoleStreams,
   type Driver,
@@ -32,49 +34,19 @@ import {
   type Wake,
   WOULD_BLOCK,
 } from '../kernel/ports.ts';
+import { DETACHED, DOMAIN, DOMAIN_BYTES, ENDED, ROOT, ROOT_BYTES } from './console-records.ts';
 import type { InputSource } from './input.ts';
-import {
-  RELEASER_RECORD_BYTES,
-  type ReadPlace,
-  type ReleaseLog,
-  type ReleasePolicy,
-  Releaser,
-  type Sinks,
-} from './release.ts';
+import { type ReadPlace, type ReleaseLog, type ReleasePolicy, Releaser, type Sinks } from './release.ts';
 import { readPlace } from './sink.ts';
-import { STDIN_RECORD_BYTES, StandardInput } from './stdin.ts';
+import { StandardInput } from './stdin.ts';
 
-/**
- * The root record. `line1`, `line2`: the domain whose unfinished line a destination shows, 0 for none. `prefix`: lines
- * have names since several domains wrote.
- */
-const ROOT = {
-  domains: 0,
-  line1: 8,
-  line2: 16,
-  prefix: 24,
-  outbox: 32,
-  releaser: 32 + OUTBOX_RECORD_BYTES,
-} as const;
-const ROOT_BYTES = ROOT.releaser + RELEASER_RECORD_BYTES;
-const DOMAIN = {
-  next: 0,
-  id: 8,
-  flags: 16,
-  nameBytes: 20,
-  name: 24,
-  outbox: 24 + DOMAIN_NAME_MAX_BYTES,
-  stdin: 24 + DOMAIN_NAME_MAX_BYTES + OUTBOX_RECORD_BYTES,
-} as const;
-const DOMAIN_BYTES = DOMAIN.stdin + STDIN_RECORD_BYTES;
-const DETACHED = 1;
-const ENDED = 2;
 const NEWLINE = 10;
 
 export interface ConsoleOptions {
   readonly memory: StateMemory;
   readonly root: RootCell;
   readonly wake: Wake;
+  readonly meter: Meter;
   readonly log: ReleaseLog;
   /** For pipes and terminals; files are exact. */
   readonly policy: ReleasePolicy;
@@ -115,7 +87,7 @@ export class ConsoleDriver implements Driver {
       root.set(address);
     }
     this.#root = new Block(memory, root.get());
-    this.#outbox = new Outbox(this.#root, ROOT.outbox, OUTBOX_MAX_BYTES, recovered);
+    this.#outbox = new Outbox(this.#root, ROOT.outbox, OUTBOX_MAX_BYTES, recovered, options.meter);
     this.#releaser = this.#makeReleaser(this.#outbox, 'console', this.#root, () => this.#moveAll());
     for (const record of blocksOf(this.#root, ROOT.domains, DOMAIN.next)) this.#adopt(record, true);
   }
@@ -292,7 +264,7 @@ export class ConsoleDriver implements Driver {
       record,
       id,
       name,
-      own: new Outbox(record, DOMAIN.outbox, OUTBOX_MAX_BYTES, recovered),
+      own: new Outbox(record, DOMAIN.outbox, OUTBOX_MAX_BYTES, recovered, this.#o.meter),
       stdin,
       streams: { stdin, stdout: this.#output(id, STDOUT), stderr: this.#output(id, STDERR) },
       waiting: new Set(),
@@ -315,8 +287,8 @@ export class ConsoleDriver implements Driver {
       },
       read: () => -ERRNO.BADF,
       write: (from) => this.#write(this.#domain(id), to, from),
-      ready: () => this.#outputReady(this.#domain(id), to),
-      subscribe: (domain) => void this.#domain(id).waiting.add(domain),
+      ready: () => this.#outputReady(this.#domain(id), this.#failed(this.#domain(id), to)),
+      subscribe: (domain) => this.#subscribe(this.#domain(id), domain),
     };
   }
 
@@ -334,39 +306,56 @@ export class ConsoleDriver implements Driver {
     if (failed !== 0) return -failed;
     if (from.length === 0) return 0;
     const { own } = domain;
+    const { meter } = this.#o;
+    const payer = meter.payer(domain.id);
     const direct = this.#toConsole(domain) && own.length === 0;
     // A copy: the program's bytes may change while we look for line ends.
     const bytes = direct ? from.slice(0, Math.min(from.length, OUTBOX_MAX_BYTES)) : from;
-    let taken = direct ? this.#say(domain, to, bytes) : 0;
-    if (taken < bytes.length) taken += own.append(to, bytes.subarray(taken));
+    let taken = direct ? this.#say(domain, to, bytes, payer, this.#outbox.roomOf(payer)) : 0;
+    if (taken < bytes.length) {
+      taken += own.append(to, bytes.subarray(taken, taken + own.roomOf(payer)), payer);
+    }
     if (taken > 0) return taken;
+    if (own.isShort(payer)) return meter.isIdle(payer) ? -ERRNO.DQUOT : WOULD_BLOCK;
     return own.length === 0 && (!direct || this.#outbox.length === 0) ? -ERRNO.NOSPC : WOULD_BLOCK;
   }
 
-  #outputReady(domain: Domain, to: Destination): Readiness {
-    const failed = this.#failed(domain, to) !== 0;
-    return { readable: false, writable: failed || domain.own.room > 0, bytes: 0, hangup: failed };
+  #outputReady({ id, own }: Domain, failed: number): Readiness {
+    const { meter } = this.#o;
+    const payer = meter.payer(id);
+    const writable = failed !== 0 || own.roomOf(payer) > 0 || (own.isShort(payer) && meter.isIdle(payer));
+    return { readable: false, writable, bytes: 0, hangup: failed !== 0 };
   }
 
-  /** Puts bytes into the console's outbox in their final form; returns how many of `bytes` that were. */
-  #say(domain: Domain, to: Destination, bytes: Uint8Array): number {
+  #subscribe({ id, own, waiting }: Domain, domain: number): void {
+    const payer = this.#o.meter.payer(id);
+    waiting.add(domain);
+    if (own.isShort(payer)) this.#o.meter.subscribe(payer, domain);
+  }
+
+  /**
+   * Puts bytes into the console's outbox in their final form; returns how many of `bytes` that were.
+   * @param most bytes to put there, leads aside
+   */
+  #say(domain: Domain, to: Destination, bytes: Uint8Array, payer: number, most: number): number {
     const lineField = to === STDOUT ? ROOT.line1 : ROOT.line2;
     const prefixed = this.#prefixed();
     let line = this.#root.u64(lineField);
     let taken = 0;
-    while (taken < bytes.length) {
+    const wanted = Math.min(bytes.length, most);
+    while (taken < wanted) {
       let lead = '';
       if (prefixed && line !== domain.id) lead = `${line === 0 ? '' : '\n'}${domain.name} | `;
       const head = Buffer.from(lead);
-      let end = bytes.length;
+      let end = wanted;
       if (prefixed) {
         const newline = bytes.indexOf(NEWLINE, taken);
-        if (newline >= 0) end = newline + 1;
+        if (newline >= 0) end = Math.min(end, newline + 1);
       }
       const part = bytes.subarray(taken, Math.min(end, taken + this.#outbox.room - head.length));
       if (this.#outbox.room <= head.length) break;
       const whole = head.length === 0 ? part : Buffer.concat([head, part]);
-      if (this.#outbox.append(to, whole) === 0) break;
+      if (this.#outbox.append(to, whole, payer) === 0) break;
       taken += part.length;
       line = part[part.length - 1] === NEWLINE ? 0 : domain.id;
     }
@@ -421,7 +410,9 @@ export class ConsoleDriver implements Driver {
     const piece = own.piece(own.head, own.tail, CONSOLE_TURN_BYTES);
     if (piece === undefined) return false;
     const lines = piece.bytes.lastIndexOf(NEWLINE) + 1;
-    const taken = this.#say(domain, piece.destination, piece.bytes.subarray(0, lines || undefined));
+    const bytes = piece.bytes.subarray(0, lines || undefined);
+    // Charged twice for a moment, by whoever has written it.
+    const taken = this.#say(domain, piece.destination, bytes, piece.payer, bytes.length);
     own.drop(own.head + taken);
     return taken > 0;
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TestMemory } from '../kernel/outbox-memory.testing.ts';
+import { UNMETERED } from '../kernel/outbox-meter.ts';
 import { WOULD_BLOCK } from '../kernel/ports.ts';
 import { capture, simple, tick } from './console.testing.ts';
 import { ConsoleDriver } from './console.ts';
@@ -67,6 +68,7 @@ test('one that floods the console makes only its own writes wait, and the lines 
     memory: recovered,
     root: recovered.root(1),
     wake: () => {},
+    meter: UNMETERED,
     log: NO_LOG,
     policy: 'at-least-once',
     prefix: 'auto',

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ERRNO, errnoName } from '../abi/errno.ts';
 import { type Image, TestMemory } from '../kernel/outbox-memory.testing.ts';
+import { TestMeter } from '../kernel/outbox-meter.testing.ts';
 import { type Listener, type Socket, WOULD_BLOCK } from '../kernel/ports.ts';
 import { parseAddress } from './address.ts';
 import { scratch } from './host/testing.ts';
@@ -15,6 +16,7 @@ const LOCAL = { host: '127.0.0.1', port: 0 };
 
 interface World {
   readonly memory: TestMemory;
+  readonly meter: TestMeter;
   readonly network: Network;
   readonly problems: string[];
   checkpoint(): void;
@@ -22,10 +24,11 @@ interface World {
   until<T>(call: () => T): Promise<T>;
 }
 
-function start(image?: Image): World {
+function start(image?: Image, meter = new TestMeter(4 << 20)): World {
   const memory = image === undefined ? new TestMemory() : TestMemory.from(image);
   const problems: string[] = [];
   const network = new Network({
+    meter,
     state: new DriverState(memory, memory.root(1)),
     wake: () => {},
     problem: (address, errno) => void problems.push(`${address} ${errnoName(errno)}`),
@@ -33,6 +36,7 @@ function start(image?: Image): World {
   let seq = 0;
   return {
     memory,
+    meter,
     network,
     problems,
     checkpoint: () => {
@@ -114,19 +118,51 @@ test('a granted listener gives connections, and what is sent leaves when it is d
 });
 
 test('what was sent before a close still gets out', async () => {
-  const { network, checkpoint, until } = start();
+  const { network, checkpoint, until, meter, memory } = start();
   const listener = await network.listen(7, LOCAL);
   const outside = client(network.portOf(listener.id));
   const socket = (await until(() => listener.accept())) as Socket;
   socket.send(Buffer.from('goodbye'));
   socket.close();
+  const held = meter.of(7);
+  assert.ok(held > 7);
+  const later = start(memory.image(), meter.copy());
+  assert.equal(later.meter.total, 0, 'what died with the process is paid for no more');
+  await later.network.close();
   assert.equal(network.settled(), false);
   assert.equal(network.wantsCheckpoint(), true);
   checkpoint();
   await wait(() => outside.over());
   assert.equal(outside.text(), 'goodbye');
   await wait(() => network.settled());
+  assert.equal(meter.total, 0);
   await network.close();
+});
+
+test('one that sends on many connections waits at what its account may have, and is told of room', async () => {
+  const { network, checkpoint, until, meter } = start(undefined, new TestMeter(300_000));
+  const listener = await network.listen(7, LOCAL);
+  const outsides: net.Socket[] = [];
+  const sockets: Socket[] = [];
+  for (let i = 0; i < 3; i++) {
+    outsides.push(net.connect(network.portOf(listener.id), '127.0.0.1'));
+    sockets.push((await until(() => listener.accept())) as Socket);
+  }
+  const chunk = new Uint8Array(200_000);
+  const [a, b, c] = sockets as [Socket, Socket, Socket];
+  assert.equal(a.send(chunk), 200_000);
+  assert.ok(b.send(chunk) < 100_000);
+  assert.equal(c.send(chunk), WOULD_BLOCK);
+  assert.equal(c.ready().writable, false);
+  c.subscribe(7);
+  assert.ok(meter.waiting.has(7) && meter.of(7) <= 300_000);
+  for (const outside of outsides) outside.resume();
+  checkpoint();
+  await wait(() => meter.total === 0);
+  assert.equal(c.send(chunk), 200_000);
+  await network.close();
+  await wait(() => meter.total === 0);
+  for (const outside of outsides) outside.destroy();
 });
 
 test('a slow reader makes the sender wait, and a fast sender the reader', async () => {
@@ -172,14 +208,15 @@ test('after a restart a listener listens again, and connections are reset', asyn
   const outside = client(port);
   const socket = (await before.until(() => listener.accept())) as Socket;
   socket.send(Buffer.from('never heard'));
-  const image = before.memory.image();
+  const [image, meter] = [before.memory.image(), before.meter.copy()];
   const blocked = net.createServer();
   await before.network.close();
   await wait(() => outside.socket.destroyed || outside.over());
   assert.equal(outside.text(), '');
   await new Promise<void>((resolve) => blocked.listen(port, '127.0.0.1', resolve));
 
-  const after = start(image);
+  const after = start(image, meter);
+  assert.equal(meter.total, 0, 'what will never be sent is paid for no more');
   await wait(() => after.problems.length > 0);
   assert.deepEqual(after.problems, [`127.0.0.1:${port} ADDRINUSE`]);
   const dead = after.network.object(socket.id) as Socket;

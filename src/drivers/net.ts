@@ -5,11 +5,13 @@
  * The space keeps which sockets a domain has and where a listener listens, so that it listens there again after a
  * restart. A connection does not outlive the process: after a restart every operation on it is ERRNO.CONNRESET, as it
  * is for the peer. So what a connection has received or still has to send may die with the process, and is kept here;
- * but bytes sent leave, and the end of sending shows, only once a checkpoint that holds the sending is durable.
+ * but bytes sent leave, and the end of sending shows, only once a checkpoint that holds the sending is durable. What they are
+ * charged for meanwhile stands in the connection's record, so that it is given back where they die.
  */
 import * as net from 'node:net';
 import { EnvironmentError } from '../base/errors.ts';
 import { Block, blocksOf, pushFront, unlinkBlock } from '../kernel/outbox-memory.ts';
+import type { Meter } from '../kernel/outbox-meter.ts';
 import type { Driver, Listener, Socket, Wake } from '../kernel/ports.ts';
 import { type Address, bound, removeDeadSocket, textOf } from './address.ts';
 import { errnoOf } from './errno.ts';
@@ -17,14 +19,19 @@ import { Connection, type ConnectionHooks, ListenerObject } from './sockets.ts';
 import { type DriverState, STATE } from './state.ts';
 
 const FIELD = { next: 0, id: 8, kind: 16, port: 20, domain: 24, host: 32, hostBytes: 40 } as const;
+/** In the place of `host` and `hostBytes` of listeners: who pays for what a connection sends, and the bytes charged now. */
+const PAID = { payer: 32, bytes: 40 } as const;
 const RECORD_BYTES = 48;
 const LISTENER = 1;
 const CONNECTION = 2;
+/** A connection that its program has closed, with bytes still to go out; it has no domain. */
+const LEAVING = 3;
 const RETRY_MS = 1000;
 
 export interface NetworkOptions {
   readonly state: DriverState;
   readonly wake: Wake;
+  readonly meter: Meter;
   /** For people: a listener cannot listen again yet. */
   readonly problem: (address: string, errno: number) => void;
 }
@@ -42,8 +49,10 @@ export class Network implements Driver {
     for (const record of [...blocksOf(options.state.root, STATE.netObjects, FIELD.next)]) {
       const id = record.u64(FIELD.id);
       this.#records.set(id, record);
-      if (record.u32(FIELD.kind) === CONNECTION)
-        this.#connections.set(id, new Connection(this.#ends(id), undefined));
+      const kind = record.u32(FIELD.kind);
+      if (kind !== LISTENER) this.#charge(record, 0);
+      if (kind === CONNECTION) this.#connections.set(id, new Connection(this.#ends(id), undefined));
+      else if (kind === LEAVING) this.#drop(id);
       else this.#listenAgain(id, record);
     }
   }
@@ -170,9 +179,30 @@ export class Network implements Driver {
     if (record === undefined) return;
     this.#records.delete(id);
     unlinkBlock(this.#o.state.root, STATE.netObjects, record, FIELD.next);
-    const host = record.u64(FIELD.host);
+    const host = record.u32(FIELD.kind) === LISTENER ? record.u64(FIELD.host) : 0;
     if (host !== 0) record.memory.release(host);
+    if (record.u32(FIELD.kind) !== LISTENER) this.#charge(record, 0);
     record.release();
+  }
+
+  /** Who pays for what a connection holds: its domain, which is made after a connection that it is granted. */
+  #payer(record: Block): number {
+    let payer = record.u64(PAID.payer);
+    if (payer !== 0) return payer;
+    payer = this.#o.meter.payer(record.u64(FIELD.domain));
+    if (record.u32(PAID.bytes) === 0) record.setU64(PAID.payer, payer);
+    return payer;
+  }
+
+  /** What a connection holds is so many bytes now. */
+  #charge(record: Block, bytes: number): void {
+    const { meter } = this.#o;
+    const before = record.u32(PAID.bytes);
+    if (bytes === before) return;
+    const payer = this.#payer(record);
+    record.setU32(PAID.bytes, bytes);
+    if (bytes > before) meter.charge(payer, bytes - before);
+    else meter.refund(payer, before - bytes);
   }
 
   #adopt(id: number, server: net.Server | undefined): ListenerObject {
@@ -227,15 +257,32 @@ export class Network implements Driver {
   }
 
   #ends(id: number): ConnectionHooks {
+    const { wake, meter } = this.#o;
+    const record = this.#records.get(id) as Block;
+    const payer = (): number => this.#payer(record);
     return {
       id,
-      wake: this.#o.wake,
+      wake,
+      room: () => meter.room(payer()),
+      isIdle: () => meter.isIdle(payer()),
+      subscribe: (domain) => meter.subscribe(payer(), domain),
+      holds: (bytes) => {
+        if (this.#records.get(id) === record) this.#charge(record, bytes);
+      },
       closed: (connection) => {
         this.#connections.delete(id);
-        this.#drop(id);
         if (!connection.settled) this.#leaving.add(connection);
+        if (connection.settled || record.u32(PAID.bytes) === 0) {
+          this.#drop(id);
+          return;
+        }
+        record.setU32(FIELD.kind, LEAVING);
+        record.setU64(FIELD.domain, 0);
       },
-      gone: (connection) => void this.#leaving.delete(connection),
+      gone: (connection) => {
+        this.#leaving.delete(connection);
+        this.#drop(id);
+      },
     };
   }
 }

@@ -1,6 +1,7 @@
 /**
  * One listening socket and one connection, as programs use them: buffers between Node's streams and calls that never
- * block. What is sent is held until `durable`; net.ts owns their records in the space and tells them of checkpoints.
+ * block. What is sent is held until `durable`; net.ts owns their records in the space, charges what is held, and tells them
+ * of checkpoints.
  */
 import type * as net from 'node:net';
 import { ERRNO } from '../abi/errno.ts';
@@ -80,7 +81,17 @@ export interface ConnectionHooks {
   readonly wake: Wake;
   readonly closed: (connection: Connection) => void;
   readonly gone: (connection: Connection) => void;
+  /** So many bytes are held now. */
+  readonly holds: (bytes: number) => void;
+  /** Bytes for which there is room, by what may be charged for them. */
+  readonly room: () => number;
+  /** There will not be more room by itself. */
+  readonly isIdle: () => boolean;
+  readonly subscribe: (domain: number) => void;
 }
+
+/** What holding the bytes of one sending costs beside them, about. */
+const SENDING_BYTES = 128;
 
 /** A connection, or what is left of one after a restart (no socket). */
 export class Connection implements Socket {
@@ -98,6 +109,8 @@ export class Connection implements Socket {
   #tail = 0;
   #left = 0;
   #taken = 0;
+  /** Bytes that what is between #taken and #tail costs. */
+  #cost = 0;
   #cuts: { seq: number; tail: number; end: boolean }[] = [];
   #noSend = false;
   #endSent = false;
@@ -149,10 +162,13 @@ export class Connection implements Socket {
   send(from: Uint8Array): number {
     if (this.#noSend) return -ERRNO.PIPE;
     if (this.#error !== 0) return -this.#error;
-    const taken = Math.min(from.length, this.#room);
-    if (taken === 0) return from.length === 0 ? 0 : WOULD_BLOCK;
+    const taken = Math.max(0, Math.min(from.length, this.#room));
+    if (taken === 0) {
+      return from.length === 0 ? 0 : this.#isShort && this.#hooks.isIdle() ? -ERRNO.DQUOT : WOULD_BLOCK;
+    }
     this.#held.push(from.slice(0, taken));
     this.#tail += taken;
+    this.#hold(taken + SENDING_BYTES);
     return taken;
   }
 
@@ -171,12 +187,14 @@ export class Connection implements Socket {
   ready(): Readiness {
     const over = this.#ended || this.#noReceive || this.#error !== 0;
     const bytes = this.#receivedBytes;
-    const writable = this.#room > 0 || this.#noSend || this.#error !== 0;
+    const noWait = this.#noSend || this.#error !== 0 || (this.#isShort && this.#hooks.isIdle());
+    const writable = noWait || this.#room > 0;
     return { readable: bytes > 0 || over, writable, bytes, hangup: over };
   }
 
   subscribe(domain: number): void {
     this.#waiting.add(domain);
+    if (this.#isShort) this.#hooks.subscribe(domain);
   }
 
   close(): void {
@@ -216,7 +234,16 @@ export class Connection implements Socket {
   }
 
   get #room(): number {
-    return OUTBOX_MAX_BYTES - (this.#tail - this.#taken);
+    return Math.min(OUTBOX_MAX_BYTES - (this.#tail - this.#taken), this.#hooks.room() - SENDING_BYTES);
+  }
+  /** Whether it is the account that has no room. */
+  get #isShort(): boolean {
+    return this.#hooks.room() <= SENDING_BYTES;
+  }
+
+  #hold(more: number): void {
+    this.#cost += more;
+    this.#hooks.holds(this.#error === 0 ? this.#cost : 0);
   }
 
   /** Lets bytes before a position go, and then the end. */
@@ -226,12 +253,14 @@ export class Connection implements Socket {
     while (this.#left < tail) {
       const first = this.#held[0] as Uint8Array;
       const part = first.subarray(0, tail - this.#left);
+      const cost = part.length + (part.length === first.length ? SENDING_BYTES : 0);
       if (part.length === first.length) this.#held.shift();
       else this.#held[0] = first.subarray(part.length);
       this.#left += part.length;
       socket.write(part, (error) => {
         if (error) return;
         this.#taken += part.length;
+        this.#hold(-cost);
         this.#wake();
       });
     }
@@ -254,6 +283,7 @@ export class Connection implements Socket {
   #fail(errno: number): void {
     if (this.#error === 0) this.#error = errno === ERRNO.IO ? ERRNO.CONNRESET : errno;
     if (this.#error !== 0) this.#held = [];
+    this.#hold(0);
     if (this.#closed) this.#hooks.gone(this);
     this.#wake();
   }

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { type Image, TestMemory } from '../kernel/outbox-memory.testing.ts';
+import { UNMETERED } from '../kernel/outbox-meter.ts';
 import { WOULD_BLOCK } from '../kernel/ports.ts';
 import { ConsoleDriver } from './console.ts';
 import { openInput } from './input.ts';
@@ -45,6 +46,7 @@ const driver = new ConsoleDriver({
   memory,
   root: memory.root(1),
   wake: () => {},
+  meter: UNMETERED,
   log: {
     get: (key) => positions[key],
     set: async (key, position) => {

@@ -13,7 +13,9 @@ import {
   TICK_MS,
 } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { parentOf, releaseAccount } from './account/account.ts';
 import { registerAccounts } from './account/calls.ts';
+import type { OutboxMeter } from './account/meter.ts';
 import type { Ending } from './activation.ts';
 import type { Personality } from './caller.ts';
 import { CallTable } from './calls.ts';
@@ -99,6 +101,8 @@ export class Core {
   wake: (id: number) => void = () => {};
   /** For domains that make code at run time; null where none may. */
   loader: ModuleLoader | null = null;
+  /** Charges what waits to get out; null where nothing does. */
+  meter: OutboxMeter | null = null;
   /** Who waits at semaphores and for notifications; null in the process of a program that is alone there. */
   waits: Waits | null = null;
   /** The tag by which running code unwinds, and the one exception of it that system calls throw. */
@@ -165,6 +169,13 @@ export class Core {
     this.calls.add(ringCalls(this));
     personality.attach?.(this);
     this.#clockBase = Superblock.fields.clock.get(space, SUPERBLOCK_ADDRESS) - powers.monotonicNs();
+  }
+
+  /** Lets go of an account. What was left of it comes back, and somebody may have waited for that. */
+  releaseAccount(account: number): void {
+    const parent = parentOf(this.space, account);
+    releaseAccount(this.space, account);
+    if (parent !== 0) this.meter?.roomMade(parent);
   }
 
   /** Monotonic time of the space, ns: goes on from the last checkpoint after a restart. */

@@ -70,6 +70,10 @@ export class Kernel {
     this.authority = this.core.authority;
     this.core.wake = (id) => this.#wake(id);
     this.core.control = this;
+    if (options.meter !== undefined) {
+      this.core.meter = options.meter;
+      options.meter.accountOf = (id) => this.core.peek(id)?.account ?? 0;
+    }
     if (options.frameStackBytes !== undefined) this.core.frameStackMax = options.frameStackBytes;
     if (options.compiler !== undefined) this.core.loader = new ModuleLoader(options.compiler);
     this.#imports = new Imports(this.core);

@@ -1,4 +1,5 @@
 /** What a kernel is made with, and what it says of its runs. */
+import type { OutboxMeter } from './account/meter.ts';
 import type { Personality } from './caller.ts';
 import type { Powers } from './core.ts';
 import type { Enclosures } from './enclosure.ts';
@@ -13,6 +14,8 @@ export interface KernelOptions {
   personality: Personality;
   /** What host objects stand for; the personality's where it is not given. Without any there are none. */
   ports?: Ports;
+  /** By which drivers charge what waits to get out. */
+  meter?: OutboxMeter;
   /** Unwind at every safepoint: for tests of suspend and resume. */
   stress?: boolean;
   /** Most bytes of saved call stack of a domain while it runs; FRAME_STACK_MAX_BYTES where it is not given. */

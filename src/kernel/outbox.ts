@@ -7,6 +7,9 @@
  *
  * `ByteQueue` is the growing ring of bytes underneath, also used for input that waits to be read.
  *
+ * Each run is paid for by somebody (outbox-meter.ts), who is charged for the bytes and for the run, and gets that back
+ * when they are dropped.
+ *
  * Who calls what: a stream appends; the core calls `cut(seq)` and `durable(seq)`; a releaser (drivers/release.ts) reads
  * up to `limit` and drops. Never drop what is not out: it is what makes a restart exact.
  *
@@ -14,6 +17,7 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Block } from './outbox-memory.ts';
+import type { Meter } from './outbox-meter.ts';
 
 const QUEUE = { block: 0, capacity: 8, offset: 12, head: 16, tail: 24 } as const;
 export const QUEUE_BYTES = 32;
@@ -146,15 +150,21 @@ export const STDOUT = 1;
 export const STDERR = 2;
 export type Destination = typeof STDOUT | typeof STDERR;
 
-/** A run: u64 position after its last byte, u64 destination. */
+/** A run: u64 position after its last byte; u64 destination, and DESTINATIONS times who pays for it. */
 const RUN_BYTES = 16;
+const DESTINATIONS = 4;
 const OUTBOX = { bytes: 0, runs: 32, count1: 64, count2: 72 } as const;
 /** Bytes an outbox record takes; zeros are an empty one. */
 export const OUTBOX_RECORD_BYTES = 80;
 
-/** A run of bytes for one destination. */
-export interface Piece {
+/** Whom bytes are for, and who pays for them while they wait. */
+interface Whose {
   readonly destination: Destination;
+  readonly payer: number;
+}
+
+/** A run of bytes for one destination. */
+export interface Piece extends Whose {
   readonly position: number;
   readonly bytes: Uint8Array;
 }
@@ -164,6 +174,7 @@ export class Outbox {
   readonly #base: number;
   readonly #bytes: ByteQueue;
   readonly #runs: ByteQueue;
+  readonly #meter: Meter;
   /** Tails at cuts that are not durable yet, oldest first. */
   #cuts: { seq: number; tail: number }[] = [];
   #limit: number;
@@ -172,9 +183,10 @@ export class Outbox {
    * @param maxBytes most bytes kept; past it appends are refused.
    * @param durable whether what the record holds now is durable (it was recovered) or not (it is new).
    */
-  constructor(record: Block, base: number, maxBytes: number, durable: boolean) {
+  constructor(record: Block, base: number, maxBytes: number, durable: boolean, meter: Meter) {
     this.#record = record;
     this.#base = base;
+    this.#meter = meter;
     this.#bytes = new ByteQueue(record, base + OUTBOX.bytes, maxBytes);
     // Every run has at least one byte, so this many can never be too few.
     this.#runs = new ByteQueue(record, base + OUTBOX.runs, maxBytes * RUN_BYTES);
@@ -212,14 +224,28 @@ export class Outbox {
     return this.#record.u64(this.#base + (destination === STDOUT ? OUTBOX.count1 : OUTBOX.count2));
   }
 
-  /** Appends as much as fits; returns how much. */
-  append(destination: Destination, from: Uint8Array): number {
+  /** Bytes that a payer can append, by what there is room for here and what it may still be charged for. */
+  roomOf(payer: number): number {
+    return Math.max(0, Math.min(this.room, this.#meter.room(payer) - RUN_BYTES));
+  }
+
+  /** Whether there is room here, but who pays may not have more waiting. */
+  isShort(payer: number): boolean {
+    return this.room > 0 && this.roomOf(payer) === 0;
+  }
+
+  /** Appends as much as fits, and charges it to whoever pays, who is not asked; returns how much. */
+  append(destination: Destination, from: Uint8Array, payer: number): number {
     if (from.length === 0 || this.room === 0) return 0;
-    const last = this.#lastRun();
+    const joins = (last: Whose | undefined): boolean =>
+      last?.destination === destination && last.payer === payer;
     // A run's room first: bytes without a run would have no destination.
-    if (last !== destination) this.#runs.append(runOf(this.tail, destination));
-    if (this.#lastRun() !== destination) return 0;
+    if (!joins(this.#lastRun())) {
+      if (this.#runs.append(runOf(this.tail, { destination, payer })) === 0) return 0;
+      this.#meter.charge(payer, RUN_BYTES);
+    }
     const taken = this.#bytes.append(from);
+    this.#meter.charge(payer, taken);
     this.#endLastRun(this.tail);
     return taken;
   }
@@ -229,7 +255,7 @@ export class Outbox {
     if (position >= end) return undefined;
     const run = this.#runAt(position);
     const bytes = this.#bytes.copy(position, Math.min(run.end - position, end - position, max));
-    return { destination: run.destination, position, bytes };
+    return { destination: run.destination, payer: run.payer, position, bytes };
   }
 
   /** Bytes for a destination between two positions that are kept. */
@@ -251,9 +277,16 @@ export class Outbox {
       const count = this.countBetween(destination, this.head, position);
       if (count > 0) this.#record.setU64(offset, this.#record.u64(offset) + count);
     }
+    let at = this.head;
     this.#bytes.drop(position);
-    while (this.#runs.length > 0 && this.#runEnd(this.#runs.head) <= position) {
-      this.#runs.drop(this.#runs.head + RUN_BYTES);
+    while (this.#runs.length > 0 && at <= position) {
+      const { end, payer } = this.#runOn(this.#runs.head);
+      const over = end <= position;
+      if (over) this.#runs.drop(this.#runs.head + RUN_BYTES);
+      // Last: whoever is woken by it may look at what there is.
+      this.#meter.refund(payer, Math.min(end, position) - at + (over ? RUN_BYTES : 0));
+      if (!over) break;
+      at = end;
     }
   }
 
@@ -273,41 +306,44 @@ export class Outbox {
     this.#cuts = this.#cuts.filter((cut) => cut.seq > seq);
   }
 
-  #runEnd(position: number): number {
-    return Number(new DataView(this.#runs.copy(position, 8).buffer).getBigUint64(0, true));
+  /** The run at a position of the queue of runs. */
+  #runOn(position: number): Whose & { end: number } {
+    const view = new DataView(this.#runs.copy(position, RUN_BYTES).buffer);
+    const whose = Number(view.getBigUint64(8, true));
+    return {
+      end: Number(view.getBigUint64(0, true)),
+      destination: (whose % DESTINATIONS) as Destination,
+      payer: Math.floor(whose / DESTINATIONS),
+    };
   }
 
   /** The run a kept byte belongs to: the first that ends after it. */
-  #runAt(position: number): { destination: Destination; end: number } {
+  #runAt(position: number): Whose & { end: number } {
     let low = 0;
     let high = this.#runs.length / RUN_BYTES - 1;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#runEnd(this.#runs.head + middle * RUN_BYTES) > position) high = middle;
+      if (this.#runOn(this.#runs.head + middle * RUN_BYTES).end > position) high = middle;
       else low = middle + 1;
     }
-    const run = this.#runs.copy(this.#runs.head + low * RUN_BYTES, RUN_BYTES);
-    const view = new DataView(run.buffer);
-    const end = Number(view.getBigUint64(0, true));
-    assert(end > position, 'every byte of an outbox belongs to a run');
-    return { destination: view.getUint32(8, true) as Destination, end };
+    const run = this.#runOn(this.#runs.head + low * RUN_BYTES);
+    assert(run.end > position, 'every byte of an outbox belongs to a run');
+    return run;
   }
 
-  #lastRun(): Destination | undefined {
-    if (this.#runs.length === 0) return undefined;
-    const last = this.#runs.copy(this.#runs.tail - RUN_BYTES, RUN_BYTES);
-    return new DataView(last.buffer).getUint32(8, true) as Destination;
+  #lastRun(): Whose | undefined {
+    return this.#runs.length === 0 ? undefined : this.#runOn(this.#runs.tail - RUN_BYTES);
   }
 
   #endLastRun(end: number): void {
-    this.#runs.patch(this.#runs.tail - RUN_BYTES, runOf(end, STDOUT).subarray(0, 8));
+    this.#runs.patch(this.#runs.tail - RUN_BYTES, u64Bytes(end));
   }
 }
 
-function runOf(end: number, destination: Destination): Uint8Array {
+function runOf(end: number, { destination, payer }: Whose): Uint8Array {
   const run = new Uint8Array(RUN_BYTES);
-  const view = new DataView(run.buffer);
-  view.setBigUint64(0, BigInt(end), true);
-  view.setUint32(8, destination, true);
+  run.set(u64Bytes(end));
+  run.set(u64Bytes(DESTINATIONS * payer + destination), 8);
   return run;
 }
+const u64Bytes = (value: number): Uint8Array => new Uint8Array(BigUint64Array.of(BigInt(value)).buffer);

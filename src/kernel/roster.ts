@@ -7,15 +7,7 @@ import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { DEFAULT_MEMORY_LIMIT_BYTES } from '../base/limits.ts';
 import { RecordTable, ROOT, type Space, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
-import {
-  charge,
-  holdAccount,
-  type Limits,
-  limitOf,
-  openAccount,
-  refund,
-  releaseAccount,
-} from './account/account.ts';
+import { charge, holdAccount, type Limits, limitOf, openAccount, refund } from './account/account.ts';
 import { cpuLimitMs } from './account/time.ts';
 import type { Ending } from './caller.ts';
 import type { Grant } from './capability/authority.ts';
@@ -296,7 +288,7 @@ export class Roster {
     this.#rest(domain);
     const payer = R.paidBy.get(this.#space, domain.at);
     if (payer !== 0) refund(this.#space, payer, RESOURCE.domains, 1);
-    releaseAccount(this.#space, domain.account);
+    this.#core.releaseAccount(domain.account);
     domain.alive = false;
     this.#domains.delete(domain.id);
     this.#byName.delete(domain.name);

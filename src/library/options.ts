@@ -33,6 +33,8 @@ export interface SpawnOptions extends Abortable {
   readonly connect?: readonly string[];
   /** Most memory, bytes. Default 1 GiB. */
   readonly memoryLimitBytes?: number;
+  /** Most bytes that it has written and that are not out yet (console, folders of the host, connections); further writes wait. Default 16 MiB. */
+  readonly outboxLimitBytes?: number;
   /** Most processor time, ms. Default no limit. */
   readonly cpuLimitMs?: number;
   /** It ends with this process and is in no checkpoint. */

@@ -271,6 +271,7 @@ function requestOf(options: SpawnOptions): RunRequest {
     listen: options.listen ?? [],
     connect: options.connect ?? [],
     memoryLimitBytes: options.memoryLimitBytes ?? null,
+    outboxLimitBytes: options.outboxLimitBytes ?? null,
     cpuLimitMs: options.cpuLimitMs ?? null,
     detached: options.detached ?? false,
     volatile: options.volatile ?? false,

@@ -12,7 +12,8 @@ export const MAGIC_LOW = 0x64726570;
 export const MAGIC_HIGH = 0x00657275;
 /**
  * Version of everything the kernel keeps in the space. 2 has frames of version 2 and modules made at run time; 3 has
- * objects, capabilities and an epoch, those who wait, rings and tables, and segments mapped into domains, whose frames may be shared. What a space of an older version holds means the same in one of
+ * objects, capabilities and an epoch, those who wait, rings and tables, segments mapped into domains, whose frames may be
+ * shared, and in what waits to get out who pays for it. What a space of an older version holds means the same in one of
  * version 3: its domains have no capabilities, and their records become longer when they are opened
  * (`RecordTable.openWidened`).
  */

@@ -18,7 +18,9 @@ enum perdure_resource {
   PERDURE_ENTRIES = 4,
   /* Domains that the program has made. */
   PERDURE_DOMAINS = 5,
-  PERDURE_RESOURCES = 6,
+  /* Bytes on their way out: written, and not out yet. Where there is no room a write waits, or gives DQUOT. */
+  PERDURE_OUTBOX = 6,
+  PERDURE_RESOURCES = 7,
 };
 
 /* The limit and the use of one resource. A limit of PERDURE_UNLIMITED is none. */

@@ -4,6 +4,7 @@
  * folders.ts.
  */
 import { ERRNO } from '../../abi/errno.ts';
+import type { Meter } from '../../kernel/outbox-meter.ts';
 import { type Operation, type Wake, WOULD_BLOCK } from '../../kernel/ports.ts';
 import type { DriverState } from '../state.ts';
 import { Applier, LATER, type ToSync } from './apply.ts';
@@ -17,11 +18,11 @@ export type HostProblem = (problem: { folder: string; path: string; errno: numbe
 export interface CoreOptions {
   readonly state: DriverState;
   readonly wake: Wake;
+  readonly meter: Meter;
   /** Wall time, ns. */
   readonly now: () => bigint;
   /** Whether effects reach the disk before they count as done; without, only a power failure tells the difference. */
   readonly powerSafe: boolean;
-  readonly queueMaxBytes: number;
   readonly problem: HostProblem;
 }
 
@@ -37,7 +38,6 @@ export class HostCore {
   readonly #doubtful = new Set<number>();
   /** Queued writes by file, in order: what reads must see. */
   readonly #overlay = new Map<string, Effect[]>();
-  readonly #wantRoom = new Set<number>();
   readonly #reported = new Set<number>();
   /** Files that have lost writes since they were last synced. */
   readonly #broken = new Set<number>();
@@ -49,7 +49,7 @@ export class HostCore {
     this.#o = options;
     this.now = options.now;
     this.objects = new ObjectTable(options.state);
-    this.#queue = new EffectQueue(options.state, options.queueMaxBytes);
+    this.#queue = new EffectQueue(options.state, options.meter);
     this.#applier = new Applier(this.objects, options.powerSafe);
     if (options.state.recovered) this.#recover();
   }
@@ -63,7 +63,7 @@ export class HostCore {
       const wanted = intent();
       if (typeof wanted === 'number') return wanted;
       const effect = this.#queue.add(wanted);
-      if (effect === undefined) return -ERRNO.NOSPC;
+      if (effect === undefined) return this.#noRoom(op);
       op.effect = effect.number;
       return WOULD_BLOCK;
     }
@@ -93,9 +93,15 @@ export class HostCore {
     const taken = this.#queue.addWrite(intent, from, offset);
     const { last } = this.#queue;
     if (last !== before && last !== undefined) this.#see(last);
-    if (taken > 0 || from.length === 0) return taken;
-    if (this.#queue.size === 0) return -ERRNO.NOSPC;
-    this.#wantRoom.add(op.domain);
+    return taken > 0 || from.length === 0 ? taken : this.#noRoom(op);
+  }
+
+  /** Something could not be queued: WOULD_BLOCK where there will be room, else why there will not. */
+  #noRoom({ domain }: Operation): number {
+    const { meter } = this.#o;
+    const payer = meter.payer(domain);
+    if (meter.isIdle(payer)) return this.#queue.roomFor(domain) > 0 ? -ERRNO.NOSPC : -ERRNO.DQUOT;
+    meter.subscribe(payer, domain);
     return WOULD_BLOCK;
   }
 
@@ -219,8 +225,6 @@ export class HostCore {
   #end(effect: Effect, syncFailed: number): void {
     if (effect.kind === EFFECT.write || effect.orphan) {
       this.#take(effect);
-      for (const domain of this.#wantRoom) this.#o.wake(domain);
-      this.#wantRoom.clear();
       return;
     }
     if (effect.kind === EFFECT.sync && this.#broken.delete(effect.object)) effect.result = -ERRNO.IO;

@@ -5,12 +5,14 @@
  * doubt, in order; apply.ts settles them.
  *
  * Two sorts: *writes* of bytes at an absolute offset, for which nobody waits and which may be applied again at will;
- * and all others, for which the caller waits and which have a result.
+ * and all others, for which the caller waits and which have a result. The block of each is charged to who asked for it, and
+ * where there is no room who asks waits.
  *
  * Why: RATIONALE.md#effects-on-host-files-are-settled-by-looking
  */
 import { assert } from '../../base/assert.ts';
 import { Block, blocksOf, pushBack, unlinkBlock } from '../../kernel/outbox-memory.ts';
+import type { Meter } from '../../kernel/outbox-meter.ts';
 import { type DriverState, STATE } from '../state.ts';
 
 export const EFFECT = {
@@ -55,8 +57,11 @@ const FIELD = {
   length1: 112,
   length2: 116,
   capacity: 120,
+  /** Who pays for the block, divided by PAYER_UNIT to fit. */
+  payer: 124,
   data: 128,
 } as const;
+const PAYER_UNIT = 16;
 /** Room in a block for small writes that follow one another. */
 const WRITE_CAPACITY = 4096 - FIELD.data;
 
@@ -155,6 +160,13 @@ export class Effect {
   get length(): number {
     return this.block.u32(FIELD.length1);
   }
+  get payer(): number {
+    return PAYER_UNIT * this.block.u32(FIELD.payer);
+  }
+  /** What it takes, in bytes. */
+  get bytesKept(): number {
+    return FIELD.data + this.block.u32(FIELD.capacity);
+  }
 
   /** Adds to a write that ends where `from` begins; how much fitted. */
   extend(from: Uint8Array): number {
@@ -173,19 +185,17 @@ export class Effect {
 export class EffectQueue {
   readonly #state: DriverState;
   readonly #effects = new Map<number, Effect>();
-  readonly #maxBytes: number;
+  readonly #meter: Meter;
   #last: Effect | undefined;
-  #bytes = 0;
   /** Effects with smaller numbers are held by some cut. */
   #covered: number;
   /** Effects with smaller numbers may be applied. */
   #limit: number;
   #cuts: { seq: number; tail: number }[] = [];
 
-  /** @param maxBytes most bytes of writes that wait; past it writers wait. */
-  constructor(state: DriverState, maxBytes: number) {
+  constructor(state: DriverState, meter: Meter) {
     this.#state = state;
-    this.#maxBytes = maxBytes;
+    this.#meter = meter;
     for (const block of blocksOf(state.root, STATE.effects, FIELD.next)) this.#note(new Effect(block));
     this.#limit = state.effectTail;
     this.#covered = this.#limit;
@@ -205,10 +215,6 @@ export class EffectQueue {
     return this.#last;
   }
 
-  get size(): number {
-    return this.#effects.size;
-  }
-
   /** Whether an effect may be taken to the host now. */
   mayApply(effect: Effect): boolean {
     return effect.number < this.#limit;
@@ -219,11 +225,12 @@ export class EffectQueue {
     return this.#last !== undefined && this.#last.state === QUEUED && this.#last.number >= this.#covered;
   }
 
-  /** Queues an intent; undefined where the space is full. */
+  /** Queues an intent; undefined where there is no room for it. */
   add(intent: Intent): Effect | undefined {
     const path = Buffer.from(intent.path ?? '', 'latin1');
     const toPath = Buffer.from(intent.toPath ?? '', 'latin1');
-    const block = this.#block(intent, path.length + toPath.length);
+    const bytes = path.length + toPath.length;
+    const block = this.roomFor(intent.domain) < bytes ? undefined : this.#block(intent, bytes);
     if (block === undefined) return undefined;
     block.setBytes(FIELD.data, path);
     block.setBytes(FIELD.data + path.length, toPath);
@@ -232,20 +239,24 @@ export class EffectQueue {
     return this.#append(block);
   }
 
-  /** Queues bytes for an open file, as many as fit; 0 where the queue or the space is full. */
+  /** Bytes that fit into an effect that a domain asks for now, by what its account may have; below 0 where none can be. */
+  roomFor(domain: number): number {
+    return this.#meter.room(this.#meter.payer(domain)) - FIELD.data;
+  }
+
+  /** Queues bytes for an open file, as many as fit; 0 where there is no room. */
   addWrite(intent: Intent, from: Uint8Array, offset: number): number {
-    const wanted = Math.min(from.length, this.#maxBytes - this.#bytes);
-    if (wanted === 0) return 0;
-    const bytes = from.subarray(0, wanted);
-    const joined = this.#extendLast(intent, bytes, offset);
-    const rest = bytes.subarray(joined);
+    const joined = this.#extendLast(intent, from, offset);
+    const room = this.roomFor(intent.domain);
+    const rest = from.subarray(joined, joined + Math.max(room, 0));
     if (rest.length === 0) return joined;
-    const block = this.#block({ ...intent, offset: offset + joined }, Math.max(rest.length, WRITE_CAPACITY));
+    const capacity = Math.max(rest.length, Math.min(WRITE_CAPACITY, room));
+    const block = this.#block({ ...intent, offset: offset + joined }, capacity);
     if (block === undefined) return joined;
     block.setBytes(FIELD.data, rest);
     block.setU32(FIELD.length1, rest.length);
     this.#append(block);
-    return wanted;
+    return joined + rest.length;
   }
 
   /** Takes an effect out: nothing about it is in doubt and nobody waits for it. */
@@ -253,8 +264,9 @@ export class EffectQueue {
     assert(this.#effects.delete(effect.number), 'an effect is taken out once');
     unlinkBlock(this.#state.root, STATE.effects, effect.block, FIELD.next);
     if (this.#last === effect) this.#last = [...this.#effects.values()].at(-1);
-    if (effect.kind === EFFECT.write) this.#bytes -= effect.length;
+    const { payer, bytesKept } = effect;
     effect.block.release();
+    this.#meter.refund(payer, bytesKept);
   }
 
   cut(seq: number): void {
@@ -272,9 +284,7 @@ export class EffectQueue {
     const last = this.#last;
     if (last?.kind !== EFFECT.write || last.number < this.#covered || last.object !== intent.object) return 0;
     if (last.offset + last.length !== offset) return 0;
-    const taken = last.extend(bytes);
-    this.#bytes += taken;
-    return taken;
+    return last.extend(bytes);
   }
 
   #block(intent: Intent, dataBytes: number): Block | undefined {
@@ -292,6 +302,9 @@ export class EffectQueue {
     block.setBig(FIELD.time1, intent.time1 ?? 0n);
     block.setBig(FIELD.time2, intent.time2 ?? 0n);
     block.setU32(FIELD.capacity, dataBytes);
+    const payer = this.#meter.payer(intent.domain);
+    block.setU32(FIELD.payer, payer / PAYER_UNIT);
+    this.#meter.charge(payer, FIELD.data + dataBytes);
     return block;
   }
 
@@ -304,7 +317,6 @@ export class EffectQueue {
   #note(effect: Effect): Effect {
     this.#effects.set(effect.number, effect);
     this.#last = effect;
-    if (effect.kind === EFFECT.write) this.#bytes += effect.length;
     return effect;
   }
 }

@@ -9,7 +9,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { EnvironmentError } from '../../base/errors.ts';
-import { HOST_QUEUE_MAX_BYTES } from '../../base/limits.ts';
 import type { Driver, HostDirectory, HostFile } from '../../kernel/ports.ts';
 import * as at from './at.ts';
 import { type CoreOptions, HostCore } from './core.ts';
@@ -17,16 +16,13 @@ import { DirectoryObject } from './directory.ts';
 import { FileObject } from './file.ts';
 import { FILE, FOLDER, READ_ONLY } from './objects.ts';
 
-export type FoldersOptions = Omit<CoreOptions, 'queueMaxBytes' | 'powerSafe'> & {
-  readonly queueMaxBytes?: number;
-  readonly powerSafe?: boolean;
-};
+export type FoldersOptions = Omit<CoreOptions, 'powerSafe'> & { readonly powerSafe?: boolean };
 
 export class HostFolders implements Driver {
   readonly #core: HostCore;
 
   constructor(options: FoldersOptions) {
-    this.#core = new HostCore({ queueMaxBytes: HOST_QUEUE_MAX_BYTES, powerSafe: true, ...options });
+    this.#core = new HostCore({ powerSafe: true, ...options });
     this.#core.pump();
   }
 

@@ -170,6 +170,7 @@ async function runProgram(
     }
   }
   const results = program.results();
+  assert.equal(p.meter.total, 0, 'what is out is paid for no more');
   await p.folders.close();
   return { results, crashes };
 }

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Image, TestMemory } from '../../kernel/outbox-memory.testing.ts';
+import { TestMeter } from '../../kernel/outbox-meter.testing.ts';
 import {
   type HostDirectory,
   type HostFile,
@@ -16,29 +17,36 @@ import { HostFolders } from './folders.ts';
 
 export const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** What was charged when an image was taken: it is in the space, too. */
+const meters = new WeakMap<Image, TestMeter>();
+
 export class TestProcess {
   readonly memory: TestMemory;
   readonly folders: HostFolders;
+  readonly meter: TestMeter;
   readonly problems: Parameters<HostProblem>[0][] = [];
   readonly woken: number[] = [];
   seq = 0;
 
   /** @param image the checkpoint it starts from, none for a new space. */
-  constructor(image?: Image, queueMaxBytes = 1 << 20, powerSafe = true) {
+  constructor(image?: Image, limitBytes = 1 << 20, powerSafe = true) {
+    this.meter = (image && meters.get(image)?.copy()) ?? new TestMeter(limitBytes);
     this.memory = image === undefined ? new TestMemory() : TestMemory.from(image);
     this.folders = new HostFolders({
       state: new DriverState(this.memory, this.memory.root(1)),
       wake: (domain) => void this.woken.push(domain),
       now: () => BigInt(Date.now()) * 1_000_000n,
       problem: (problem) => void this.problems.push(problem),
-      queueMaxBytes,
+      meter: this.meter,
       powerSafe,
     });
   }
 
   cut(): Image {
     this.folders.cut(++this.seq);
-    return this.memory.image();
+    const image = this.memory.image();
+    meters.set(image, this.meter.copy());
+    return image;
   }
 
   /** A checkpoint, durable at once, and time for what it lets go. */

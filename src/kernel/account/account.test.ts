@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ACCOUNT_PARTS, RESOURCE, type Resource } from '../../abi/account.ts';
+import { ACCOUNT_PARTS, RESOURCE, type Resource, UNLIMITED } from '../../abi/account.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
 import { Space } from '../../space/index.ts';
 import {
@@ -16,7 +16,10 @@ import {
 } from './account.ts';
 
 const MEMORY = RESOURCE.memory;
-const parts = (memory: number): number[] => [memory, ...new Array<number>(ACCOUNT_PARTS - 1).fill(0)];
+const parts = (memory: number, cpu = 0): number[] => [
+  ...[memory, cpu],
+  ...new Array<number>(ACCOUNT_PARTS - 2).fill(0),
+];
 
 /** A part that somebody holds; 0 where there is not so much. */
 function part(space: Space, parent: number, memory: number): number {
@@ -48,11 +51,25 @@ test('processor time does not come back', () => {
   const space = Space.create();
   const whole = openAccount(space, { cpu: 1000 });
   holdAccount(space, whole);
-  const some = divideAccount(space, whole, [0, 400, 0, 0, 0, 0]);
+  const some = divideAccount(space, whole, parts(0, 400));
   holdAccount(space, some);
   charge(space, some, RESOURCE.cpu, 150);
   releaseAccount(space, some);
   assert.equal(left(space, whole, RESOURCE.cpu), 850);
+});
+
+test('parts of what has no limit are never more than can be counted', () => {
+  const space = Space.create();
+  const whole = openAccount(space, {});
+  holdAccount(space, whole);
+  const most = UNLIMITED - 1;
+  const half = divideAccount(space, whole, parts(0, most));
+  holdAccount(space, half);
+  assert.equal(divideAccount(space, whole, parts(0, most)), 0, 'the whole of it is given away once');
+  charge(space, whole, RESOURCE.cpu, 1000);
+  releaseAccount(space, half);
+  assert.ok(left(space, whole, RESOURCE.cpu) > most - 2000);
+  releaseAccount(space, whole);
 });
 
 test('whatever is divided, charged and left, there is never more than there was, and all comes back', () => {

@@ -14,6 +14,7 @@ import {
   DEFAULT_CAPABILITIES,
   DEFAULT_DOMAINS,
   DEFAULT_MEMORY_LIMIT_BYTES,
+  DEFAULT_OUTBOX_BYTES,
   DEFAULT_REQUESTS,
   DEFAULT_RING_ENTRIES,
 } from '../../base/limits.ts';
@@ -41,6 +42,7 @@ const DEFAULTS: Readonly<Record<ResourceName, number>> = {
   requests: DEFAULT_REQUESTS,
   entries: DEFAULT_RING_ENTRIES,
   domains: DEFAULT_DOMAINS,
+  outbox: DEFAULT_OUTBOX_BYTES,
 };
 const RESOURCES = Object.values(RESOURCE);
 const nameOf = (resource: Resource): ResourceName =>
@@ -95,8 +97,8 @@ export function releaseAccount(space: Space, account: number): void {
 /** What is left of a resource: 0 or more. */
 export function left(space: Space, account: number, resource: Resource): number {
   if (account === 0) return UNLIMITED;
-  const limit = A.limits.get(space, account, resource);
-  return Math.max(0, limit === UNLIMITED ? UNLIMITED : limit - A.used.get(space, account, resource));
+  // No limit is a very large one, so that the parts of an account are never more together than can be counted.
+  return Math.max(0, A.limits.get(space, account, resource) - A.used.get(space, account, resource));
 }
 export function limitOf(space: Space, account: number, resource: Resource): number {
   return account === 0 ? UNLIMITED : A.limits.get(space, account, resource);
@@ -104,6 +106,17 @@ export function limitOf(space: Space, account: number, resource: Resource): numb
 export function usedOf(space: Space, account: number, resource: Resource): number {
   return account === 0 ? 0 : A.used.get(space, account, resource);
 }
+
+/** The accounts that a refund to this one reaches: itself, and where it has ended those that it was a part of. */
+export function toldOfRefunds(space: Space, account: number): number[] {
+  const those: number[] = [];
+  for (let at = account; at !== 0; at = A.parent.get(space, at)) {
+    those.push(at);
+    if (A.ended.get(space, at) === 0) break;
+  }
+  return those;
+}
+export const parentOf = (space: Space, account: number): number => A.parent.get(space, account);
 
 /** Whether so much more is used than may be: it was charged for what had to be. */
 export function isOverdrawn(space: Space, account: number, resource: Resource, by: number): boolean {

@@ -6,15 +6,7 @@ import { ACCOUNT_DEPTH_MAX } from '../../base/limits.ts';
 import type { KernelCalls } from '../calls.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
-import {
-  AccountRecord,
-  divideAccount,
-  holdAccount,
-  limitOf,
-  mayCharge,
-  releaseAccount,
-  usedOf,
-} from './account.ts';
+import { AccountRecord, divideAccount, holdAccount, limitOf, mayCharge, usedOf } from './account.ts';
 
 const A = AccountRecord.fields;
 const RESOURCES = Object.values(RESOURCE);
@@ -25,7 +17,7 @@ export function registerAccounts(core: Core): void {
   objects.onEnd(OBJECT.account, (object) => {
     const account = objects.a(object);
     A.object.set(space, account, 0);
-    releaseAccount(space, account);
+    core.releaseAccount(account);
   });
   calls.add(accountCalls(core));
 }
@@ -84,7 +76,7 @@ function accountCalls(core: Core): KernelCalls {
         try {
           return giveAccount(core, core.caller(), part);
         } finally {
-          releaseAccount(space, part);
+          core.releaseAccount(part);
         }
       },
     },

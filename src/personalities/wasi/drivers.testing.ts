@@ -7,6 +7,7 @@ import { Prng } from '../../base/prng.ts';
 import { HostFolders } from '../../drivers/host/folders.ts';
 import { Network } from '../../drivers/net.ts';
 import { DriverState } from '../../drivers/state.ts';
+import { OutboxMeter } from '../../kernel/account/meter.ts';
 import { load } from '../../kernel/kernel.testing.ts';
 import { Kernel } from '../../kernel/kernel.ts';
 import { rootCell, stateMemory } from '../../kernel/outbox-space.ts';
@@ -29,6 +30,7 @@ export class DriverMachine {
   kernel!: Kernel;
   crashes = 0;
   #wasi!: WasiPersonality;
+  #meter!: OutboxMeter;
   readonly #random: Prng;
   #module: LoadedModule | undefined;
   readonly #pages = new Map<number, Uint8Array>();
@@ -45,9 +47,12 @@ export class DriverMachine {
     const { space } = this;
     const state = new DriverState(stateMemory(space), rootCell(space, ROOT.ports));
     const wake = (domain: number): void => this.kernel.wake(domain);
+    this.#meter = new OutboxMeter(space, wake);
+    const meter = this.#meter;
     this.folders = new HostFolders({
       state,
       wake,
+      meter,
       now: () => BigInt(Date.now()) * 1_000_000n,
       // A write that is made again after a crash may find its file already removed, as it was to be.
       problem: ({ errno, ...where }) => assert.equal(errno, ERRNO.STALE, JSON.stringify(where)),
@@ -55,6 +60,7 @@ export class DriverMachine {
     this.network = new Network({
       state,
       wake,
+      meter,
       problem: (address) => assert.fail(`cannot listen: ${address}`),
     });
     this.ports.object = (id) => this.folders.object(id) ?? this.network.object(id);
@@ -62,7 +68,7 @@ export class DriverMachine {
   }
   #options() {
     const powers = { monotonicNs: () => (this.#time += 1000n), threadCpuMicros: () => 0 };
-    return { powers, personality: this.#wasi };
+    return { powers, personality: this.#wasi, meter: this.#meter };
   }
 
   /** A folder of the host as the root of what the program sees. */
