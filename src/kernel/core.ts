@@ -32,6 +32,7 @@ import { Programs } from './capability/programs.ts';
 import { Sturdies } from './capability/sturdy.ts';
 import { type Domain, END, STATE } from './domain.ts';
 import { type Activation, Activations } from './gate/activations.ts';
+import { Boards } from './gate/boards.ts';
 import type { Granted } from './gate/grants.ts';
 import { Passage } from './gate/passage.ts';
 import type { ModuleLoader } from './loader.ts';
@@ -112,8 +113,6 @@ export class Core {
   frameStackMax = FRAME_STACK_MAX_BYTES;
   /** Most instances that are kept of domains that do nothing. */
   instancesMax = INSTANCES_MAX;
-  /** The domain whose code runs. */
-  current: Domain | null = null;
   /** The activation that runs. */
   activation: Activation | null = null;
   readonly activations: Activations;
@@ -122,7 +121,8 @@ export class Core {
   /** Where imports of procedures lead, by what a domain was granted. */
   granted: Granted = () => null;
   /** Calls through gates: what is of the moment. */
-  readonly passage = new Passage();
+  readonly boards: Boards;
+  readonly passage: Passage;
   /** Domains that are to end, and those that have been stopped, when nothing is on the native stack. */
   readonly condemned: Condemned[] = [];
   readonly stopped: Domain[] = [];
@@ -143,6 +143,8 @@ export class Core {
     this.powers = powers;
     this.personality = personality;
     this.ports = ports ?? personality.ports ?? null;
+    this.boards = new Boards(space);
+    this.passage = new Passage(this.boards);
     this.objects = new Objects(space);
     this.capabilities = new Capabilities(space, this.objects);
     this.clists = new CLists(space, this.objects, this.capabilities);
@@ -229,10 +231,19 @@ export class Core {
     Atomics.store(i32, GRACE_ADDRESS >> 2, Math.max(now, Math.min(ticks, GRACE_TICKS_MAX)));
   }
 
+  /** The domain whose code runs. */
+  get current(): Domain | null {
+    return this.boards.current as Domain | null;
+  }
+  set current(domain: Domain | null) {
+    this.boards.current = domain;
+  }
+
   /** The domain whose system call this is. */
   caller(): Domain {
-    assert(this.current !== null, 'a system call has a caller');
-    return this.current;
+    const { current } = this;
+    assert(current !== null, 'a system call has a caller');
+    return current;
   }
 
   /** The activation whose system call this is. */

@@ -13,8 +13,10 @@ import { charge, left, refund } from './account/account.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
 import type { Activation } from './gate/activations.ts';
+import type { Boards } from './gate/boards.ts';
 import type { Gate } from './gate/gates.ts';
 import { isCrowded } from './gate/procedures.ts';
+import { Visited } from './gate/visited.ts';
 import type { Instance } from './instance.ts';
 import type { Maker } from './maker.ts';
 import type { OwnMemory } from './own.ts';
@@ -154,7 +156,7 @@ export interface Growth {
   refused: boolean;
 }
 
-export class Domain {
+export class Domain extends Visited {
   readonly space: Space;
   /** Address of the record. */
   readonly at: number;
@@ -167,11 +169,6 @@ export class Domain {
   doomed = false;
   /** False once it was removed: its record may be another's now. */
   alive = true;
-  /**
-   * So often its code is on the native stack, where it may hold addresses: its region and memories stay where they are
-   * (limits may grow). Counted by whoever calls into the instance.
-   */
-  nativeFrames = 0;
   /** The memory.grow that unwound, for its memory had to be moved to grow: see memory.ts. */
   growth: Growth | null = null;
   /** Its memories, where they are not in the space: it is alone in this process (alone.ts). */
@@ -188,24 +185,12 @@ export class Domain {
   main: Activation | null = null;
   /** Saved visits of it, those that wait at its door included. */
   present = 0;
-  /** How often activations are inside of it, and which one, null where they are several. */
-  visits = 0;
-  occupant: Activation | null = null;
-  /**
-   * Its gates may be entered by the short way: it can run, nobody is inside or waits to be. What makes that untrue clears
-   * it; the long way sets it again.
-   */
-  open = false;
-  /** Those that wait to enter, first come first. */
-  waiters: Activation[] = [];
   /** Activations that wait in system calls its code has made. */
   readonly sleepers = new Set<Activation>();
   /** None of its code may run: it is ending, or is stopped until it is resumed. */
   halted = false;
   /** A wake came while something ran: the next block in it returns to the queue at once. */
   wakePending = false;
-  /** It ran since the last cut, so saved state is stale. */
-  ran = false;
   /** Set by the kernel inside a system call: the domain ends as soon as it has unwound. */
   ending: Ended | null = null;
   /** Bytes on the frame stack below the code that runs, or ran last: frames of functions outside of it. */
@@ -221,7 +206,8 @@ export class Domain {
   /** The exception a resumed call site is to throw. Never lives over a safepoint. */
   pending: unknown = null;
 
-  constructor(space: Space, at: number, module: LoadedModule) {
+  constructor(space: Space, at: number, module: LoadedModule, boards: Boards) {
+    super(boards);
     this.space = space;
     this.at = at;
     this.module = module;

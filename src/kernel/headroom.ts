@@ -10,7 +10,7 @@
  * Why: RATIONALE.md#kernel-code-never-runs-out-of-stack-half-way
  */
 import { pushUnsigned } from '../base/leb.ts';
-import { GATE_HEADROOM_BYTES, HEADROOM_BYTES } from '../base/limits.ts';
+import { HEADROOM_BYTES } from '../base/limits.ts';
 
 export const section = (id: number, content: number[]): number[] => [id, ...code(content)];
 export function vector(items: number[][]): number[] {
@@ -26,18 +26,18 @@ export function code(content: number[]): number[] {
   return out;
 }
 
-/** Of function 0, type () -> v128: never the same to the optimiser. It counts in global 0. */
+/** Of a function of type () -> v128: never the same to the optimiser. It counts in global 0. */
 export const probeSource = (): number[] =>
   code([0, 0x23, 0, 0x41, 1, 0x6a, 0x24, 0, 0x23, 0, 0xfd, 0x11, 0x0b]); // global 0 += 1, i32x4.splat of it
 
 /**
- * Of a function of type (i32) -> () with so large a frame. The vectors are operands and not locals: those the quick
- * compiler of V8 would set to zero at each call.
+ * Of a function of type (i32) -> () with so large a frame, which calls the source. The vectors are operands and not locals:
+ * those the quick compiler of V8 would set to zero at each call.
  */
-export function probeBody(frameBytes: number): number[] {
+export function probeBody(frameBytes: number, source: number): number[] {
   const count = Math.ceil(frameBytes / 16);
   const body: number[] = [0, 0x20, 0, 0x04, 0x40]; // no locals, local.get 0, if
-  for (let i = 0; i < count; i++) body.push(0x10, 0); // call 0
+  for (let i = 0; i < count; i++) body.push(0x10, source);
   for (let i = 1; i < count; i++) body.push(0xfd, 0x51); // v128.xor
   body.push(0xfd, 0x53, 0x24, 0, 0x0b, 0x0b); // v128.any_true, global.set 0, end, end
   return code(body);
@@ -57,30 +57,16 @@ function moduleBytes(frameBytes: number): Uint8Array<ArrayBuffer> {
     ...section(3, vector([[0], [1]])),
     ...section(6, vector([[0x7f, 1, 0x41, 0, 0x0b]])),
     ...section(7, vector([[1, 0x70, 0, 1]])),
-    ...section(10, vector([probeSource(), probeBody(frameBytes)])),
+    ...section(10, vector([probeSource(), probeBody(frameBytes, 0)])),
   ]);
 }
 
-type Probe = (run: number) => void;
-function makeProbe(frameBytes: number): Probe {
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes(frameBytes)));
-  return instance.exports.p as Probe;
-}
-let [probe, gateProbe]: (Probe | null)[] = [null, null];
+let probe: ((run: number) => void) | null = null;
 
 /** @throws RangeError when fewer than HEADROOM_BYTES of native stack are left. */
 export function headroom(): void {
-  probe ??= makeProbe(HEADROOM_BYTES);
+  probe ??= new WebAssembly.Instance(new WebAssembly.Module(moduleBytes(HEADROOM_BYTES))).exports.p as (
+    run: number,
+  ) => void;
   probe(0);
-}
-
-/** Whether GATE_HEADROOM_BYTES are left: enough for a call of another domain. */
-export function hasGateHeadroom(): boolean {
-  gateProbe ??= makeProbe(GATE_HEADROOM_BYTES);
-  try {
-    gateProbe(0);
-    return true;
-  } catch {
-    return false;
-  }
 }

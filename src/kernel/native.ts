@@ -8,6 +8,7 @@
  */
 import { resumeModuleNumber } from '../abi/resume.ts';
 import { NATIVE_FRAMES_MAX } from '../base/limits.ts';
+import { BOARD_NAME } from './gate/board-code.ts';
 import type { NativePlace } from './program.ts';
 
 export interface NativeStack {
@@ -17,6 +18,8 @@ export interface NativeStack {
   readonly cut: boolean;
 }
 
+/** How V8's names for the code of a module begin that is named like this. */
+const BOARD = `/${BOARD_NAME}-`;
 /** Frames of our own errors. */
 const PLAIN_FRAMES = 64;
 
@@ -54,9 +57,11 @@ function shownFrames(error: Error): readonly Shown[] {
   }
 }
 
-function isWasm(shown: Shown): boolean {
-  if (typeof shown === 'string') return shown.includes('wasm-function[');
-  return shown.getScriptNameOrSourceURL()?.startsWith('wasm:') === true;
+/** Whether it is a program's: of WebAssembly, and not of the switchboard of gates. */
+function isProgram(shown: Shown): boolean {
+  if (typeof shown === 'string') return shown.includes('wasm-function[') && !shown.includes(BOARD);
+  const url = shown.getScriptNameOrSourceURL();
+  return url?.startsWith('wasm:') === true && !url.includes(BOARD);
 }
 
 function frameOf(shown: Shown): NativePlace | null {
@@ -82,9 +87,9 @@ function isResumed(shown: Shown): boolean {
 export function nativeStack(error: Error): NativeStack {
   const shown = shownFrames(error);
   let from = 0;
-  while (from < shown.length && !isWasm(shown[from] as Shown)) from++;
+  while (from < shown.length && !isProgram(shown[from] as Shown)) from++;
   let to = from;
-  while (to < shown.length && isWasm(shown[to] as Shown)) to++;
+  while (to < shown.length && isProgram(shown[to] as Shown)) to++;
   const cut = to === shown.length && shown.length >= NATIVE_FRAMES_MAX;
   // What the kernel called of a resume module is an entry, which calls what the program knows.
   if (!cut && to > from && isResumed(shown[to - 1] as Shown)) to--;

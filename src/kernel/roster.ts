@@ -165,7 +165,7 @@ export class Roster {
     R.account.set(space, at, this.#account(options));
     R.created.set(space, at, this.#core.now());
     R.personality.set(space, at, options.personalityState ?? 0);
-    const domain = new Domain(space, at, options.module);
+    const domain = new Domain(space, at, options.module, this.#core.boards);
     this.#adopt(domain);
     if (options.compiler === true && wantsCompiler(options.module)) {
       domain.maker = Maker.create(space, this.#makers(), id, options.module, this.#core.loader);
@@ -219,7 +219,7 @@ export class Roster {
     const hash = hashOf(space, at);
     const module = needed ? source(hash, formAt(space, at)) : undefined;
     // Domains that have ended or are to be dropped are told and cleaned up without their program.
-    const domain = new Domain(space, at, module ?? ({ hash } as LoadedModule));
+    const domain = new Domain(space, at, module ?? ({ hash } as LoadedModule), this.#core.boards);
     if (needed && module === undefined) {
       throw new EnvironmentError(
         'missing-program',
@@ -290,6 +290,7 @@ export class Roster {
     if (payer !== 0) refund(this.#space, payer, RESOURCE.domains, 1);
     this.#core.releaseAccount(domain.account);
     domain.alive = false;
+    domain.leaveBoard();
     this.#domains.delete(domain.id);
     this.#byName.delete(domain.name);
     this.#table.remove(R.row.get(this.#space, domain.at));

@@ -23,10 +23,10 @@ import { entryFrame, I32, I64, type RawValue } from '../frames.ts';
 import { type Activation, CAUSE } from '../gate/activations.ts';
 import { cameOut, goIn, goOut } from '../gate/crossing.ts';
 import { type Offered, procedureAt } from '../gate/procedures.ts';
+import type { Callable } from '../gate/thunks.ts';
 import { copyTransferred, transfer } from '../gate/transfer.ts';
 import { makeVisit, type Visit } from '../gate/visit.ts';
 import { door } from '../gate/visits.ts';
-import { hasGateHeadroom } from '../headroom.ts';
 import type { Operation } from '../ring/operation.ts';
 import { rightsNeeded } from '../ring/server.ts';
 import type { Held } from './capabilities.ts';
@@ -57,6 +57,18 @@ interface Answer {
   readonly errno: number;
   /** The result's bits. */
   readonly low: bigint;
+}
+
+/** A kind's procedure for the short way of a gate. */
+export interface Judge {
+  readonly domain: Domain;
+  readonly check: Callable;
+  /** Most nested calls, this one among them. */
+  readonly depth: number;
+  readonly functionIndex: number;
+  readonly badge: bigint;
+  /** What it is asked about. */
+  readonly capability: number;
 }
 
 export class Kinds {
@@ -264,7 +276,7 @@ export class Kinds {
       const broken = this.#core.prepare(domain);
       if (broken !== null) this.#core.condemn(domain, broken);
       if (broken !== null) return ERRNO.GONE;
-      if (question === 'check' && hasGateHeadroom()) {
+      if (question === 'check' && this.#core.boards.hasHeadroom()) {
         return this.#natively(found, capability, rights as number, values);
       }
     }
@@ -300,12 +312,40 @@ export class Kinds {
     if (kept !== null) transfer(core.space, kept, values);
     core.blocked = blocked;
     passage.error = last;
-    if (!caller.halted) return result === 0 ? 0 : refusal(result);
-    // The caller has been stopped meanwhile: it makes its call again when it goes on.
+    if (caller.halted) this.keepAnswer(caller, result, capability);
+    return result === 0 ? 0 : refusal(result);
+  }
+
+  /** The caller has been stopped while a kind was asked: it makes its call again when it goes on. */
+  keepAnswer(caller: Domain, result: number, capability: number): never {
+    const { passage, unwind } = this.#core;
     const answer = new Uint8Array(VALUE_BYTES);
     new DataView(answer.buffer).setInt32(0, result, true);
-    if (caller.ending === null) passage.answer(core.running(), 0, answer, capability);
-    throw core.unwind;
+    try {
+      if (caller.ending === null) passage.answer(this.#core.running(), 0, answer, capability);
+    } catch (error) {
+      throw this.#core.translate(error);
+    }
+    throw unwind;
+  }
+
+  /** What the short way of a gate needs to ask the kind of a capability itself; null where it cannot. */
+  judge(caller: Domain, capability: number): Judge | null {
+    const { capabilities } = this.#core;
+    if (capabilities.kind(capabilities.over(capability)) !== 0 || caller.hasFlag(FLAG.enforced)) return null;
+    const found = this.#toAsk('check', capability);
+    if (typeof found === 'number') return null;
+    const { domain, offered } = found;
+    const begun = domain.module.info.startFunction < 0 || domain.hasFlag(FLAG.started);
+    if (!begun || this.#core.prepare(domain) !== null) return null;
+    return {
+      domain,
+      check: domain.instance?.exports[GUEST_EXPORT + offered.exported] as Callable,
+      depth: offered.depth,
+      functionIndex: offered.functionIndex,
+      badge: capabilities.kindBadge(capability),
+      capability,
+    };
   }
 
   /**
@@ -371,4 +411,4 @@ export class Kinds {
 }
 
 /** The errno that a kind gives; one that is none refuses all the same. */
-const refusal = (errno: number): number => (errno > 0 && errno < 4096 ? errno : ERRNO.NOTCAPABLE);
+export const refusal = (errno: number): number => (errno > 0 && errno < 4096 ? errno : ERRNO.NOTCAPABLE);

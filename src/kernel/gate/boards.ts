@@ -1,103 +1,199 @@
 /**
- * Switchboards: how JavaScript calls into domains. V8 goes quickly from JavaScript into WebAssembly only where it knows the
- * very function that is called, and all gates share their code. So for each type there is one function, which calls what
- * a table has at a number; between functions of WebAssembly an indirect call is cheap.
+ * The switchboard: how gates call into domains. Functions of WebAssembly (board-code.ts) stand between a gate's function and the
+ * procedures, which a table has by numbers: V8 goes quickly from JavaScript into WebAssembly only where it knows the very
+ * function that is called, and all gates share their code. What a call by the short way compares and counts lies in a small
+ * memory of the board, where that costs the same however many gates there are.
  *
- * On its way it makes sure that GATE_HEADROOM_BYTES of native stack are left (headroom.ts), so that a caller who has used
- * it up cannot make the callee fault: then `RangeError` comes out, and `begun` is 0.
+ * A domain has a line there, and a gate has one. A line is known by its address.
+ *
+ * Why: RATIONALE.md#a-gate-is-a-function-of-the-kernel
  */
-import { pushUnsigned } from '../../base/leb.ts';
-import { GATE_HEADROOM_BYTES } from '../../base/limits.ts';
-import { code, probeBody, probeSource, section, vector } from '../headroom.ts';
+import { assert } from '../../base/assert.ts';
+import type { Space } from '../../space/index.ts';
+import { boardModule, LINE, LINES_ADDRESS, STATE_BIT, WORD } from './board-code.ts';
 import type { Callable } from './thunks.ts';
+import type { Visited } from './visited.ts';
 
-const I32 = 0x7f;
-
-export class Board {
-  /** Calls what is at the number that is its first argument, with the rest. */
+/** What a gate does where the board cannot. Each throws only what its caller may see. */
+export interface Caller {
+  slowly(args: number[]): number;
+  judged(answer: number, args: number[]): number;
+  back(result: number): number;
+}
+/** How the functions for one number of parameters begin a call. */
+export interface Entrance {
+  /** The short way, with what the gate's line says. */
   readonly go: Callable;
-  /** 0 where the last call came out before the callee had begun. */
-  readonly begun: WebAssembly.Global;
-  readonly #table: WebAssembly.Table;
-  readonly #free: number[] = [];
+  /** Only the call. */
+  readonly call: Callable;
+}
 
-  /** For functions of so many i32, with one for a result or none. */
-  constructor(params: number, results: number) {
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes(params, results)));
-    this.go = exports.go as Callable;
-    this.begun = exports.begun as WebAssembly.Global;
-    this.#table = exports.table as WebAssembly.Table;
+const LINE_BYTES = 32;
+const GATE_LINES = 2;
+const PAGE_BYTES = 65536;
+/** Numbers of parameters that are in one module, with one probe. */
+const COMMON = 9;
+
+const modules = new Map<number, WebAssembly.Module>();
+function moduleFor(params: number): WebAssembly.Module {
+  const key = params < COMMON ? 0 : params;
+  let module = modules.get(key);
+  if (module === undefined) {
+    const arities = key === 0 ? Array.from({ length: COMMON }, (_, i) => i) : [params];
+    module = new WebAssembly.Module(boardModule(arities));
+    modules.set(key, module);
+  }
+  return module;
+}
+
+export class Boards {
+  /** The board's memory. Another array when it has grown. */
+  words: Int32Array;
+  /** What one of the functions threw that a gate has from the board: it is for the gate's caller, and came from no callee. */
+  relayed = false;
+  readonly #space: Space;
+  readonly #memory = new WebAssembly.Memory({ initial: 1 });
+  readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 });
+  readonly #freeSlots: number[] = [];
+  readonly #instances = new Map<WebAssembly.Module, WebAssembly.Exports>();
+  /** Whose line begins there, by LINE_BYTES. */
+  readonly #holders: (Visited | Caller | null)[] = [];
+  readonly #freeLines: number[] = [];
+  readonly #freeGates: number[] = [];
+  #next = LINES_ADDRESS;
+
+  constructor(space: Space) {
+    this.#space = space;
+    this.words = new Int32Array(this.#memory.buffer);
   }
 
-  /** A number for a function. */
-  plug(call: Callable): number {
-    const at = this.#free.pop() ?? this.#table.grow(1);
-    this.#table.set(at, call as WebAssembly.Func);
+  get(address: number): number {
+    return this.words[address >> 2] as number;
+  }
+  set(address: number, value: number): void {
+    this.words[address >> 2] = value;
+  }
+  set64(address: number, value: bigint): void {
+    this.set(address, Number(BigInt.asIntN(32, value)));
+    this.set(address + 4, Number(BigInt.asIntN(32, value >> 32n)));
+  }
+
+  /** A line for a domain, which cannot be entered by the short way yet. */
+  openDomain(domain: Visited): number {
+    const at = this.#open(domain, 1, this.#freeLines);
+    this.set(at + LINE.state, STATE_BIT.shut);
     return at;
   }
-  unplug(at: number): void {
+  closeDomain(at: number): void {
+    this.#close(at, this.#freeLines);
+  }
+  openGate(gate: Caller): number {
+    return this.#open(gate, GATE_LINES, this.#freeGates);
+  }
+  closeGate(at: number): void {
+    this.#close(at, this.#freeGates);
+  }
+
+  /** The domain whose code runs. */
+  get current(): Visited | null {
+    return (this.#holders[this.get(WORD.current) / LINE_BYTES] ?? null) as Visited | null;
+  }
+  set current(domain: Visited | null) {
+    this.set(WORD.current, domain === null ? 0 : domain.line);
+  }
+  /** A number of the table for a function, with the sign that its type asks for. */
+  plug(call: Callable, silent: boolean): number {
+    const at = this.#freeSlots.pop() ?? this.#table.grow(1);
+    this.#table.set(at, call as WebAssembly.Func);
+    return silent ? ~at : at;
+  }
+  unplug(slot: number): void {
+    const at = slot < 0 ? ~slot : slot;
     this.#table.set(at, null);
-    this.#free.push(at);
+    this.#freeSlots.push(at);
   }
-}
 
-const boards = new Map<string, Board>();
-export function boardFor(params: number, results: number): Board {
-  const key = `${params} ${results}`;
-  let board = boards.get(key);
-  if (board === undefined) {
-    board = new Board(params, results);
-    boards.set(key, board);
+  /** For gates of so many parameters. */
+  entrance(params: number): Entrance {
+    const exports = this.#instance(params);
+    const i = params < COMMON ? params : 0;
+    return { go: exports[`go${i}`] as Callable, call: exports[`call${i}`] as Callable };
   }
-  return board;
-}
 
-const name = (text: string): number[] => [text.length, ...Buffer.from(text)];
-function unsigned(value: number): number[] {
-  const out: number[] = [];
-  pushUnsigned(out, value);
-  return out;
-}
+  /** Whether there is enough native stack for a call of another domain. */
+  hasHeadroom(): boolean {
+    try {
+      (this.#instance(0).probe as Callable)(0);
+      return true;
+    } catch {
+      return false;
+    }
+  }
 
-/** Functions: 0 and 1 are the probe's. Globals: 0 is the probe's, 1 is `begun`. */
-function moduleBytes(params: number, results: number): Uint8Array<ArrayBuffer> {
-  const types = (count: number): number[] => vector(Array.from({ length: count }, () => [I32]));
-  const go = [
-    ...[0x41, 0, 0x24, 1], // begun = 0
-    ...[0x41, 0, 0x10, 1], // the probe, not run
-    ...[0x41, 1, 0x24, 1], // begun = 1
-    ...Array.from({ length: params }, (_, i) => [0x20, ...unsigned(i + 1)]).flat(),
-    ...[0x20, 0, 0x11, 2, 0], // call_indirect of type 2
-    0x0b,
-  ];
-  return Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(
-      1,
-      vector([
-        [0x60, 0, 1, 0x7b],
-        [0x60, 1, I32, 0],
-        [0x60, ...types(params), ...types(results)],
-        [0x60, ...types(params + 1), ...types(results)],
-      ]),
-    ),
-    ...section(3, vector([[0], [1], [3]])),
-    ...section(4, vector([[0x70, 0, 0]])),
-    ...section(
-      6,
-      vector([
-        [I32, 1, 0x41, 0, 0x0b],
-        [I32, 1, 0x41, 1, 0x0b],
-      ]),
-    ),
-    ...section(
-      7,
-      vector([
-        [...name('go'), 0, 2],
-        [...name('begun'), 3, 1],
-        [...name('table'), 1, 0],
-      ]),
-    ),
-    ...section(10, vector([probeSource(), probeBody(GATE_HEADROOM_BYTES), code([0, ...go])])),
-  ]);
+  /** True where a call ended before the callee had begun, because too little native stack was left: nothing has been done. */
+  notBegun(error: unknown): boolean {
+    if (this.get(WORD.begun) !== 0 || !(error instanceof RangeError)) return false;
+    this.set(WORD.begun, 1);
+    return true;
+  }
+  /** True where what came out of a call is from the board, and not from the callee. */
+  takeRelayed(): boolean {
+    const { relayed } = this;
+    this.relayed = false;
+    return relayed;
+  }
+
+  #instance(params: number): WebAssembly.Exports {
+    const module = moduleFor(params);
+    let exports = this.#instances.get(module);
+    if (exports === undefined) {
+      const own: Record<string, WebAssembly.ExternValue> = {
+        board: this.#memory,
+        space: this.#space.memory,
+        table: this.#table,
+        back: (at: number, result: number) => this.#relay(at, (gate) => gate.back(result)),
+      };
+      const arities = params < COMMON ? COMMON : 1;
+      for (let i = 0; i < arities; i++) {
+        own[`slow${i}`] = (at: number, ...args: number[]) => this.#relay(at, (gate) => gate.slowly(args));
+        own[`judged${i}`] = (at: number, answer: number, ...args: number[]) =>
+          this.#relay(at, (gate) => gate.judged(answer, args));
+      }
+      exports = new WebAssembly.Instance(module, { '': own }).exports;
+      this.#instances.set(module, exports);
+    }
+    return exports;
+  }
+
+  #relay(at: number, what: (gate: Caller) => number): number {
+    try {
+      return what(this.#holders[at / LINE_BYTES] as Caller);
+    } catch (error) {
+      this.relayed = true;
+      throw error;
+    }
+  }
+
+  #open(holder: Visited | Caller, lines: number, free: number[]): number {
+    let at = free.pop();
+    if (at === undefined) {
+      at = this.#next;
+      this.#next += lines * LINE_BYTES;
+      const more = this.#next - 4 * this.words.length;
+      if (more > 0) {
+        // By a half, so that it does not have to grow often.
+        this.#memory.grow(Math.ceil(Math.max(more, 2 * this.words.length) / PAGE_BYTES));
+        this.words = new Int32Array(this.#memory.buffer);
+      }
+    }
+    this.words.fill(0, at >> 2, (at + lines * LINE_BYTES) >> 2);
+    this.#holders[at / LINE_BYTES] = holder;
+    for (let i = 1; i < lines; i++) this.#holders[at / LINE_BYTES + i] = null;
+    return at;
+  }
+  #close(at: number, free: number[]): void {
+    assert(this.#holders[at / LINE_BYTES] !== null, 'a line is closed once');
+    this.#holders[at / LINE_BYTES] = null;
+    free.push(at);
+  }
 }

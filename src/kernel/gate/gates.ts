@@ -16,15 +16,17 @@ import { KERNEL_MODULE, RIGHT } from '../../abi/objects.ts';
 import type { FunctionShape } from '../../abi/program.ts';
 import { GUEST_EXPORT } from '../../abi/system.ts';
 import { assert } from '../../base/assert.ts';
-import { EpochStamp } from '../capability/epoch.ts';
+import { epochOf } from '../capability/epoch.ts';
+import { type Judge, refusal } from '../capability/kinds.ts';
 import type { Core } from '../core.ts';
 import { type Domain, FLAG, NO_DEADLINE } from '../domain.ts';
 import { entryFrame, I32, type RawValue } from '../frames.ts';
 import { headroom } from '../headroom.ts';
 import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
-import { type Board, boardFor } from './boards.ts';
-import { type Below, cameOut, EMPTY, goIn, goOut } from './crossing.ts';
+import { GATE } from './board-code.ts';
+import type { Boards, Caller, Entrance } from './boards.ts';
+import { cameOut, EMPTY, goIn, goOut } from './crossing.ts';
 import { type Hand, handOf, handOver, takeOver } from './hands.ts';
 import type { Passage } from './passage.ts';
 import { type Offered, procedureNamed } from './procedures.ts';
@@ -38,49 +40,71 @@ const readsErrors = ({ info }: LoadedModule): boolean =>
   info.imports.some(({ module, name }) => module === KERNEL_MODULE && name === 'gate_error');
 
 /** The import of a procedure in one instance of a program. */
-export class Gate {
+export class Gate implements Caller {
   readonly #core: Core;
   readonly #passage: Passage;
+  readonly #boards: Boards;
   readonly #caller: Domain;
   readonly #from: string;
   readonly #name: string;
   readonly #shape: FunctionShape;
   readonly #direct: boolean;
-  readonly #board: Board;
-  /** When what follows was looked up. */
-  readonly #epoch = new EpochStamp();
+  readonly #entrance: Entrance;
+  /** Its line on the board, where a program has its function; 0 else. */
+  #line = 0;
+  /** When what follows was looked up; 0 for never. */
+  #epoch = 0;
   #callee: Domain;
   #procedure: Offered | null = null;
-  /** Where the procedure is on the board; -1 where it is not. */
-  #slot = -1;
-  #depthMax = 0;
-  #shortMax = 0; // by the short way, which is not open where kinds are asked or capabilities passed
+  /** Where the procedure is on the board, if it is. */
+  #slot: number | null = null;
   #asks = 0;
+  /** The kind that the short way asks, and where its procedure is on the board. */
+  #judge: Judge | null = null;
+  #judgeSlot: number | null = null;
 
   constructor(core: Core, caller: Domain, from: string, name: string, shape: FunctionShape) {
     this.#core = core;
     this.#passage = core.passage;
+    this.#boards = core.boards;
     this.#caller = caller;
     this.#callee = caller;
     this.#from = from;
     this.#name = name;
     this.#shape = shape;
     this.#direct = isDirect(shape);
-    this.#board = this.#direct ? boardFor(shape.params.length, shape.results.length) : boardFor(0, 0);
+    this.#entrance = core.boards.entrance(this.#direct ? shape.params.length : 0);
   }
 
-  /** Forgets what was looked up. */
+  /** None of the caller's code that has it will run again. */
   close(): void {
-    if (this.#slot >= 0) this.#board.unplug(this.#slot);
-    this.#slot = -1;
-    this.#epoch.forget();
+    this.#forget();
+    if (this.#line !== 0) this.#boards.closeGate(this.#line);
+    this.#line = 0;
+  }
+  /** Forgets what was looked up. */
+  #forget(): void {
+    this.#epoch = 0;
+    if (this.#line !== 0) this.#boards.set64(this.#line + GATE.epoch, 0n);
+    if (this.#slot !== null) this.#boards.unplug(this.#slot);
+    this.#slot = null;
+    if (this.#asking) return;
+    if (this.#judgeSlot !== null) this.#boards.unplug(this.#judgeSlot);
+    this.#judgeSlot = null;
+    this.#judge = null;
+  }
+  /** A kind is being asked by the short way. */
+  get #asking(): boolean {
+    return this.#line !== 0 && this.#boards.get(this.#line + GATE.asking) !== 0;
   }
 
   /** The function that the program imports. */
   function(): WebAssembly.Func {
+    this.#line = this.#boards.openGate(this);
+    this.#boards.set(this.#line + GATE.caller, this.#caller.line);
     return this.#direct
-      ? this.#arity(this.#shape.params.length)
-      : callerSide(this.#core.space, this.#shape, this.#arity(0));
+      ? this.#arity(this.#shape.params.length, this.#entrance.go, this.#line)
+      : callerSide(this.#core.space, this.#shape, this.#arity(0, this.#entrance.go, this.#line));
   }
 
   /** Why the program cannot be made a domain with this import: for people; null where it can. */
@@ -97,118 +121,90 @@ export class Gate {
       : { known: true, text: `${from}.${name}: ${errnoText(errno)}` };
   }
 
-  /** Fixed arities: an array of arguments costs more than all the rest. */
-  #arity(count: number): Callable {
-    const { go } = this.#board;
+  /**
+   * Fixed arities: an array of arguments costs more than all the rest. Each is `try` around the board's function and nothing else,
+   * of what is at hand: V8 makes one code of it for all gates.
+   */
+  #arity(count: number, go: Callable, line: number): Callable {
     switch (count) {
       case 0:
         return () => {
-          if (!this.#enter()) return this.#slowly([]);
-          let result: unknown;
           try {
-            result = go(this.#slot);
+            return go(line);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([]) : this.#caught(error, EMPTY);
+            return this.#cameOut(error, []);
           }
-          return this.#leave(result as number);
         };
       case 1:
         return (a) => {
-          if (!this.#enter()) return this.#slowly([a]);
-          let result: unknown;
           try {
-            result = go(this.#slot, a);
+            return go(line, a);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([a]) : this.#caught(error, EMPTY);
+            return this.#cameOut(error, [a]);
           }
-          return this.#leave(result as number);
         };
       case 2:
         return (a, b) => {
-          if (!this.#enter()) return this.#slowly([a, b]);
-          let result: unknown;
           try {
-            result = go(this.#slot, a, b);
+            return go(line, a, b);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([a, b]) : this.#caught(error, EMPTY);
+            return this.#cameOut(error, [a, b]);
           }
-          return this.#leave(result as number);
         };
       case 3:
         return (a, b, c) => {
-          if (!this.#enter()) return this.#slowly([a, b, c]);
-          let result: unknown;
           try {
-            result = go(this.#slot, a, b, c);
+            return go(line, a, b, c);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly([a, b, c]) : this.#caught(error, EMPTY);
+            return this.#cameOut(error, [a, b, c]);
           }
-          return this.#leave(result as number);
         };
       default:
         return (...args) => {
-          if (!this.#enter()) return this.#slowly(args);
-          let result: unknown;
           try {
-            result = go(this.#slot, ...args);
+            return go(line, ...args);
           } catch (error) {
-            return this.#notBegun(error) ? this.#slowly(args) : this.#caught(error, EMPTY);
+            return this.#cameOut(error, args);
           }
-          return this.#leave(result as number);
         };
     }
   }
 
+  /** Something came out of the board: of what it called here, of the kind that was asked, or of the callee. */
+  #cameOut(error: unknown, args: number[]): number {
+    const boards = this.#boards;
+    if (boards.takeRelayed()) throw error;
+    if (boards.notBegun(error)) return this.slowly(args);
+    const asking = this.#asking;
+    boards.set(this.#line + GATE.asking, 0);
+    const domain = asking ? (this.#judge as Judge).domain : this.#callee;
+    domain.noteInside();
+    const { functionIndex } = (asking ? this.#judge : this.#procedure) as Judge | Offered;
+    const askedFor = asking ? (this.#judge as Judge).capability : 0;
+    return this.#tell(cameOut(this.#core, this.#caller, domain, functionIndex, error, EMPTY, askedFor), 0);
+  }
+
+  /** The callee has returned by the short way, and something happened meanwhile. */
+  back(result: number): number {
+    this.#callee.leftByShort();
+    return this.#tell(0, result);
+  }
+
+  /** The kind has answered by the short way, and the call cannot go on by it. */
+  judged(answer: number, args: number[]): number {
+    const core = this.#core;
+    const { domain, capability } = this.#judge as Judge;
+    domain.leftByShort();
+    core.activations.callNext(domain);
+    if (this.#caller.halted) core.kinds.keepAnswer(this.#caller, answer, capability);
+    return answer === 0 ? this.slowly(args, true) : this.#tell(refusal(answer), 0);
+  }
+
   /**
-   * Goes into the callee by the short way. False, with nothing done, where that is not open. Here and in `#leave` nothing is
-   * taken apart as an array: that is three times the bytecode, and V8 has a budget of it for what it inlines.
+   * All that the short way is not for.
+   * @param allowed by the kind, which has been asked
    */
-  #enter(): boolean {
-    const core = this.#core;
-    const passage = this.#passage;
-    const callee = this.#callee;
-    if (
-      !this.#epoch.isNow(core.space.i32) ||
-      !callee.open ||
-      passage.answered ||
-      passage.depth >= this.#shortMax
-    ) {
-      return false;
-    }
-    callee.open = false;
-    callee.visits = 1;
-    callee.nativeFrames++;
-    passage.depth++;
-    core.current = callee;
-    return true;
-  }
-
-  /** True where no native stack was left to begin with: then nothing has been done. */
-  #notBegun(error: unknown): boolean {
-    const { begun } = this.#board;
-    if (begun.value !== 0 || !(error instanceof RangeError)) return false;
-    begun.value = 1;
-    this.#out(EMPTY);
-    this.#core.activations.left(this.#callee);
-    return true;
-  }
-
-  /** Comes back from the short way. */
-  #leave(result: number): number {
-    const core = this.#core;
-    const passage = this.#passage;
-    const callee = this.#callee;
-    const caller = this.#caller;
-    callee.visits = 0;
-    callee.nativeFrames--;
-    passage.depth--;
-    passage.error = 0;
-    core.current = caller;
-    callee.open = callee.waiters.length === 0;
-    return !callee.open || caller.halted ? this.#tell(0, result) : result;
-  }
-
-  #slowly(args: number[]): number {
+  slowly(args: number[], allowed = false): number {
     const core = this.#core;
     try {
       headroom();
@@ -222,7 +218,7 @@ export class Gate {
       const told = this.#passage.answered && this.#passage.depth === activation.visits.length;
       if (told && activation.answerFor === 0) return this.#answer();
       let errno = this.#mayEnter();
-      if (errno === 0 && this.#asks !== 0) {
+      if (errno === 0 && this.#asks !== 0 && !allowed) {
         const values = this.#direct ? 0 : this.#shape.params.length;
         errno = core.kinds.authorize(this.#asks, RIGHT.invoke, values) || this.#lookUp();
       }
@@ -241,8 +237,8 @@ export class Gate {
     const [core, passage] = [this.#core, this.#passage];
     const errno = this.#lookUp();
     if (errno !== 0) return errno;
-    const { entry } = this.#procedure as Offered;
-    if (passage.depth >= this.#depthMax) return ERRNO.DEPTH;
+    const { entry, depth } = this.#procedure as Offered;
+    if (passage.depth >= depth) return ERRNO.DEPTH;
     const activation = core.running();
     const closed = door(core, activation, this.#callee, entry);
     if (closed === ERRNO.AGAIN) throw core.unwind;
@@ -256,8 +252,8 @@ export class Gate {
   /** Finds the callee, where that was not done in this epoch. Gives an errno, or 0. */
   #lookUp(): number {
     const core = this.#core;
-    if (this.#epoch.isNow(core.space.i32) && this.#callee.ran) return 0;
-    this.close();
+    if (this.#epoch === epochOf(core.space) && this.#callee.ran) return 0;
+    this.#forget();
     const found = core.granted(this.#caller, this.#from, this.#name);
     if (found === null) {
       if (this.#caller.hasFlag(FLAG.trapUnknown)) core.trap(`unknown import ${this.#from}.${this.#name}`);
@@ -275,26 +271,62 @@ export class Gate {
     if (broken !== null) core.condemn(callee, broken);
     if (broken !== null) return ERRNO.GONE;
     const call = callee.instance?.exports[GUEST_EXPORT + procedure.exported] as Callable;
+    // A call of this gate by the short way, which has come here by way of others, comes back to what it has entered.
+    const other = callee !== this.#callee || procedure !== this.#procedure;
+    if (other && this.#callee.unnoted !== 0) throw core.unwind;
     this.#callee = callee;
     this.#procedure = procedure;
-    this.#slot = this.#board.plug(this.#direct ? call : calleeSide(core.space, this.#shape, call));
-    this.#depthMax = procedure.depth;
     this.#asks = found.asks ?? 0;
-    const plain = procedure.capabilityParams.length + procedure.capabilityResults.length === 0;
-    this.#shortMax = plain && this.#asks === 0 ? procedure.depth : 0;
-    if (!mustBegin(callee)) this.#epoch.take(core.space.i32);
+    if (this.#line === 0) return 0;
+    this.#slot = this.#boards.plug(
+      this.#direct ? call : calleeSide(core.space, this.#shape, call),
+      !this.#direct || this.#shape.results.length === 0,
+    );
+    if (!mustBegin(callee)) this.#epoch = epochOf(core.space);
+    this.#write(procedure);
     return 0;
+  }
+
+  /** What has been looked up goes to the board; where the short way is not open, it is nested too deep there always. */
+  #write({ depth, capabilityParams, capabilityResults }: Offered): void {
+    const [core, boards, line] = [this.#core, this.#boards, this.#line];
+    boards.set(line + GATE.callee, this.#callee.line);
+    boards.set(line + GATE.slot, this.#slot as number);
+    boards.set64(line + GATE.epoch, BigInt(this.#epoch));
+    const plain = capabilityParams.length + capabilityResults.length === 0;
+    // What lies in the transfer area would have to be kept.
+    const judges = this.#asks !== 0 && (this.#direct || this.#shape.params.length === 0) && !this.#asking;
+    const judge = judges ? core.kinds.judge(this.#caller, this.#asks) : null;
+    const open = plain && (this.#asks === 0 || judge !== null);
+    boards.set(line + GATE.depth, open ? depth : 0);
+    if (!this.#asking) boards.set(line + GATE.guard, 0);
+    if (judge === null) return;
+    this.#judge = judge;
+    this.#judgeSlot = boards.plug(judge.check, false);
+    boards.set(line + GATE.guard, judge.domain.line);
+    boards.set(line + GATE.guardSlot, this.#judgeSlot);
+    boards.set(line + GATE.guardDepth, judge.depth);
+    boards.set64(line + GATE.badge, judge.badge);
   }
 
   /** The call on the native stack. */
   #natively(args: number[]): number {
-    const [core, callee] = [this.#core, this.#callee];
+    const [core, caller, callee, procedure] = [
+      this.#core,
+      this.#caller,
+      this.#callee,
+      this.#procedure as Offered,
+    ];
     const below = goIn(core, callee);
     let result: unknown;
     try {
-      result = this.#board.go(this.#slot, ...args);
+      result = this.#entrance.call(this.#line, ...args);
     } catch (error) {
-      if (!this.#notBegun(error)) return this.#caught(error, below);
+      if (!this.#boards.notBegun(error)) {
+        return this.#tell(cameOut(core, caller, callee, procedure.functionIndex, error, below), 0);
+      }
+      goOut(core, caller, callee, below);
+      core.activations.left(callee);
       try {
         this.#defer(args);
       } catch (thrown) {
@@ -302,8 +334,8 @@ export class Gate {
       }
     }
     const results = [result as number];
-    const errno = this.#take(results);
-    this.#out(below);
+    const errno = this.#take(callee, procedure, results);
+    goOut(core, caller, callee, below);
     core.activations.left(callee);
     return this.#tell(errno, results[0] as number);
   }
@@ -315,23 +347,12 @@ export class Gate {
     return handOver(this.#core, this.#caller, this.#callee, capabilityParams, this.#hand(args));
   }
   /** Those among the results become the caller's. */
-  #take(results: number[]): number {
-    const { capabilityResults } = this.#procedure as Offered;
+  #take(callee: Domain, { capabilityResults }: Offered, results: number[]): number {
     if (capabilityResults.length === 0 || this.#caller.halted) return 0;
-    return takeOver(this.#core, this.#callee, this.#caller, capabilityResults, this.#hand(results));
+    return takeOver(this.#core, callee, this.#caller, capabilityResults, this.#hand(results));
   }
   #hand(values: number[]): Hand {
     return this.#direct ? handOf(values) : transferHand(this.#core.space);
-  }
-
-  #out(below: Below): void {
-    goOut(this.#core, this.#caller, this.#callee, below);
-  }
-
-  /** Something came out of the callee's code. What the callee had below it is given, to be put back. */
-  #caught(error: unknown, below: Below): number {
-    const { functionIndex } = this.#procedure as Offered;
-    return this.#tell(cameOut(this.#core, this.#caller, this.#callee, functionIndex, error, below), 0);
   }
 
   /** Leaves the call to the trampoline: the caller unwinds, and the callee begins on an empty native stack. */
@@ -394,7 +415,11 @@ export class Gate {
       ? new Uint8Array(VALUE_BYTES * count)
       : copyTransferred(this.#core.space, count);
     if (this.#direct && count > 0) new DataView(bytes.buffer).setInt32(0, result, true);
-    this.#passage.answer(this.#core.running(), errno, bytes);
+    try {
+      this.#passage.answer(this.#core.running(), errno, bytes);
+    } catch (error) {
+      throw this.#core.translate(error);
+    }
   }
 }
 
