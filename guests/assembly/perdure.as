@@ -638,6 +638,27 @@ export class Submission {
   constructor(operation: i32) {
     this.operation = <u8>operation;
   }
+
+  // Has a read or write use part of a segment as its buffer, which need not be mapped. Needs Right.READ for a write, Right.WRITE for a
+  // read. Whoever serves the object can be lent the segment itself, with Right.SHARE, until it has answered.
+  //
+  //     const from = segmentCreate(100);
+  //     const to = segmentCreate(100);
+  //     const text = String.UTF8.encode("hello");
+  //     segmentWrite(from, 50, changetype<usize>(text), 5);
+  //     const ask = new Submission(Operation.WRITE);
+  //     ask.handle = to;
+  //     ask.useSegment(from, 50, 5);
+  //     assert(new Ring(1).call(ask) == 5);
+  //     const out = new StaticArray<u8>(1);
+  //     assert(segmentRead(to, 0, changetype<usize>(out), 1) == 1 && out[0] == 104);
+  useSegment(segment: Handle, offset: u64, bytes: u32): void {
+    this.flags |= 16;
+    this.first = segment;
+    this.firstLength = bytes;
+    this.second = <u32>offset;
+    this.secondLength = <u32>(offset >> 32);
+  }
 }
 
 // Queues by which a program asks for operations on objects, many with one call, and, where it serves, for requests of its clients.
@@ -794,6 +815,24 @@ export declare function tableObject(table: Handle, number: u64, rights: i32): Ha
 //     assert(requestRead(12345, 0, 0, 0) < 0);
 @external("perdure_kernel", "request_read")
 export declare function requestRead(number: u64, offset: u32, out: usize, bytes: u32): i32;
+
+// Takes number `which` of the capabilities that a request brings. What is lent, as the segment of a read or write, can be taken once, and
+// its handle is closed when the request ends. A handle, or an error: NOENT as of requestRead, INVAL where the request brings none, EXIST,
+// NOTCAPABLE, DQUOT; or what the client's handle gives.
+//
+//     const ring = new Ring(8, true);
+//     const ask = new Submission(Operation.WRITE);
+//     ask.handle = tableObject(tableCreate(ring.handle, 1, 0), 1, Right.ALL);
+//     ask.useSegment(segmentCreate(1000), 0, 1000);
+//     assert(ring.put(ask));
+//     ring.enter(1, FOREVER);
+//     const request = ring.request();
+//     assert(load<u32>(request, 72) == 1);
+//     assert(segmentSize(requestTake(load<u64>(request), 0)) == 1000);
+//     assert(requestTake(load<u64>(request), 0) == -Errno.EXIST);
+//     heap.free(request);
+@external("perdure_kernel", "request_take")
+export declare function requestTake(number: u64, which: u32): Handle;
 
 // Writes to what the client of a request has room for, from `offset` on. How many bytes, or an error as of requestRead.
 //

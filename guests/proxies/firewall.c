@@ -27,7 +27,8 @@ static uint32_t filter(uint32_t bytes) {
 
 static proxy_answer decide(const perdure_request *request) {
   if (request->operation != PERDURE_OP_WRITE) return proxy_through(request);
-  uint32_t bytes = request->given < PROXY_BYTES ? request->given : PROXY_BYTES;
+  // A copy also of what lies in a segment, which the client could change after we have looked.
+  uint32_t bytes = proxy_given(request);
   uint32_t kept = filter(bytes);
   for (uint32_t done = 0; done < kept;) {
     perdure_submission write = {.operation = PERDURE_OP_WRITE,

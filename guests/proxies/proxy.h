@@ -84,7 +84,18 @@ static uint32_t proxy_given(const perdure_request *request) {
   return bytes;
 }
 
-/* Asks what stands behind for what a request wants. proxy_given was called before. */
+/*
+ * Passes on a read or write whose buffer is part of a segment of the client's: what stands behind has it as we have it, and nothing is
+ * copied. 0 where it brings none, or none that we may have: then it is as any other.
+ */
+static int proxy_lends(const perdure_request *request, perdure_submission *ask) {
+  perdure_handle segment = request->brought > 0 ? perdure_request_take(request->number, 0) : -PERDURE_INVAL;
+  if (segment < 0) return 0;
+  perdure_use_segment(ask, segment, request->other, request->operation == PERDURE_OP_READ ? request->room : request->given);
+  return 1;
+}
+
+/* Asks what stands behind for what a request wants. proxy_given was called before, unless it brings a segment. */
 static proxy_answer proxy_pass(const perdure_request *request, perdure_handle to, perdure_handle other) {
   perdure_submission ask = {
       .operation = request->operation,
@@ -95,8 +106,14 @@ static proxy_answer proxy_pass(const perdure_request *request, perdure_handle to
       .rights = request->rights,
       .options = request->options,
   };
+  proxy_answer answer = {0, 0, 0, 0};
+  if (proxy_lends(request, &ask)) {
+    answer.result = perdure_ring_call(&proxy_asking, &ask, &answer.value);
+    return answer;
+  }
   uint32_t room = request->room < PROXY_BYTES ? request->room : PROXY_BYTES;
   uint32_t given = request->given < PROXY_BYTES ? request->given : PROXY_BYTES;
+  if (request->brought > 0) given = proxy_given(request);
   uint32_t first = request->given_first < given ? request->given_first : given;
   switch (request->operation) {
   case PERDURE_OP_READ:
@@ -117,7 +134,6 @@ static proxy_answer proxy_pass(const perdure_request *request, perdure_handle to
     ask.second = proxy_in + first;
     ask.second_length = given - first;
   }
-  proxy_answer answer = {0, 0, 0, 0};
   answer.result = perdure_ring_call(&proxy_asking, &ask, &answer.value);
   if (answer.result > 0 && room > 0) answer.bytes = (uint32_t)answer.result < room ? (uint32_t)answer.result : room;
   return answer;
@@ -175,7 +191,7 @@ static _Noreturn void proxy_serve(proxy_answer (*decide)(const perdure_request *
     while (perdure_ring_request(&proxy_serving, &request)) {
       if (request.operation == PERDURE_OP_RELEASED) proxy_release(request.object);
       else if (request.operation != PERDURE_OP_CANCELED) {
-        proxy_given(&request);
+        if (request.brought == 0) proxy_given(&request);
         proxy_reply(request.number, decide(&request));
       }
     }

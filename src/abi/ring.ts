@@ -78,8 +78,8 @@ export const SUBMISSION = {
   /** u64: given back in the completion, with no meaning to the kernel but for cancel. */
   userData: 8,
   /**
-   * u32 near address and u32 bytes; with SUBMIT.vector the address and the count of pairs (u32 address, u32 bytes). Of wait, a
-   * semaphore's address.
+   * u32 near address and u32 bytes; with SUBMIT.vector the address and the count of pairs (u32 address, u32 bytes); with SUBMIT.segment
+   * a handle and bytes. Of wait, a semaphore's address.
    */
   first: 16,
   firstLength: 20,
@@ -87,7 +87,7 @@ export const SUBMISSION = {
   offset: 24,
   /** u64: ns it may take from when it begins, then it is TIMEDOUT; 0 for no limit. Of reply, the value. */
   limit: 32,
-  /** u32 and u32: the second buffer. */
+  /** u32 and u32: the second buffer; with SUBMIT.segment a u64, where in the segment the first one begins. */
   second: 40,
   secondLength: 44,
   /** u32: another object: where a name moves to, what is passed along. NO_HANDLE for none. */
@@ -113,8 +113,29 @@ export const SUBMIT = {
   vector: 4,
   /** No completion where it succeeds. */
   quiet: 8,
+  /** `first` is bytes of a segment, which is not mapped for it. For read, write. See "What requests bring". */
+  segment: 16,
 } as const;
-export const SUBMIT_ALL = 15;
+export const SUBMIT_ALL = 31;
+
+/**
+ * What requests bring
+ *
+ * A buffer may be part of a segment, whose handle is given in place of an address, with the right to read for write and that to write for
+ * read. Whatever answers the operation moves bytes from there or to there. A server can have the segment itself: `request_take`
+ * gives it a handle with the rights to read, map and share, and for read that to write, as far as the client's has them. It is
+ * *lent*: of a capability derived for this request, which is revoked, and the handle closed, when the request ends, by whatever. A server
+ * that maps it trusts the client, and whom that had it from, not to revoke it in between, since then its next access traps; one that does not
+ * copies (seg_copy, which leaves the bytes where they are until somebody writes; seg_read; request_read), which gives an errno.
+ * A segment is lent whole: the server can see what lies beside the buffer.
+ *
+ * Invoke brings the capability `other`, or with OPTION.handles as many as `other` says, whose handles (u32) are the first words of `first`.
+ * The server takes those it wants, at its own account's expense: each time a copy, of which the client is not told; or with
+ * OPTION.lend once, lent. The right to share is needed for all of these. What is never taken costs the server nothing.
+ */
+
+/** Most capabilities that one invoke brings. */
+export const BROUGHT_MAX = 16;
 
 /**
  * Operations. `in` is what the object is given, `out` what it fills. A result is from 0 up, or -errno (abi/errno.ts).
@@ -159,7 +180,7 @@ export const OPERATION = {
    * abi/semaphore.ts, among whoever makes those, first come first served; who is CANCELED or TIMEDOUT has taken nothing.
    */
   wait: 13,
-  /** first: arguments (in), second: results (out), `method`, `other`: a capability passed along. Result: the method's. */
+  /** first: arguments (in), second: results (out), `method`, `other`: what it brings. Result: the method's. */
   invoke: 14,
   /**
    * Result: a handle of a segment with its bytes, with at most `rights` (0: all). Of a segment, one of itself. Of a file of the
@@ -212,8 +233,11 @@ export const OPTION = {
   modified: 1024,
   /** reply: what is given is no longer the server's. */
   move: 2048,
+  /** invoke: what it brings is lent; it brings several. */
+  lend: 4096,
+  handles: 8192,
 } as const;
-export const OPTIONS_ALL = 4095;
+export const OPTIONS_ALL = 16383;
 
 /** What describe fills in: as the filestat of wasi_snapshot_preview1. */
 export const ATTRIBUTES_BYTES = 64;
@@ -275,9 +299,12 @@ export const REQUEST = {
   /** u32: rights asked for (open); u32: rights of the client's capability. */
   rights: 56,
   held: 60,
-  /** u64: number of `other`, where that is an object of the same table; u32: handle of a capability that was passed, or 0. */
+  /**
+   * u64: number of `other`, where that is an object of the same table and not lent; of read and write that bring a segment, where in
+   * it the buffer begins. u32: how many capabilities it brings, for request_take.
+   */
   other: 64,
-  passed: 72,
+  brought: 72,
   data: 80,
 } as const;
 export const REQUEST_DATA_BYTES = REQUEST_BYTES - REQUEST.data;

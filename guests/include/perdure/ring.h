@@ -51,6 +51,8 @@ enum perdure_submit {
   PERDURE_SUBMIT_VECTOR = 4,
   /* No completion where it succeeds. */
   PERDURE_SUBMIT_QUIET = 8,
+  /* Of read and write: `first` is part of a segment; see perdure_use_segment. */
+  PERDURE_SUBMIT_SEGMENT = 16,
 };
 
 /* Bits of a submission's options. */
@@ -67,7 +69,13 @@ enum perdure_option {
   PERDURE_OPTION_ACCESSED = 512,
   PERDURE_OPTION_MODIFIED = 1024,
   PERDURE_OPTION_MOVE = 2048,
+  /* invoke: what it brings is lent until it has completed; `other` is a number of handles, which are the first words of `first`. */
+  PERDURE_OPTION_LEND = 4096,
+  PERDURE_OPTION_HANDLES = 8192,
 };
+
+/* Most capabilities that one invoke brings. */
+#define PERDURE_BROUGHT_MAX 16
 
 #define PERDURE_STREAM_OFFSET ((uint64_t)-1)
 #define PERDURE_APPEND_OFFSET ((uint64_t)-2)
@@ -121,8 +129,10 @@ typedef struct perdure_request {
   uint32_t inside;
   uint32_t rights;
   uint32_t held;
+  /* The number of another object of the same table; of read and write that bring a segment, where in it the buffer begins. */
   uint64_t other;
-  perdure_handle passed;
+  /* How many capabilities it brings, for perdure_request_take. */
+  uint32_t brought;
   uint32_t reserved;
   uint8_t data[176];
 } perdure_request;
@@ -267,6 +277,31 @@ static inline int32_t perdure_ring_call(perdure_ring *ring, const perdure_submis
 }
 
 /*
+ * Has a read or write use part of a segment as its buffer, which need not be mapped: `bytes` from `offset` on. Needs PERDURE_READ for a
+ * write, PERDURE_WRITE for a read. Whoever serves the object can be lent the segment itself, with PERDURE_SHARE: it sees all of it
+ * until it has answered, and nothing is copied.
+ *
+ *     static _Alignas(64) uint8_t memory[PERDURE_RING_BYTES(1, 0)];
+ *     perdure_ring ring;
+ *     perdure_ring_open(&ring, memory, 1, 0);
+ *     perdure_handle from = perdure_segment_create(100), to = perdure_segment_create(100);
+ *     perdure_segment_write(from, 50, "hello", 5);
+ *     perdure_submission write = {.operation = PERDURE_OP_WRITE, .handle = to, .offset = 10};
+ *     perdure_use_segment(&write, from, 50, 5);
+ *     char text[5];
+ *     assert(perdure_ring_call(&ring, &write, NULL) == 5);
+ *     assert(perdure_segment_read(to, 10, text, 5) == 5 && memcmp(text, "hello", 5) == 0);
+ */
+static inline void perdure_use_segment(perdure_submission *submission, perdure_handle segment, uint64_t offset,
+                                       uint32_t bytes) {
+  submission->flags |= PERDURE_SUBMIT_SEGMENT;
+  submission->first = (const void *)(uintptr_t)segment;
+  submission->first_length = bytes;
+  submission->second = (const void *)(uintptr_t)(uint32_t)offset;
+  submission->second_length = (uint32_t)(offset >> 32);
+}
+
+/*
  * Fills in a wait for a semaphore: it completes with 0 when it has taken one, in its turn among all who wait there. What was cancelled or
  * timed out has taken nothing. 0, or -PERDURE_BUSY where the queue is full. Errors of the wait as of perdure_take_within.
  *
@@ -405,6 +440,40 @@ perdure_handle perdure_table_object(perdure_handle table, uint64_t number, uint3
  */
 PERDURE_KERNEL("request_read")
 int32_t perdure_request_read(uint64_t number, uint32_t offset, void *out, uint32_t length);
+
+/*
+ * Takes number `which` of the capabilities that a request brings. What is lent, as the segment of a read or write, can be taken once, and
+ * its handle is closed when the request ends: who has mapped it then unmaps it before the answer. Whoever does not trust the client not to
+ * revoke it meanwhile copies it instead of mapping (perdure_segment_copy, perdure_segment_read). A handle, or an error: NOENT as of
+ * perdure_request_read, INVAL where the request brings none, EXIST where it was taken, NOTCAPABLE where it may not be
+ * shared, DQUOT; or what the client's handle gives.
+ *
+ *     static _Alignas(64) uint8_t memory[PERDURE_RING_BYTES(8, PERDURE_RING_SERVES)];
+ *     perdure_ring ring;
+ *     perdure_request request;
+ *     perdure_completion done;
+ *     perdure_ring_open(&ring, memory, 8, PERDURE_RING_SERVES);
+ *     perdure_handle table = perdure_table_create(ring.handle, PERDURE_STREAM_TABLE, 0);
+ *     perdure_handle segment = perdure_segment_create(1 << 20);
+ *     perdure_segment_write(segment, 1000000, "far", 3);
+ *     perdure_submission *ask = perdure_ring_next(&ring);
+ *     ask->operation = PERDURE_OP_WRITE;
+ *     ask->handle = perdure_table_object(table, 1, PERDURE_ALL_RIGHTS);
+ *     perdure_use_segment(ask, segment, 0, 1 << 20);
+ *     perdure_ring_enter(&ring, 1, PERDURE_FOREVER);
+ *     assert(perdure_ring_request(&ring, &request) && request.brought == 1 && request.other == 0);
+ *     perdure_handle lent = perdure_request_take(request.number, 0);
+ *     const char *bytes;
+ *     assert(perdure_segment_map(lent, 0, request.given, PERDURE_READ, (void **)&bytes) == 0);
+ *     assert(memcmp(bytes + 1000000, "far", 3) == 0);
+ *     perdure_segment_unmap((void *)bytes);
+ *     perdure_reply(&ring, request.number, (int32_t)request.given, 0, NULL, 0);
+ *     perdure_ring_enter(&ring, 1, PERDURE_FOREVER);
+ *     assert(perdure_ring_take(&ring, &done) && done.result == 1 << 20);
+ *     assert(perdure_segment_size(lent) == -PERDURE_BADF);
+ */
+PERDURE_KERNEL("request_take")
+perdure_handle perdure_request_take(uint64_t number, uint32_t which);
 
 /*
  * Writes to what the client of a request has room for, from `offset` on. How many bytes, or an error, as of perdure_request_read.

@@ -140,6 +140,10 @@ export class Capabilities {
   retain(capability: number): void {
     R.refs.set(this.#space, capability, R.refs.get(this.#space, capability) + 1);
   }
+  /** Whether more than one holds it. */
+  isShared(capability: number): boolean {
+    return R.refs.get(this.#space, capability) > 1;
+  }
   /** Lets go; the record, those it was derived of, and the object end with their last holder. */
   release(capability: number): void {
     const space = this.#space;

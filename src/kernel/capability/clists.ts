@@ -258,6 +258,14 @@ export class CLists {
     return 0;
   }
 
+  /** The same where the handle still stands for that capability, dead or not. */
+  closeIf(domain: Domain, handle: number, capability: number): void {
+    const at = this.#at(domain, handle);
+    if (at === 0) return;
+    const known = S.capability.get(this.#space, at);
+    if (known === capability || known === 0) this.close(domain, handle);
+  }
+
   /** Gives the whole list back. */
   clear(domain: Domain): void {
     const handles = [...this.handles(domain)];

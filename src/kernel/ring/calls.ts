@@ -36,6 +36,11 @@ export function ringCalls(core: Core): KernelCalls {
       call: (_, table: number, number: bigint, rights: number) =>
         orNoSpace(() => createObject(core, table, BigInt.asUintN(64, number), rights)),
     },
+    request_take: {
+      type: 'Ii=i',
+      call: (_, number: bigint, which: number) =>
+        orNoSpace(() => core.rings.tables.take(core.caller(), BigInt.asUintN(64, number), which >>> 0)),
+    },
     request_read: {
       type: 'Iiii=i',
       call: (caller, number: bigint, offset: number, pointer: number, length: number) =>

@@ -34,6 +34,7 @@ export function writeOperation(op: Operation, at: number): void {
   O.second.set(space, at, op.second);
   O.secondLength.set(space, at, op.secondLength);
   O.offset.set(space, at, op.offset64);
+  O.segmentOffset.set(space, at, op.segmentOffset);
   updateOperation(op);
 }
 
@@ -55,20 +56,26 @@ export function updateOperation(op: Operation): void {
   O.capability.set(space, at, op.holds ? op.capability : 0);
   O.turn.set(space, at, op.turn);
   O.limit.set(space, at, op.limit);
-  O.passed.set(space, at, op.passed);
+  O.brought.set(space, at, op.brought);
+  O.loans.set(space, at, op.loans);
   O.otherObject.set(space, at, op.otherObject);
 }
 
 /** The same of a request that has been put in its server's queue. */
-export function updateRequest({ space, at, phase, passed, otherObject }: Operation): void {
+export function updateRequest({ space, at, phase, brought, otherObject }: Operation): void {
   O.phase.set(space, at, phase);
-  O.passed.set(space, at, passed);
+  O.brought.set(space, at, brought);
   O.otherObject.set(space, at, otherObject);
 }
 
 /** Address of the ring its record names, 0 for none. */
 export function ringOfRecord(op: Operation): number {
   return O.ring.get(op.space, op.at);
+}
+/** What its server was lent, a block or 0. */
+export function keepLoans(op: Operation, block: number): void {
+  op.loans = block;
+  O.loans.set(op.space, op.at, block);
 }
 /** It no longer belongs to its ring. */
 export function leaveRing(op: Operation): void {
@@ -123,7 +130,9 @@ export function readOperation(core: Core, at: number): Operation {
   const limit = O.limit.get(space, at);
   op.limitLow = Number(limit & 0xffffffffn);
   op.limitHigh = Number(limit >> 32n);
-  op.passed = O.passed.get(space, at);
+  op.brought = O.brought.get(space, at);
+  op.segmentOffset = O.segmentOffset.get(space, at);
+  op.loans = O.loans.get(space, at);
   op.otherObject = O.otherObject.get(space, at);
   return op;
 }

@@ -9,25 +9,21 @@
 import { ERRNO } from '../../abi/errno.ts';
 import {
   APPEND_OFFSET,
+  BROUGHT_MAX,
   OPERATION,
   OPERATION_LAST,
+  OPTION,
   OPTIONS_ALL,
   STREAM_OFFSET,
   SUBMIT,
   SUBMIT_ALL,
 } from '../../abi/ring.ts';
-import {
-  FRAME_BYTES,
-  IOVECS_MAX,
-  PATH_MAX_BYTES,
-  TRANSFER_MAX_BYTES,
-  WINDOW_BASE,
-} from '../../base/limits.ts';
-import { type Space, SpaceFullError } from '../../space/index.ts';
+import { IOVECS_MAX, PATH_MAX_BYTES, TRANSFER_MAX_BYTES, WINDOW_BASE } from '../../base/limits.ts';
+import type { Space } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
 import type { Operation as PortOperation } from '../ports.ts';
-import type { Windows } from '../segment/windows.ts';
+import { addressInSegment, addressOf, isInMemory, type Memory } from './buffers.ts';
 import type { Ring } from './ring.ts';
 
 /** What an operation's two buffers are for: n nothing, i what the object is given, o what it fills, p a path given. */
@@ -43,7 +39,7 @@ export const NO_OFFSET = -1;
 
 export class Operation implements PortOperation {
   readonly space: Space;
-  readonly #windows: Windows;
+  readonly #core: Memory;
   /** Address of its record, 0 while it has none; the number in it. */
   at = 0;
   id = 0;
@@ -90,12 +86,15 @@ export class Operation implements PortOperation {
   holds = false;
   /** The kinds before its object have been asked: of the moment. */
   allowed = false;
-  passed = 0;
+  brought = 0;
   otherObject = 0;
+  /** Where in a segment `first`, then a handle, begins; what its server was lent. */
+  segmentOffset = 0;
+  loans = 0;
 
-  constructor({ space, windows }: Pick<Core, 'space' | 'windows'>) {
-    this.space = space;
-    this.#windows = windows;
+  constructor(core: Memory) {
+    this.space = core.space;
+    this.#core = core;
   }
 
   get firstRole(): string {
@@ -153,6 +152,7 @@ export class Operation implements PortOperation {
   #buffers(words: Uint32Array): number {
     const roles = ROLES[this.code] as string;
     const [pointer, length] = [words[4] as number, words[5] as number];
+    if ((this.flags & SUBMIT.segment) !== 0) return this.#inSegment(words);
     if (roles === 'nn') {
       // A semaphore, perhaps: no buffer, and looked up where it is waited for.
       if (this.code === OPERATION.wait) this.first = pointer;
@@ -174,6 +174,21 @@ export class Operation implements PortOperation {
     if (roles[1] === 'p' && secondLength > PATH_MAX_BYTES) return -ERRNO.NAMETOOLONG;
     this.second = second;
     this.secondLength = secondLength;
+    return this.#handles();
+  }
+
+  /** Of invoke: whether as many handles as it says can stand where its arguments begin. */
+  #handles(): number {
+    if (this.code !== OPERATION.invoke || (this.options & OPTION.handles) === 0) return 0;
+    return this.other <= BROUGHT_MAX && 4 * this.other <= this.firstLength ? 0 : -ERRNO.INVAL;
+  }
+
+  #inSegment(words: Uint32Array): number {
+    const bare = (this.flags & SUBMIT.vector) === 0 && (words[11] as number) < 0x100000;
+    if (!bare || (this.code !== OPERATION.read && this.code !== OPERATION.write)) return -ERRNO.INVAL;
+    this.first = words[4] as number;
+    this.firstLength = Math.min(words[5] as number, TRANSFER_MAX_BYTES);
+    this.segmentOffset = (words[11] as number) * 0x100000000 + (words[10] as number);
     return 0;
   }
 
@@ -203,37 +218,36 @@ export class Operation implements PortOperation {
   /** Near addresses and lengths of `first`, where there are several. */
   pairs: readonly number[] | null = null;
 
-  #isOwnMemory(pointer: number, length: number): boolean {
-    const { owner } = this;
-    return owner !== null && pointer + length <= owner.pagesOf(0) * FRAME_BYTES;
-  }
   /** Whether a range may be a buffer: of memory, or where windows can be. */
   #inside(pointer: number, length: number): boolean {
-    return this.#isOwnMemory(pointer, length) || (pointer >= WINDOW_BASE && pointer + length <= 2 ** 32);
+    return isInMemory(this.owner, pointer, length) || (pointer >= WINDOW_BASE && pointer + length <= 2 ** 32);
   }
-  /** Global address of a near range now; -FAULT where it is none, or may not be written; -NOSPC. */
+  /** Global address of a near range now, or -errno (buffers.ts). */
   #address(pointer: number, length: number, writes: boolean): number {
-    const { owner } = this;
-    if (owner === null) return -ERRNO.FAULT;
-    if (this.#isOwnMemory(pointer, length)) return owner.addressOf(0) + pointer;
-    if (pointer < WINDOW_BASE) return -ERRNO.FAULT;
-    try {
-      const at = this.#windows.resolve(owner, pointer, length, writes);
-      return at < 0 ? -ERRNO.FAULT : at;
-    } catch (error) {
-      if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-      throw error;
-    }
+    return addressOf(this.#core, this.owner, pointer, length, writes);
+  }
+
+  /** `first` is part of a segment; then what a capability list has said before is not good any more when it has been reached. */
+  get bringsSegment(): boolean {
+    return (this.flags & SUBMIT.segment) !== 0;
+  }
+  #segment(writes: boolean): number {
+    const { owner, first, segmentOffset, firstLength } = this;
+    return addressInSegment(this.#core, owner, first, segmentOffset, firstLength, writes);
   }
 
   /**
    * Whether buffers of these roles (ROLES) can be reached now: 0, -FAULT where one lies in a window that is gone or may
-   * not be written, -NOSPC where there is no room to lay such a window out.
+   * not be written, -NOSPC where there is no room to lay such a window out; of a segment, what its handle gives.
    */
   reach(roles = 'ipo'): number {
     let bad = 0;
     const look = (which: 1 | 2, role: string): void => {
       if (bad !== 0 || (this.own & which) !== 0 || !roles.includes(role)) return;
+      if (which === 1 && this.bringsSegment) {
+        bad = Math.min(0, this.#segment(role === 'o'));
+        return;
+      }
       this.#ranges(which, (pointer, length) => {
         bad = Math.min(0, this.#address(pointer, length, role === 'o'));
         return bad === 0;
@@ -266,7 +280,9 @@ export class Operation implements PortOperation {
     this.phase = 0;
     this.table = 0;
     this.object = 0;
-    this.passed = 0;
+    this.brought = 0;
+    this.segmentOffset = 0;
+    this.loans = 0;
     this.otherObject = 0;
     this.holds = false;
     this.allowed = false;
@@ -308,6 +324,11 @@ export class Operation implements PortOperation {
       return;
     }
     const writes = (which === 1 ? this.firstRole : this.secondRole) === 'o';
+    if (which === 1 && this.bringsSegment) {
+      const address = this.firstLength === 0 ? -1 : this.#segment(writes);
+      if (address >= 0) each(address, this.firstLength);
+      return;
+    }
     this.#ranges(which, (pointer, length) => {
       const address = this.#address(pointer, length, writes);
       return address >= 0 && each(address, length);

@@ -58,7 +58,7 @@ export const OperationRecord = defineRecord('operation', {
   userHigh: u32('kernel', 'Its upper half.'),
   first: num(
     'kernel',
-    'Near address of the first buffer, or of a semaphore, or a block; of vectors: block of pairs (u32 address, u32 bytes).',
+    'Near address of the first buffer, or of a semaphore, or handle of a segment, or a block; of vectors: block of pairs (u32 address, u32 bytes).',
   ),
   firstLength: u32('kernel', 'Bytes in all.'),
   firstCount: u32('kernel', 'Pairs; 0 where it is one buffer.'),
@@ -77,7 +77,9 @@ export const OperationRecord = defineRecord('operation', {
   capability: num('kernel', 'The capability it goes through, held while it is under way; 0 for none.'),
   turn: num('kernel', "That one's turn when it began."),
   limit: u64('kernel', 'How long it may take from when it begins, ns; 0 for no limit.'),
-  passed: u32('kernel', "Of a request: the server's handle of what was passed along."),
+  brought: u32('kernel', 'Of a request: how many capabilities it brings.'),
+  segmentOffset: num('kernel', 'With SUBMIT.segment: where in the segment `first` begins.'),
+  loans: num('kernel', 'Of a request: heap block of what its server was lent (loans.ts), 0 for none.'),
   otherObject: num('kernel', 'Of a request: number of the other object, where it is of the same table.'),
 });
 

@@ -26,6 +26,7 @@ const CALLS: Readonly<Record<string, string>> = {
   table_create: 'iii',
   table_object: 'iIi',
   request_read: 'Iiii',
+  request_take: 'Ii',
   request_write: 'Iiii',
   cap_close: 'i',
   cap_copy: 'ii',
@@ -92,7 +93,7 @@ export interface Request {
   rights: number;
   held: number;
   other: bigint;
-  passed: number;
+  brought: number;
   data: Uint8Array;
 }
 
@@ -281,7 +282,7 @@ export class RingUser {
         rights: view.getUint32(at + REQUEST.rights, true),
         held: view.getUint32(at + REQUEST.held, true),
         other: view.getBigUint64(at + REQUEST.other, true),
-        passed: view.getUint32(at + REQUEST.passed, true),
+        brought: view.getUint32(at + REQUEST.brought, true),
         data: this.system.space.readBytes(at + REQUEST.data, inside),
       });
       this.#requestHead = (this.#requestHead + 1) >>> 0;

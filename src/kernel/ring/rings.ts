@@ -18,6 +18,7 @@ import { WOULD_BLOCK } from '../ports.ts';
 import { Intake, NO_ROOM } from './intake.ts';
 import { leaveRing, updateOperation } from './kept.ts';
 import { Ledger } from './ledger.ts';
+import { endLoans } from './loans.ts';
 import { Operation } from './operation.ts';
 import { PHASE } from './records.ts';
 import type { Ring } from './ring.ts';
@@ -218,6 +219,7 @@ export class Rings {
    * Returns the result.
    */
   settle(op: Operation, result: number): number {
+    endLoans(this.core, op);
     const { ring } = op;
     const quiet = result >= 0 && (op.flags & SUBMIT.quiet) !== 0;
     if (ring === null) {
@@ -340,6 +342,7 @@ export class Rings {
   /** Whoever has it in hand is to do nothing for it any more: its server, or who gives to a semaphore. */
   #giveUp(op: Operation): void {
     this.tables.giveUp(op);
+    endLoans(this.core, op);
     if (op.code === OPERATION.wait) this.core.waits?.unseat(op);
   }
 

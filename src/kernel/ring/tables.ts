@@ -24,6 +24,7 @@ import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { WOULD_BLOCK } from '../ports.ts';
 import { updateRequest } from './kept.ts';
+import { countBrought, takeBrought } from './loans.ts';
 import { Operation } from './operation.ts';
 import { PHASE, TableRecord } from './records.ts';
 import type { Ring } from './ring.ts';
@@ -167,23 +168,32 @@ export class Tables implements ObjectServer {
     return WOULD_BLOCK;
   }
 
-  /** The other object of an operation: its number where it is of the same table, else a handle of it for the server. */
-  #pass(op: Operation, server: Domain): number {
-    if (op.other === NO_HANDLE) return 0;
+  /** What an operation brings (loans.ts), or the number of its other object where that is of the same table. 0 or -errno. */
+  #bring(op: Operation): number {
+    op.brought = countBrought(op);
+    if (op.bringsSegment) op.otherObject = op.segmentOffset;
+    const several = op.code === invoke && (op.options & OPTION.handles) !== 0;
+    if (op.bringsSegment || several || op.other === NO_HANDLE) return 0;
     const { clists, objects } = this.#core;
     const client = this.#rings.owner(op);
     if (client === null) return -ERRNO.GONE;
     const found = clists.look(client, op.other);
     if (typeof found === 'number') return found;
     const asks = this.#core.capabilities.kind(found.capability) !== 0;
-    if (!asks && found.kind === OBJECT.served && objects.a(found.object) === op.table) {
-      op.otherObject = objects.b(found.object);
+    const lends = op.brought > 0 && (op.options & OPTION.lend) !== 0;
+    if (!asks && !lends && found.kind === OBJECT.served && objects.a(found.object) === op.table) {
+      [op.otherObject, op.brought] = [objects.b(found.object), 0];
       return 0;
     }
     if (op.code !== invoke) return -ERRNO.XDEV;
-    const handle = noSpace(() => clists.pass(client, op.other, server, RIGHTS_ALL));
-    op.passed = Math.max(handle, 0);
-    return handle;
+    return (found.rights & RIGHT.share) === 0 ? -ERRNO.NOTCAPABLE : 0;
+  }
+
+  /** Gives a server one of what a request brings: its handle, or -errno. @throws SpaceFullError */
+  take(server: Domain, number: bigint, which: number): number {
+    const op = this.request(server, number);
+    if (typeof op === 'number') return op;
+    return takeBrought(this.#core, op, this.#rings.owner(op) as Domain, server, which);
   }
 
   /** Puts requests in a ring's queue as long as there is room, and wakes its domain. */
@@ -193,7 +203,7 @@ export class Tables implements ObjectServer {
     let any = false;
     for (const op of ring.requests.values()) {
       if (!ring.hasRequestRoom) break;
-      const bad = op.phase === PHASE.notice ? 0 : this.#reach(op) || this.#pass(op, ring.domain);
+      const bad = op.phase === PHASE.notice ? 0 : this.#reach(op) || this.#bring(op);
       if (bad < 0) {
         this.#rings.answer(op, bad);
         continue;
@@ -235,7 +245,7 @@ export class Tables implements ObjectServer {
     view.setUint32(REQUEST.rights, op.rights, true);
     view.setUint32(REQUEST.held, op.held, true);
     view.setBigUint64(REQUEST.other, BigInt(op.otherObject), true);
-    view.setUint32(REQUEST.passed, op.passed, true);
+    view.setUint32(REQUEST.brought, op.brought, true);
     if (op.given > 0 && this.#rings.owner(op) !== null) {
       const inside = op.copyGiven(0, REQUEST_DATA_BYTES);
       view.setUint32(REQUEST.inside, inside.length, true);

@@ -11,7 +11,9 @@ import { type ObjectServer, rightsNeeded, type Target } from './server.ts';
 /** What its handle stands for, or -errno. Kinds before it are not asked. */
 export function targetOf(core: Core, op: Operation, owner: Domain | null): Target | number {
   if (owner === null) return -ERRNO.GONE;
-  return core.clists.look(owner, op.handle, rightsNeeded(op.code, op.options));
+  const found = core.clists.look(owner, op.handle, rightsNeeded(op.code, op.options));
+  // Reaching its buffer looks at the list again.
+  return op.bringsSegment && typeof found !== 'number' ? { ...found } : found;
 }
 
 /** The same of one that is under way, which has kept what it needs: its handle may have been closed. */
