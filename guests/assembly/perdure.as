@@ -31,6 +31,7 @@ export namespace Errno {
   export const REENTERED: i32 = 132;
   export const DEPTH: i32 = 133;
   export const FROZEN: i32 = 134;
+  export const LEFT: i32 = 135;
 }
 
 // What a capability allows.

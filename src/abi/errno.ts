@@ -97,6 +97,8 @@ export const ERRNO = {
   DEPTH: 133,
   /** Someone has frozen what would be written. */
   FROZEN: 134,
+  /** It stayed behind when the program was carried here from another space, and has not been granted again. */
+  LEFT: 135,
 } as const;
 
 /** One of the numbers above. */
@@ -109,6 +111,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   [ERRNO.STOPPED]: 'whoever offers it is suspended',
   [ERRNO.REENTERED]: 'it would enter a program that is waiting for this call',
   [ERRNO.DEPTH]: 'calls are nested too deep',
+  [ERRNO.LEFT]: 'it stayed behind when the program was carried here, and has not been granted again',
   [ERRNO.NOTCAPABLE]: 'what was granted does not allow it',
 };
 

@@ -31,6 +31,7 @@ export const ENVIRONMENT_CODES = {
   'bad-reference':
     'A sturdy reference stands for nothing: it is malformed, revoked, forgotten, or its object is gone.',
   'too-many-grants': 'More was granted than one program can hold.',
+  'over-limit': 'The program has more than it may have here.',
   'memory-limit': 'The program needs more memory from the beginning than its limit.',
   'bad-name': 'A name of a program has characters that it may not have, or too many.',
   'name-taken': 'There is a program of that name.',

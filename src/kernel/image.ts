@@ -1,7 +1,8 @@
 /**
  * A domain as plain data: what `export` writes to a file and `import` makes a domain of in another space, on another
  * machine, under a later compiler. Everything is in terms of the program as it was shipped, and of modules as it handed
- * them over: memories, globals by index, tables by function number, saved frames. Addresses and anything of the space it came from are left out.
+ * them over: memories, globals by index, tables by function number, saved frames; and of what it has (capability/belongings.ts).
+ * Addresses and anything of the space it came from are left out.
  *
  * An image may come from anywhere: `adoptImage` believes nothing.
  *
@@ -24,6 +25,8 @@ import {
 import { limitOf } from './account/account.ts';
 import { chargeTime, cpuLimitMs } from './account/time.ts';
 import { SCRATCH_WORDS } from './caller.ts';
+import { adoptBelongings } from './capability/arrival.ts';
+import { type BelongingsImage, belongingsImage } from './capability/belongings.ts';
 import { adoptObject, type ObjectImage, objectImage } from './capability/carried.ts';
 import type { Core } from './core.ts';
 import { type Domain, DomainRecord, FLAG, STATE, STATE_NAMES } from './domain.ts';
@@ -35,8 +38,8 @@ import { keepTables, markControl, savedTables } from './saved.ts';
 import { mostResults } from './zone.ts';
 
 const R = DomainRecord.fields;
-/** 2 has frames of version 2 and modules made at run time, 3 calls of procedures; what 1 and 2 hold means the same. */
-export const IMAGE_VERSION = 3;
+/** 2 has frames of version 2 and modules made at run time, 3 calls of procedures, 4 what the domain has; what 1 to 3 hold means the same. */
+export const IMAGE_VERSION = 4;
 const IMAGE_OLDEST_VERSION = 1;
 
 export interface SlotImage {
@@ -99,6 +102,8 @@ export interface DomainImage {
   made?: MadeImage[];
   /** What it is to whoever has a capability to it; missing where nobody had one. */
   object?: ObjectImage | null;
+  /** Its list and what is its own; missing before version 4. */
+  belongings?: BelongingsImage;
 }
 
 /** @throws EnvironmentError for a domain that has ended or is volatile */
@@ -133,6 +138,7 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     ...callsImage(domain),
     made: [...(domain.maker?.numbers() ?? [])].map((number) => madeImage(domain, number)),
     object: objectImage(core, domain),
+    belongings: belongingsImage(core, domain),
   };
 }
 
@@ -254,6 +260,8 @@ export function adoptImage(core: Core, domain: Domain, image: DomainImage): bool
   }
   const object = image.object ?? null; // null where it came out of an archive
   if (object !== null) adoptObject(core, domain, object);
+  const { belongings = null } = image;
+  if (belongings !== null) adoptBelongings(core, domain, belongings);
   if (image.state === 'idle') domain.state = STATE.idle;
   if (image.state === 'stopped') {
     domain.state = STATE.stopped;

@@ -404,8 +404,8 @@ export class Kernel {
   }
 
   /**
-   * A domain from an image, stopped or as it was. The image may be hostile. What it was granted does not come along: calls
-   * of procedures of others fail where `grants` lead nowhere. Returns its id.
+   * A domain from an image, stopped or as it was. The image may be hostile. What is its own comes along; of what else it had
+   * it has again, under the same names and handles, what is among `grants`. Returns its id.
    * @throws MalformedError, EnvironmentError, SpaceFullError with nothing left behind
    */
   importDomain(
@@ -423,10 +423,10 @@ export class Kernel {
     checkProcedures(module);
     const domain = this.#roster.add({ ...options, resident: image.resident === true });
     try {
+      const ready = adoptImage(this.core, domain, image);
       for (const grant of grants) this.authority.grant(domain.id, grant);
       if (module.alone === undefined) this.#imports.check(domain, true);
       else this.#enforcer.check(domain);
-      const ready = adoptImage(this.core, domain, image);
       this.#roster.bind(domain);
       if (module.alone === undefined) this.#runner.instance(domain);
       if (ready && domain.main !== null) {

@@ -53,6 +53,8 @@ typedef enum perdure_error {
   PERDURE_DEPTH = 133,
   /* Someone has frozen what would be written. */
   PERDURE_FROZEN = 134,
+  /* It stayed behind when the program was carried here from another space, and has not been granted again. */
+  PERDURE_LEFT = 135,
 } perdure_error;
 
 /* A place in the program's list of capabilities: what names an object. 0 and below name none. */

@@ -56,7 +56,8 @@ export class Authority {
   }
 
   /**
-   * Gives a domain a capability under a name, in place of the one that it had under that name. Returns the handle.
+   * Gives a domain a capability under a name, in place of the one that it had under that name. Returns the handle, which is
+   * the one it had where that one stayed behind in another space.
    * @throws EnvironmentError: a name that cannot be, or more than the domain may have
    */
   grant(id: number, { name, capability, turn, rights = RIGHTS_ALL & ~RIGHT.revoke }: Grant): number {
@@ -64,6 +65,10 @@ export class Authority {
     const domain = this.#get(id);
     const bytes = encoder.encode(name);
     const old = findGrant(space, domain, bytes);
+    if (old >= 0 && clists.revive(domain, old, { capability, turn }, rights)) {
+      this.#core.moveEpoch();
+      return old;
+    }
     const handle = clists.insert(domain, capability, turn, rights);
     const bad = handle < 0 ? handle : setGrant(space, domain, bytes, handle);
     if (bad !== 0 && handle >= 0) clists.close(domain, handle);
@@ -72,6 +77,12 @@ export class Authority {
     // Imports that were bound by the name lead elsewhere now.
     if (old >= 0) this.#core.moveEpoch();
     return handle;
+  }
+
+  /** Whether a domain has nothing under a name, or only what stayed behind in another space. */
+  lacks(domain: Domain, name: Uint8Array): boolean {
+    const handle = findGrant(this.#core.space, domain, name);
+    return handle < 0 || this.#core.clists.isLeft(domain, handle);
   }
 
   /** Gives a domain the right to make domains of a program, under a name. Returns the handle. @throws as `grant` does */

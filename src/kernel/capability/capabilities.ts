@@ -64,9 +64,10 @@ export class Capabilities {
    * @param payer the account that is charged, without asking whether it may; 0 for the system
    * @throws SpaceFullError with nothing changed
    */
-  root(object: number, rights = RIGHTS_ALL, payer = 0): number {
+  root(object: number, rights = RIGHTS_ALL, payer = 0, badge = 0n): number {
     const at = this.#insert(object, payer);
     R.rights.set(this.#space, at, rights);
+    R.badge.set(this.#space, at, badge);
     return at;
   }
 
@@ -165,6 +166,10 @@ export class Capabilities {
 
   turn(capability: number): number {
     return R.turn.get(this.#space, capability);
+  }
+  /** What it was derived of, 0 for none. */
+  parent(capability: number): number {
+    return R.parent.get(this.#space, capability);
   }
   object(capability: number): number {
     return R.object.get(this.#space, capability);

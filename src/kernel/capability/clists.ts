@@ -45,6 +45,7 @@ const Slot = defineRecord('capability slot', {
 const [D, L, S] = [DomainRecord.fields, List.fields, Slot.fields];
 const FIRST_ROOM = 5;
 const TAKEN = 1;
+const NOTHING = { capability: 0, turn: 0, rights: 0 };
 
 /** What a handle stands for. `find` gives the same object each time. */
 export interface Found extends Held {
@@ -53,6 +54,17 @@ export interface Found extends Held {
   readonly object: number;
   readonly kind: ObjectKind;
   readonly badge: bigint;
+  readonly rights: number;
+}
+
+/** A place of a list, as it is carried to another space. */
+export interface Place {
+  readonly tag: number;
+  /** 0: given back; 1: taken; more: taken, and dead of this errno. */
+  readonly state: number;
+  /** Of one that is taken and not dead; 0 else. */
+  readonly capability: number;
+  readonly turn: number;
   readonly rights: number;
 }
 
@@ -186,11 +198,15 @@ export class CLists {
 
   /** The object at a handle that is good, 0 for any other handle. What `find` gave stays as it is. */
   objectAt(domain: Domain, handle: number): number {
+    const capability = this.capabilityAt(domain, handle);
+    return capability === 0 ? 0 : this.#capabilities.object(capability);
+  }
+  /** The capability there. */
+  capabilityAt(domain: Domain, handle: number): number {
     const [space, at] = [this.#space, this.#at(domain, handle)];
     if (at === 0 || S.state.get(space, at) !== TAKEN) return 0;
     const capability = S.capability.get(space, at);
-    const isGood = this.#capabilities.check(capability, S.turn.get(space, at)) === 0;
-    return isGood ? this.#capabilities.object(capability) : 0;
+    return this.#capabilities.check(capability, S.turn.get(space, at)) === 0 ? capability : 0;
   }
 
   /** The same capability once more in the same list, with those of `rights` that it has. A handle, or -errno. */
@@ -274,6 +290,70 @@ export class CLists {
     if (list === 0) return;
     D.clist.set(this.#space, domain.at, 0);
     this.#space.heap.free(list);
+  }
+
+  /** All places that ever were taken, from place 1 on. What is dead is told as dead, and not let go of. */
+  *places(domain: Domain): Generator<Place> {
+    const space = this.#space;
+    const list = this.#list(domain);
+    for (let index = 1; list !== 0 && index < L.high.get(space, list); index++) {
+      const at = this.#slot(list, index);
+      const [tag, capability] = [S.tag.get(space, at), S.capability.get(space, at)];
+      const [turn, rights] = [S.turn.get(space, at), S.rights.get(space, at)];
+      let state = S.state.get(space, at);
+      if (state === TAKEN) state = -this.#capabilities.check(capability, turn) || TAKEN;
+      yield state === TAKEN ? { tag, state, capability, turn, rights } : { ...NOTHING, tag, state };
+    }
+  }
+
+  /**
+   * Gives a domain without a list one of these places. Whether it may have them has been asked.
+   * @throws SpaceFullError with nothing changed
+   */
+  lay(domain: Domain, places: readonly Place[]): void {
+    if (places.length === 0) return;
+    const space = this.#space;
+    assert(this.#list(domain) === 0 && places.length <= CAPABILITIES_MAX, 'a list is laid once');
+    const room = Math.max(FIRST_ROOM, places.length + 1);
+    const list = space.heap.alloc(List.bytes + room * Slot.bytes);
+    L.room.set(space, list, room);
+    L.high.set(space, list, places.length + 1);
+    D.clist.set(space, domain.at, list);
+    let used = 0;
+    for (const [i, { tag, state, capability, turn, rights }] of places.entries()) {
+      const at = this.#slot(list, i + 1);
+      S.tag.set(space, at, tag);
+      S.state.set(space, at, state);
+      if (state === 0) {
+        this.#givePlace(list, i + 1, at);
+        continue;
+      }
+      used++;
+      if (state !== TAKEN) continue;
+      S.capability.set(space, at, capability);
+      S.turn.set(space, at, turn);
+      S.rights.set(space, at, rights & this.#capabilities.rights(capability));
+      this.#capabilities.retain(capability);
+    }
+    L.used.set(space, list, used);
+    charge(space, domain.account, RESOURCE.capabilities, used);
+  }
+
+  /** Whether what a handle stood for stayed behind in another space. */
+  isLeft(domain: Domain, handle: number): boolean {
+    const at = this.#at(domain, handle);
+    return at !== 0 && S.state.get(this.#space, at) === ERRNO.LEFT;
+  }
+  /** Has the handle of something that stayed behind stand for this from now on. False for any other handle. */
+  revive(domain: Domain, handle: number, { capability, turn }: Held, rights: number): boolean {
+    if (!this.isLeft(domain, handle)) return false;
+    const [space, at] = [this.#space, this.#at(domain, handle)];
+    S.capability.set(space, at, capability);
+    S.turn.set(space, at, turn);
+    S.rights.set(space, at, rights & this.#capabilities.rights(capability));
+    S.state.set(space, at, TAKEN);
+    this.#capabilities.retain(capability);
+    return true;
   }
 
   /** All handles that have not been closed, dead ones too. */

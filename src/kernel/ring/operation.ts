@@ -122,8 +122,9 @@ export class Operation implements PortOperation {
   /**
    * Takes a submission that was copied. 0, or -errno where it makes no sense; then nothing is to be undone.
    * @param words the 16 words of the copy
+   * @param pairs what vectors hold; null: they are read where the words say
    */
-  decode(words: Uint32Array, ring: Ring, owner: Domain): number {
+  decode(words: Uint32Array, ring: Ring, owner: Domain, pairs: readonly number[] | null = null): number {
     const head = words[0] as number;
     this.#clear(owner);
     this.ring = ring;
@@ -146,10 +147,10 @@ export class Operation implements PortOperation {
     this.rights = words[13] as number;
     this.options = words[14] as number;
     if ((this.options & ~OPTIONS_ALL) !== 0 || words[15] !== 0) return -ERRNO.INVAL;
-    return this.#buffers(words);
+    return this.#buffers(words, pairs);
   }
 
-  #buffers(words: Uint32Array): number {
+  #buffers(words: Uint32Array, pairs: readonly number[] | null): number {
     const roles = ROLES[this.code] as string;
     const [pointer, length] = [words[4] as number, words[5] as number];
     if ((this.flags & SUBMIT.segment) !== 0) return this.#inSegment(words);
@@ -160,7 +161,7 @@ export class Operation implements PortOperation {
     }
     if ((this.flags & SUBMIT.vector) !== 0) {
       if (!VECTORED.has(this.code)) return -ERRNO.INVAL;
-      const result = this.takeVectors(pointer, length);
+      const result = pairs === null ? this.takeVectors(pointer, length) : this.#setPairs(pairs);
       if (result < 0) return result;
     } else {
       if (!this.#inside(pointer, length)) return -ERRNO.FAULT;
@@ -198,11 +199,15 @@ export class Operation implements PortOperation {
     const at = this.#address(pointer, taken * 8, false);
     if (at < 0) return at;
     const { view } = this.space;
+    return this.#setPairs(Array.from({ length: 2 * taken }, (_, i) => view.getUint32(at + 4 * i, true)));
+  }
+
+  /** Makes `first` a list of these: address, length, address, ... 0 or -errno. */
+  #setPairs(given: readonly number[]): number {
     const pairs: number[] = [];
     let total = 0;
-    for (let i = 0; i < taken; i++) {
-      const address = view.getUint32(at + 8 * i, true);
-      const length = view.getUint32(at + 8 * i + 4, true);
+    for (let i = 0; i < given.length; i += 2) {
+      const [address, length] = [given[i] as number, given[i + 1] as number];
       if (!this.#inside(address, length)) return -ERRNO.FAULT;
       const part = Math.min(length, TRANSFER_MAX_BYTES - total);
       if (part === 0) continue;

@@ -36,6 +36,8 @@ export const PHASE = {
   asking: 8,
   /** It waited at a semaphore or a wait set, and has its result: it is over when the kernel comes round to it. */
   told: 9,
+  /** It was under way where its domain was carried here from, and begins again. */
+  carried: 10,
 } as const;
 
 export const OperationRecord = defineRecord('operation', {

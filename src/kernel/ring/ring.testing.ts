@@ -132,6 +132,16 @@ export class RingUser {
     return user;
   }
 
+  /** The same program in another space, where it was carried to. */
+  carriedTo(system: TestSystem): RingUser {
+    const user = new RingUser(system, this.name, this.entries, this.flags);
+    user.handle = this.handle;
+    user.#head = this.#head;
+    user.#requestHead = this.#requestHead;
+    user.#tail = this.#tail;
+    return user;
+  }
+
   get id(): number {
     return this.system.kernel.find(this.name);
   }

@@ -84,6 +84,10 @@ export class Rings {
   operation(id: number): Operation | undefined {
     return this.#ledger.get(id);
   }
+  /** Those of a domain, oldest first. */
+  of(domain: Domain): Operation[] {
+    return this.#ledger.of(domain.id);
+  }
   ring(at: number): Ring | undefined {
     return this.table.rings.get(at);
   }
@@ -376,6 +380,13 @@ export class Rings {
   }
 
   #askAgain(op: Operation): void {
+    if (op.phase === PHASE.carried && this.owner(op) !== null) {
+      op.phase = PHASE.asked;
+      op.allowed = op.holds;
+      this.begin(op);
+      op.ring?.tell();
+      return;
+    }
     const orphan = op.phase === PHASE.orphan;
     if ((op.phase !== PHASE.asked && !orphan) || op.code === OPERATION.timeout) return;
     if (op.at === 0 || this.owner(op) === null) return;

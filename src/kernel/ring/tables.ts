@@ -94,6 +94,16 @@ export class Tables implements ObjectServer {
     const { clists } = this.#core;
     const bad = clists.reserve(domain, 1);
     if (bad !== 0) return bad;
+    const at = this.#insert(ring, kind, methods);
+    const handle = clists.make(domain, OBJECT.table, at, 0, RIGHTS_ALL);
+    const found = clists.find(domain, handle);
+    if (typeof found === 'number') return found;
+    T.object.set(this.#space, at, found.object);
+    this.#adopt(at);
+    return handle;
+  }
+
+  #insert(ring: Ring, kind: number, methods: number): number {
     const rows = this.#rows();
     const row = rows.insert();
     const at = rows.address(row);
@@ -101,12 +111,35 @@ export class Tables implements ObjectServer {
     T.kind.set(this.#space, at, kind);
     T.ring.set(this.#space, at, ring.at);
     T.methods.set(this.#space, at, methods);
-    const handle = clists.make(domain, OBJECT.table, at, 0, RIGHTS_ALL);
-    const found = clists.find(domain, handle);
-    if (typeof found === 'number') return found;
-    T.object.set(this.#space, at, found.object);
+    return at;
+  }
+
+  /** What is known of a table, and its object. */
+  describe(at: number): { ring: number; kind: number; methods: number; object: number } | undefined {
+    const table = this.#tables.get(at);
+    if (table === undefined) return undefined;
+    const { ring, kind, methods } = table;
+    return { ring: ring.at, kind, methods, object: T.object.get(this.#space, at) };
+  }
+  /** The object of a table that was carried here with its ring, and an object of that; nobody holds them yet. @throws SpaceFullError */
+  arrive(ring: Ring, kind: number, methods: number): number {
+    const at = this.#insert(ring, kind, methods);
+    let object: number;
+    try {
+      object = this.#core.objects.create(OBJECT.table, at);
+    } catch (error) {
+      this.#rows().remove(T.row.get(this.#space, at));
+      throw error;
+    }
+    T.object.set(this.#space, at, object);
     this.#adopt(at);
-    return handle;
+    return object;
+  }
+  arriveObject(table: number, number: number): number {
+    const at = this.#core.objects.a(table);
+    const object = this.#core.objects.create(OBJECT.served, at, number);
+    this.#tables.get(at)?.objects.add(object);
+    return object;
   }
 
   /** An object of a table, known to its server by a number. Its handle or -errno. @throws SpaceFullError */

@@ -56,8 +56,11 @@ export class SegmentObjects {
     return room !== 0 ? room : this.#make(domain, bytes, (at) => this.#fill(at, bytes));
   }
 
-  /** The same for whoever made the space: nobody pays for it, and nobody holds the object yet. @throws SpaceFullError */
-  createFree(bytes: number): number {
+  /**
+   * The same for whoever made the space, or a domain that is carried here: nobody holds the object yet, and whether `payer`
+   * may be charged is not asked (0: nobody pays). @throws SpaceFullError with nothing changed
+   */
+  createFree(bytes: number, payer = 0): number {
     const space = this.#space;
     const at = space.heap.alloc(StateRecord.bytes);
     S.size.set(space, at, bytes);
@@ -67,9 +70,25 @@ export class SegmentObjects {
       space.heap.free(at);
       throw error;
     }
-    return this.#core.objects.create(OBJECT.segment, 0, at);
+    let object: number;
+    try {
+      object = this.#core.objects.create(OBJECT.segment, 0, at);
+    } catch (error) {
+      this.#drop(at);
+      throw error;
+    }
+    S.payer.set(space, at, payer);
+    charge(space, payer, RESOURCE.memory, framesOf(bytes) * FRAME_BYTES);
+    return object;
   }
 
+  /** What goes with one that is carried to another space, beside its bytes; `freezer` is a domain, 0 for none. */
+  describe(object: number): { size: number; sealed: boolean; freezer: number; handle: number } {
+    const [space, at] = [this.#space, this.#state(object)];
+    const freezer = this.#freezer(object);
+    const [size, sealed] = [S.size.get(space, at), S.sealed.get(space, at) !== 0];
+    return { size, sealed, freezer, handle: freezer === 0 ? 0 : S.handle.get(space, at) };
+  }
   /** A copy of a segment, owned by a domain: a handle, or -errno. @throws SpaceFullError with nothing changed */
   copy(domain: Domain, object: number): number {
     const [space, from] = [this.#space, this.#state(object)];

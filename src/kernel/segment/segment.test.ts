@@ -365,23 +365,6 @@ test('a segment is paid for by who made it', async () => {
   assert.equal(system.call('b', 'seg_create', 1n << 40n), -ERRNO.DQUOT);
 });
 
-test('a domain that is carried to another space has nothing mapped there', async () => {
-  const { system, at } = await shared();
-  system.call('a', 'set', at, 5);
-  system.call('a', 'set', 100, 6);
-  const image = system.kernel.exportDomain(system.kernel.find('a'));
-  const other = new SegmentSystem();
-  await other.domains('b');
-  const { PROGRAM } = await import('./segment.testing.ts');
-  other.kernel.importDomain(image, await PROGRAM, 'a');
-  assert.equal(other.call('a', 'get', 100), 6);
-  assert.equal(other.call('a', 'get', at), OUT);
-  assert.equal(other.call('a', 'set', at, 1), OUT);
-  const handle = other.ok('a', 'seg_create', 100n);
-  assert.equal(other.call('a', 'get', other.map('a', handle, true, at)), 0);
-  assert.equal(system.call('a', 'get', at), 5, 'where it was it goes on');
-});
-
 /** A program that knows nothing of segments. */
 const PLAIN = `(module (memory (export "memory") 1)
   (func (export "get") (param i32) (result i32) (i32.load (local.get 0)))

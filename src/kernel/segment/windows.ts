@@ -49,6 +49,9 @@ export interface Mapping {
   readonly near: number;
 }
 
+/** What is mapped; `rights` are those that the mapping has. */
+export type Mapped = Omit<Mapping, 'writable'>;
+
 export class Windows {
   readonly #core: Core;
   readonly #space: Space;
@@ -116,7 +119,7 @@ export class Windows {
   }
 
   /** What a domain has mapped, by near address. */
-  *of(domain: Domain): Generator<Pick<Mapping, 'object' | 'near' | 'bytes' | 'offset' | 'rights'>> {
+  *of(domain: Domain): Generator<Mapped> {
     const space = this.#space;
     const [table, count] = [D.windows.get(space, domain.at), D.windowCount.get(space, domain.at)];
     let before = 0;
@@ -125,7 +128,9 @@ export class Windows {
       if (at === 0 || at === before) continue;
       before = at;
       const [near, bytes, offset] = [M.near.get(space, at), M.bytes.get(space, at), M.offset.get(space, at)];
-      yield { object: M.object.get(space, at), near, bytes, offset, rights: M.rights.get(space, at) };
+      const [capability, turn] = [M.capability.get(space, at), M.turn.get(space, at)];
+      const [object, rights] = [M.object.get(space, at), M.rights.get(space, at)];
+      yield { capability, turn, object, rights, near, bytes, offset };
     }
   }
 

@@ -33,6 +33,12 @@ const MemberRecord = defineRecord('wait set member', {
 });
 const M = MemberRecord.fields;
 
+/** A member as the domain that added it knows it. */
+export interface MemberImage {
+  near: number;
+  user: bigint;
+}
+
 export class Member extends Link<Member> {
   readonly set: WaitSet;
   readonly place: Place;
@@ -106,6 +112,33 @@ export class WaitSets {
     SetRecord.fields.object.set(this.#space, this.#setRows().address(row), object);
     this.#sets.set(objects.a(object), new WaitSet(row, object));
     return handle;
+  }
+
+  /** The object of a set that was carried here; nobody holds it yet. @throws SpaceFullError with nothing changed */
+  arrive(): number {
+    const row = this.#setRows().insert();
+    let object: number;
+    try {
+      object = this.#core.objects.create(OBJECT.waitSet, row);
+    } catch (error) {
+      this.#setRows().remove(row);
+      throw error;
+    }
+    SetRecord.fields.object.set(this.#space, this.#setRows().address(row), object);
+    this.#sets.set(row, new WaitSet(row, object));
+    return object;
+  }
+
+  /** The members of a set that a domain has added and can still reach. */
+  membersOf(object: number, domain: number): MemberImage[] {
+    const images: MemberImage[] = [];
+    for (const member of this.of(object).members.values()) {
+      const near = M.near.get(this.#space, this.#memberRows().address(member.row));
+      if (this.#adder(member) !== domain) continue;
+      if (this.#waits.places.lookAgain(member.place, domain, near) !== 0) continue;
+      images.push({ near, user: this.#user(member) });
+    }
+    return images;
   }
 
   /** The semaphore at a place becomes a member: 0, -EXIST or -DQUOT. */

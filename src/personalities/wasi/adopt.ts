@@ -22,7 +22,7 @@ import type { Context } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { homeName } from './grants.ts';
 import { type DescriptorImage, type NodeImage, STATE_IMAGE_VERSION, type StateImage } from './image.ts';
-import { createState, D, fill, find, freeNumber, KIND } from './state.ts';
+import { createState, D, fill, find, freeNumber, isServed, KIND } from './state.ts';
 
 function demand(ok: boolean, what: string): asserts ok {
   if (!ok) throw new MalformedError(`WASI state: ${what}`, -1);
@@ -39,7 +39,8 @@ const isListOf = (value: unknown, ok: (item: unknown) => boolean): boolean =>
 
 /** Shapes and types; what they refer to is checked when it is used. */
 function checkShape(data: unknown): asserts data is StateImage {
-  demand(isObject(data) && data.version === STATE_IMAGE_VERSION, 'it is not of this version');
+  const { version } = isObject(data) ? data : {};
+  demand(isObject(data) && (version === 1 || version === STATE_IMAGE_VERSION), 'it is not of this version');
   const text = (item: unknown): boolean => isBytes(item) && !item.includes(0);
   demand(isListOf(data.args, text) && isListOf(data.env, text), 'arguments or environment are damaged');
   demand(isListOf(data.nodes, isNode), 'a file is damaged');
@@ -78,7 +79,7 @@ function isDescriptor(item: unknown): boolean {
   return (
     isObject(item) &&
     isCount(item.fd, OPEN_FILES_MAX - 1) &&
-    isCount(item.kind, KIND.listener) &&
+    isCount(item.kind, KIND.servedStream) &&
     item.kind !== KIND.free &&
     typeof item.readOnly === 'boolean' &&
     isCount(item.flags, FDFLAGS_ALL) &&
@@ -86,6 +87,7 @@ function isDescriptor(item: unknown): boolean {
     isCount(item.inheriting, RIGHTS_ALL) &&
     isCount(item.offset) &&
     isCount(item.object) &&
+    (item.handle === undefined || isCount(item.handle, 2 ** 31 - 1)) &&
     (item.name === null || (isBytes(item.name) && item.name.length <= PATH_MAX_BYTES))
   );
 }
@@ -132,6 +134,8 @@ function adoptDescriptor(c: Context, state: number, image: DescriptorImage, buil
   const rights = image.rights & mostRights(image.kind, object);
   const at = fill(space, state, image.fd, { ...image, object, rights });
   if (object !== 0 && image.kind !== KIND.stream) c.tree.retain(object);
+  D.handle.set(space, at, image.handle ?? 0);
+  if (isServed(image.kind)) D.object.set(space, at, image.handle ?? 0);
   D.offset.set(space, at, image.offset);
   D.name.set(space, at, name);
   D.nameBytes.set(space, at, image.name?.length ?? 0);

@@ -63,10 +63,15 @@ export class Bindings {
     this.#domains.set(state, id);
     const { space } = this.core;
     if (S.version.get(space, state) === BOUND_VERSION) return;
-    for (const fd of openNumbers(space, state)) this.#bindDescriptor(domain, find(space, state, fd));
+    const all = [...openNumbers(space, state)].map((fd) => find(space, state, fd));
+    // Names first: what was opened through a folder says the folder's handle where it was carried here.
+    const isNamed = (at: number): boolean =>
+      D.kind.get(space, at) === KIND.stream || D.name.get(space, at) !== 0;
+    for (const at of all) if (isNamed(at)) this.#bindDescriptor(domain, at);
+    for (const at of all) if (!isNamed(at)) this.#bindDescriptor(domain, at);
     const { hosts, authority } = this.core;
     for (const kind of ['clock', 'random'] as const) {
-      if (findGrant(space, domain, bytesOf(kind)) < 0)
+      if (authority.lacks(domain, bytesOf(kind)))
         authority.grant(id, { name: kind, ...hosts.capability({ kind }, READ_ONLY) });
     }
     S.version.set(space, state, BOUND_VERSION);
@@ -76,7 +81,8 @@ export class Bindings {
   bindAgain(state: number, at: number): void {
     const domain = this.#core?.peek(this.#domains.get(state) ?? 0);
     if (domain === undefined) return;
-    this.core.clists.close(domain, D.handle.get(this.#space, at));
+    const handle = D.handle.get(this.#space, at);
+    if (!this.core.clists.isLeft(domain, handle)) this.core.clists.close(domain, handle);
     this.#checked.delete(at);
     this.#bindDescriptor(domain, at);
   }
@@ -87,6 +93,7 @@ export class Bindings {
     const kind = D.kind.get(space, at);
     const object = D.object.get(space, at);
     const rights = D.readOnly.get(space, at) !== 0 ? RIGHTS_ALL & ~RIGHT.write : RIGHTS_ALL;
+    if (isServed(kind) && object === D.handle.get(space, at)) return; // it was carried here
     if (isServed(kind)) {
       // Until now it has held the capability itself.
       const held = { capability: object, turn: D.offset.get(space, at) };
@@ -101,7 +108,8 @@ export class Bindings {
       this.#grant(domain, at, held, mine, bytesOf(STREAMS[which]));
     } else if (kind === KIND.file || kind === KIND.directory) {
       this.#grant(domain, at, nodes.capability(object, rights), rights);
-    } else {
+    } else if (object !== 0 || !this.core.clists.isLeft(domain, D.handle.get(space, at))) {
+      // What stayed behind does so until it is granted again.
       this.#grant(domain, at, hosts.capability({ kind: 'port', id: object }, rights), rights);
     }
   }
@@ -111,13 +119,14 @@ export class Bindings {
     const { authority, capabilities, clists, space } = this.core;
     const mine = rights & ~RIGHT.revoke;
     const text = new TextDecoder().decode(name);
-    const usable =
-      name.length > 0 && name.length <= GRANT_NAME_MAX_BYTES && findGrant(space, domain, name) < 0;
+    const usable = name.length > 0 && name.length <= GRANT_NAME_MAX_BYTES && authority.lacks(domain, name);
     capabilities.retain(held.capability);
     try {
-      const handle = usable
-        ? authority.grant(domain.id, { name: text, ...held, rights: mine })
-        : clists.insert(domain, held.capability, held.turn, mine);
+      // Where it was carried here, its handle stays the same.
+      let handle = D.handle.get(space, at);
+      if (usable) handle = authority.grant(domain.id, { name: text, ...held, rights: mine });
+      else if (!clists.revive(domain, handle, held, mine))
+        handle = clists.insert(domain, held.capability, held.turn, mine);
       D.handle.set(space, at, Math.max(handle, 0));
     } finally {
       capabilities.release(held.capability);
@@ -139,8 +148,9 @@ export class Bindings {
     const handle = D.handle.get(this.#space, at);
     if (domain === undefined) return false;
     const found = core.clists.find(domain, handle);
-    // Whoever served it has ended: the operation itself says so.
+    // Whoever served it has ended, or stayed behind: the operation itself says so.
     if (found === -ERRNO.GONE && isServed(D.kind.get(this.#space, at))) return true;
+    if (found === -ERRNO.LEFT) return true;
     if (typeof found === 'number') return false;
     this.#checked.set(at, epoch);
     return true;

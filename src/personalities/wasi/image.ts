@@ -3,8 +3,9 @@
  * positions and rights, and every file and directory of the space's tree that its descriptors reach, those without a
  * name included. Plain data: objects, arrays, numbers, bigints, Uint8Arrays.
  *
- * What belongs to the host it comes from (granted folders, sockets) cannot come along. Such a descriptor stays, and
- * every use of it is STALE (CONNRESET for a connection) until its folder is granted anew (`grantAgain`).
+ * What belongs to the host it comes from (granted folders, sockets) or is served by another domain cannot come along. Such a
+ * descriptor stays, and every use of it is STALE (CONNRESET for a connection) until its folder is granted anew
+ * (`grantAgain`), or what was served is granted under the same name.
  *
  * Making state of an image again is adopt.ts.
  */
@@ -14,7 +15,8 @@ import { AFTER_DOTS, pathOf } from '../../kernel/tree-whole.ts';
 import type { Context } from './context.ts';
 import { D, find, inTree, KIND, openNumbers, S, unpack } from './state.ts';
 
-export const STATE_IMAGE_VERSION = 1;
+/** 2 has handles and served descriptors; what 1 holds means the same. */
+export const STATE_IMAGE_VERSION = 2;
 /** Bytes of a file that one piece holds at most. */
 const PIECE_BYTES = 65536;
 
@@ -52,8 +54,10 @@ export interface DescriptorImage {
   rights: number;
   inheriting: number;
   offset: number;
-  /** A stream's number, or an index in `nodes`; 0 for what belongs to the host. */
+  /** A stream's number, or an index in `nodes`; 0 for what belongs to the host, or is served. */
   object: number;
+  /** Of the capability it stood on, which it gets again where that stayed behind; missing in version 1. */
+  handle?: number;
   /** Of a preopened directory: its name, else null. */
   name: Uint8Array | null;
 }
@@ -68,13 +72,6 @@ export interface StateImage {
   descriptors: DescriptorImage[];
 }
 
-/** What a domain serves stays behind like what the host has. */
-const HOST_KIND: Readonly<Record<number, number>> = {
-  [KIND.servedFile]: KIND.hostFile,
-  [KIND.servedDirectory]: KIND.hostDirectory,
-  [KIND.servedStream]: KIND.socket,
-};
-
 export function describeState(c: Context, state: number): StateImage {
   const { space } = c;
   const collector = new Collector(c.tree);
@@ -85,7 +82,8 @@ export function describeState(c: Context, state: number): StateImage {
     const name = D.name.get(space, at);
     descriptors.push({
       fd,
-      kind: HOST_KIND[kind] ?? kind,
+      kind,
+      handle: D.handle.get(space, at),
       readOnly: D.readOnly.get(space, at) !== 0,
       flags: D.flags.get(space, at),
       rights: D.rights.get(space, at),
@@ -186,9 +184,12 @@ export function grantAgain(c: Context, state: number, guest: string, id: number,
   let count = 0;
   for (const fd of openNumbers(space, state)) {
     const at = find(space, state, fd);
-    if (D.kind.get(space, at) !== KIND.hostDirectory || D.name.get(space, at) === 0) continue;
+    const kind = D.kind.get(space, at);
+    if (kind !== KIND.hostDirectory && kind !== KIND.servedDirectory) continue;
+    if (D.name.get(space, at) === 0) continue;
     const name = space.readBytes(D.name.get(space, at), D.nameBytes.get(space, at));
     if (name.length !== wanted.length || !name.every((byte, i) => byte === wanted[i])) continue;
+    D.kind.set(space, at, KIND.hostDirectory);
     D.object.set(space, at, id);
     D.readOnly.set(space, at, readOnly ? 1 : 0);
     c.bindings.bindAgain(state, at);

@@ -207,5 +207,5 @@ export class ServedStream extends Served implements StreamObject {
 function errnoKnown(result: number): number {
   if (-result <= LAST_ERRNO) return result;
   if (result === -ERRNO.REVOKED) return -ERRNO.BADF;
-  return result === -ERRNO.GONE ? -ERRNO.STALE : -ERRNO.IO;
+  return result === -ERRNO.GONE || result === -ERRNO.LEFT ? -ERRNO.STALE : -ERRNO.IO;
 }
