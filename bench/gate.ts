@@ -2,7 +2,8 @@
  * What a call from one domain into another costs, beside what a Node user does today: a call from wasm instance to wasm
  * instance, where nobody is protected from anybody; a word passed to another thread and back by Atomics; a message to a worker and
  * back; one to another process through pipes. `gate.i32.ns` is the median in nanoseconds of one call (i32, i32) -> i32, the
- * loop around it taken off; `gate.i64`, `f64`, `v128` likewise, where values cross by thunks; `gate.wait.us` is a call
+ * loop around it taken off; `gate.among.ns` the same with other callers in the process; `gate.i64`, `f64`, `v128` are
+ * calls whose values cross by thunks; `gate.wait.us` is a call
  * whose callee waits and is woken, in microseconds: both unwind, and go on. `gate.kind.ns` is the first call by a capability of a
  * kind, whose domain is asked before each.
  */
@@ -17,6 +18,7 @@ import { install, newKernel, reached } from './system.ts';
 const CALLS = 5_000_000;
 const RUNS = 9;
 const WAITS = 2000;
+const OTHERS = 8;
 const SIGNATURES = { i32: 'i32', i64: 'i64', f64: 'f64', v128: 'v128' } as const;
 type Signature = keyof typeof SIGNATURES;
 
@@ -73,6 +75,17 @@ async function callingKernel(): Promise<{ kernel: Kernel; caller: number }> {
   return { kernel, caller: kernel.createDomain({ name: 'caller', module, grants, resident: true }) };
 }
 
+/** So many other callers, which have all called: V8 then knows that there is more than one gate. */
+async function othersCall(kernel: Kernel, count: number): Promise<void> {
+  const module = await install(CALLER);
+  const held = kernel.authority.domain(kernel.find('callee'));
+  for (let i = 0; i < count; i++) {
+    const grants = [{ name: 'callee', ...held }];
+    const id = kernel.createDomain({ name: `other ${i}`, module, grants, resident: true });
+    for (const name of Object.keys(SIGNATURES)) kernel.invoke(id, name, [100_000]);
+  }
+}
+
 /** Another caller, which has the callee by a capability of a kind. Returns its number. */
 async function callerByKind(kernel: Kernel): Promise<number> {
   const { authority, core } = kernel;
@@ -127,6 +140,8 @@ export const gate: Group = async (_args, print) => {
       return [type, figure(full.map((ns, i) => ns - empty[i]!))];
     }),
   ) as Record<Signature, Figure>;
+  await othersCall(kernel, OTHERS);
+  const among = figure(loops(kernel, caller, 'i32'));
   const kind = figure(loops(kernel, await callerByKind(kernel), 'i32', CALLS / 10));
   const unwound = waits(kernel, caller);
   const plain = figure((await crossInstance()).ns);
@@ -146,6 +161,7 @@ export const gate: Group = async (_args, print) => {
       ...Object.keys(SIGNATURES).map((type) =>
         row(`gate, (${type}, ${type}) -> ${type}`, calls[type as Signature]),
       ),
+      row(`gate, i32, ${OTHERS} other callers in the process`, among),
       row('gate, by a capability of a kind', kind),
       row('wasm instance to wasm instance', plain),
       row('Atomics, two threads', atomics),
@@ -154,6 +170,7 @@ export const gate: Group = async (_args, print) => {
     ]),
   );
   print(`a call that is unwound on both sides and goes on: ${short(unwound)} us`);
-  print(aim('gate call, ns', calls.i32.value, 15));
-  return { ...calls, kind, wait: { us: unwound }, plain, atomics, message, pipe: piped };
+  print(aim('gate call, ns', among.value, 15));
+  print(aim('through a kind, gate calls', kind.value / calls.i32.value, 2));
+  return { ...calls, among, kind, wait: { us: unwound }, plain, atomics, message, pipe: piped };
 };
