@@ -551,7 +551,8 @@ export function domainStart(domain: Handle, name: string): i32 {
   return domain_start(domain, changetype<usize>(text), text.byteLength);
 }
 
-// Suspends a domain. Needs Right.MANAGE. 0, or -Errno.BUSY where there is nothing to suspend.
+// Suspends a domain, whatever it is doing. Needs Right.MANAGE. 0, or -Errno.BUSY where there is nothing to suspend. Who stops itself
+// goes on from here when another has resumed it; who stops one that is calling it lets that go on no further.
 //
 //     assert(domainStop(domainCreate(programOwn(), "", 0, 1)) == -Errno.BUSY);
 @external("perdure_kernel", "domain_stop")

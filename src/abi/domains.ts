@@ -13,7 +13,8 @@
  *                                                  what is given)
  *     domain_start(domain, export, length) -> 0    it is to call that function, parameters zero (needs `manage`); NOENT no
  *                                                  such export, BUSY it has something to run, or has ended
- *     domain_stop(domain) -> 0                     suspends it (needs `manage`); BUSY there is nothing to suspend
+ *     domain_stop(domain) -> 0                     suspends it (needs `manage`), whatever it is doing; who stops itself goes
+ *                                                  on here when it is resumed. BUSY there is nothing to suspend
  *     domain_resume(domain) -> 0                   lets it go on (needs `manage`); BUSY it was not suspended
  *     domain_destroy(domain) -> 0                  ends it and gives everything back (needs `manage`)
  *     domain_wait(domain) -> 0                     waits till it has nothing to run (needs `read`)

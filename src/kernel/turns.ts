@@ -181,11 +181,14 @@ export class Turns {
     for (const activation of [...domain.sleepers]) this.makeReady(activation);
   }
 
-  /** Suspends a domain: it is not inside of calls by others any more, and what it was doing itself waits. */
+  /**
+   * Suspends a domain: it is not inside of calls by others any more, and what it was doing itself waits. From inside of a
+   * call, too: code of it that is on the native stack does not go on. False where there is nothing to suspend.
+   */
   stop(domain: Domain): boolean {
     const { state } = domain;
-    const waits = state === STATE.created && hasProcedures(domain.module);
-    if (state !== STATE.ready && state !== STATE.blocked && state !== STATE.idle && !waits) return false;
+    const nothing = state === STATE.created && !hasProcedures(domain.module) && !this.#core.isRunning(domain);
+    if (nothing || state === STATE.stopped || state === STATE.exited || domain.halted) return false;
     this.#core.halt(domain);
     this.bury();
     return true;

@@ -124,7 +124,8 @@ static inline int32_t perdure_domain_start(perdure_handle domain, const char *fu
 }
 
 /*
- * Suspends a domain. Needs PERDURE_MANAGE. 0, or -PERDURE_BUSY where there is nothing to suspend.
+ * Suspends a domain, whatever it is doing. Needs PERDURE_MANAGE. 0, or -PERDURE_BUSY where there is nothing to suspend. Who stops
+ * itself goes on from here when another has resumed it; who stops one that is calling it lets that go on no further.
  *
  *     perdure_handle child = perdure_domain_create(perdure_program_own(), "", 0, PERDURE_DOMAIN_LINKED);
  *     assert(perdure_domain_stop(child) == -PERDURE_BUSY);

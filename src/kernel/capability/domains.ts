@@ -77,11 +77,7 @@ export function domainCalls(core: Core): KernelCalls {
         });
       },
     },
-    domain_stop: act(core, (domain, control) => {
-      // Whoever this call is made for cannot be taken out of it.
-      if (core.isRunning(domain)) return -ERRNO.BUSY;
-      return control.stop(domain.id) ? 0 : -ERRNO.BUSY;
-    }),
+    domain_stop: { type: 'i=i', call: (caller, handle: number) => stop(core, caller, handle) },
     domain_resume: act(core, (domain, control) => (control.resume(domain.id) ? 0 : -ERRNO.BUSY)),
     domain_destroy: act(core, (domain, control) => {
       control.remove(domain.id);
@@ -109,6 +105,16 @@ export function domainCalls(core: Core): KernelCalls {
       },
     },
   };
+}
+
+function stop(core: Core, caller: Caller, handle: number): number {
+  if (caller.getScratch(0) !== 0n) return 0; // it had stopped itself, and goes on
+  return manage(core, handle, (domain, control) => {
+    if (!control.stop(domain.id)) return -ERRNO.BUSY;
+    if (domain !== core.caller()) return 0;
+    caller.setScratch(0, 1n);
+    throw core.unwind;
+  });
 }
 
 /** A call that does something to a domain. */
