@@ -30,8 +30,11 @@ export function kernelOptions(): KernelOptions {
   };
 }
 
-export function newKernel(): Kernel {
-  return new Kernel(Space.create({ id: new Uint8Array(16).fill(7) }), kernelOptions());
+/** @param personality where programs call something else */
+export function newKernel(personality?: KernelOptions['personality']): Kernel {
+  const options = kernelOptions();
+  const space = Space.create({ id: new Uint8Array(16).fill(7) });
+  return new Kernel(space, { ...options, personality: personality ?? options.personality });
 }
 
 /** Installs a program given as text. */

@@ -122,7 +122,11 @@ export const PROCESS_DEATHS_MAX = 3;
 export const PROCESS_OVERHEAD_BYTES = 1 << 30;
 /** Semaphores of which one call takes any; for more there are wait sets. */
 export const WAIT_ANY_MAX = 256;
-/** Looking through those who wait after something was revoked is done again when so many times of what it took have passed. */
+/**
+ * Looking through those who wait, after something was revoked: so many at a time, and the next when so many times of what that
+ * took have passed.
+ */
+export const LOOK_AGAIN_MOST = 64;
 export const LOOK_AGAIN_RATIO = 20n;
 /** Most that one wait on a wait set tells; the rest is left to the next. */
 export const WAIT_SET_TOLD_MAX = 4096;

@@ -54,27 +54,31 @@ export class Turns {
     for (let slices = 0; slices < most; slices++) {
       for (const activation of scheduler.expired(core.now())) this.makeReady(activation);
       core.rings.work();
-      const activation = scheduler.next() ?? this.#lookAgain();
+      const activation = this.#next();
       if (activation === null) return result(slices, true);
       core.yielded = false;
+      const { home } = activation;
       this.slice(activation);
+      core.waits?.revocable.noteSlice(home);
       if (core.yielded || this.#stress) core.clearFlag();
       else if (core.flagRaised) return result(slices + 1, false);
     }
     return result(most, false);
   }
 
-  /** Nothing is to be done: whoever waits where it may not any more goes on, and finds out. */
-  #lookAgain(): Activation | null {
+  /** Whose turn it is; before that, whoever waits where it may not any more goes on, and finds out. */
+  #next(): Activation | null {
     const { rings, waits } = this.#core;
-    if (waits?.lookAgain() !== true) return null;
+    if (waits?.revocable.lookAgain(false) === true) rings.work();
+    const next = this.#scheduler.next();
+    if (next !== null || waits?.revocable.lookAgain(true) !== true) return next;
     rings.work();
     return this.#scheduler.next();
   }
 
   #nextDeadline(): bigint | null {
     const { rings, waits } = this.#core;
-    const times = [this.#scheduler.nextDeadline(), rings.nextDeadline, waits?.nextLook ?? null];
+    const times = [this.#scheduler.nextDeadline(), rings.nextDeadline, waits?.revocable.nextLook ?? null];
     return times.reduce(
       (first, time) => (first === null || (time !== null && time < first) ? time : first),
       null,

@@ -100,7 +100,7 @@ export class Windows {
   unmap(domain: Domain, near: number): number {
     const mapping = this.#mappingAt(domain, near);
     if (mapping === 0 || M.near.get(this.#space, mapping) !== near) return -ERRNO.INVAL;
-    this.#drop(domain, mapping);
+    this.#lose(domain, mapping, -ERRNO.FAULT);
     return 0;
   }
 
@@ -152,10 +152,7 @@ export class Windows {
     if (mapping === 0) return -1;
     const [begin, length] = [M.near.get(space, mapping), M.bytes.get(space, mapping)];
     if (near + bytes > begin + length) return -1;
-    if (this.#core.capabilities.check(M.capability.get(space, mapping), M.turn.get(space, mapping)) !== 0) {
-      this.#drop(domain, mapping);
-      return -1;
-    }
+    if (this.#check(domain, mapping) !== 0) return -1;
     const object = M.object.get(space, mapping);
     const writable = this.#contents.mayWrite(object, domain, M.rights.get(space, mapping)) === 0;
     if (writes && !writable) return -1;
@@ -173,9 +170,37 @@ export class Windows {
   /** Where in which segment bytes of a window lie that the domain may read and write, or -FAULT. */
   locate(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number {
     if (this.resolve(domain, near, bytes, true) < 0) return -ERRNO.FAULT;
+    return this.#spot(this.#mappingAt(domain, near), near);
+  }
+  /**
+   * The same for who waits there: nothing is placed for it, what somebody keeps frozen is still its own, and it is told why not:
+   * -REVOKED, -GONE, -ROFS where nobody may write any more, -NOTCAPABLE, -FAULT where nothing is mapped.
+   */
+  claim(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number {
+    const space = this.#space;
     const mapping = this.#mappingAt(domain, near);
+    if (mapping === 0) return -ERRNO.FAULT;
+    if (near + bytes > M.near.get(space, mapping) + M.bytes.get(space, mapping)) return -ERRNO.FAULT;
+    const [object, rights] = [M.object.get(space, mapping), M.rights.get(space, mapping)];
+    const bad = this.#check(domain, mapping) || this.#contents.mayWrite(object, domain, rights);
+    return bad !== 0 && bad !== -ERRNO.BUSY ? bad : this.#spot(mapping, near);
+  }
+  #spot(mapping: number, near: number): { segment: number; offset: number } {
     const offset = near - M.near.get(this.#space, mapping) + M.offset.get(this.#space, mapping);
     return { segment: M.object.get(this.#space, mapping), offset };
+  }
+  /** What allowed a mapping, now: 0, or -errno, and then it is gone. */
+  #check(domain: Domain, mapping: number): number {
+    const space = this.#space;
+    const bad = this.#core.capabilities.check(M.capability.get(space, mapping), M.turn.get(space, mapping));
+    if (bad !== 0) this.#lose(domain, mapping, bad);
+    return bad;
+  }
+  /** Ends a mapping, and tells those who wait there. */
+  #lose(domain: Domain, mapping: number, errno: number): void {
+    const [near, bytes] = [M.near.get(this.#space, mapping), M.bytes.get(this.#space, mapping)];
+    this.#drop(domain, mapping);
+    this.#core.waits?.lost(domain, near, bytes, errno);
   }
   /** Global address of a byte of a segment, -1 where there is none. */
   address(object: number, offset: number): number {

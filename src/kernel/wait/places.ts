@@ -58,6 +58,8 @@ export interface Mapped {
    * (by handle), the offset there. Or -errno.
    */
   locate(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number;
+  /** The same for who waits there already: see `Windows.claim`. */
+  claim(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number;
   /** Global address of a byte of a mapped segment, now; -1 where it lies nowhere. */
   address(segment: number, offset: number): number;
 }
@@ -116,10 +118,11 @@ export class Places {
   lookAgain({ key }: Place, domain: number, near: number): number {
     if (key.owner % 2 === 0) return 0;
     const whose = this.#core.peek(domain);
-    const now =
-      whose === undefined ? -ERRNO.FAULT : this.at(whose, 0, near, SEMAPHORE_BYTES, key.spot % SORTS);
+    if (whose === undefined || this.mapped === null) return -ERRNO.FAULT;
+    const now = this.mapped.claim(whose, near, SEMAPHORE_BYTES);
     if (typeof now === 'number') return now;
-    return now.owner === key.owner && now.spot === key.spot ? 0 : -ERRNO.FAULT;
+    const same = 2 * now.segment + 1 === key.owner && now.offset === Math.floor(key.spot / SORTS);
+    return same ? 0 : -ERRNO.FAULT;
   }
 
   find({ owner, spot }: Key): Place | undefined {

@@ -11,14 +11,13 @@
  * Why: RATIONALE.md#who-waits-is-handed-what-it-waits-for
  */
 import { ERRNO } from '../../abi/errno.ts';
-import { LOOK_AGAIN_RATIO } from '../../base/limits.ts';
 import { defineRecord, num, RecordTable, ROOT, type Space, u32 } from '../../space/index.ts';
 import type { Caller } from '../caller.ts';
-import { epochOf } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, NO_DEADLINE } from '../domain.ts';
 import type { Operation } from '../ring/operation.ts';
 import { type Key, type Place, Places, Seat, SORT } from './places.ts';
+import { Revocable } from './revocable.ts';
 import { semaphoreCalls } from './semaphores.ts';
 import { waitSetCalls } from './setcalls.ts';
 import { WaitSets } from './sets.ts';
@@ -62,6 +61,8 @@ export interface Waiter extends Who {
 export class Waits {
   readonly places: Places;
   readonly sets: WaitSets;
+  /** Those who wait where they may lose the right to. */
+  readonly revocable: Revocable;
   readonly #core: Core;
   readonly #space: Space;
   readonly #byTicket = new Map<number, Waiter>();
@@ -69,10 +70,6 @@ export class Waits {
   readonly #byActivation = new Map<number, Waiter>();
   readonly #byOperation = new Map<number, Waiter>();
   readonly #byDomain = new Map<number, Set<Waiter>>();
-  /** Those who wait where they may lose the right to, and the epoch at which they all might. */
-  readonly #revocable = new Set<Waiter>();
-  #epoch = 0;
-  #notBefore = 0n;
   #opened: RecordTable | null = null;
   #nextTicket = 1;
 
@@ -81,6 +78,7 @@ export class Waits {
     this.#space = core.space;
     this.places = new Places(core);
     this.sets = new WaitSets(core, this);
+    this.revocable = new Revocable(core, (seat) => this.#left(seat));
     core.calls.add(semaphoreCalls(core, this));
     core.calls.add(waitSetCalls(core, this));
   }
@@ -265,7 +263,8 @@ export class Waits {
       place.sort === SORT.set && waiter.operation !== 0
         ? this.#core.rings.mayWait(waiter.operation)
         : again.lookAgain(place, waiter.domain, near);
-    if (errno !== 0) this.#answer(seat.waiter, errno);
+    // It may have been told when its mapping was found dead.
+    if (errno !== 0 && this.#byTicket.has(waiter.ticket)) this.#answer(waiter, errno);
     return errno !== 0;
   }
 
@@ -280,31 +279,13 @@ export class Waits {
     return true;
   }
 
-  /**
-   * After revocations: tells those who wait where they may not any more. Before that they get nothing there either,
-   * so there is no hurry: called when nothing else is to be done, and for a small part of the time where many wait and much is revoked.
-   * True where somebody goes on.
-   */
-  lookAgain(): boolean {
-    const core = this.#core;
-    const began = core.now();
-    if (this.nextLook === null || began < this.#notBefore) return false;
-    this.#epoch = epochOf(this.#space);
-    let told = false;
-    for (const waiter of [...this.#revocable]) {
-      for (const seat of waiter.seats) {
-        if (!this.#left(seat)) continue;
-        told = true;
-        break;
-      }
+  /** What a domain had mapped from a near address on is not its any more: whoever waits there in it is told why. */
+  lost(domain: Domain, near: number, bytes: number, errno: number): void {
+    for (const waiter of [...(this.#byDomain.get(domain.id) ?? [])]) {
+      const lies = (seat: Seat): boolean =>
+        seat.place.sort !== SORT.set && seat.near >= near && seat.near < near + bytes;
+      if (waiter.seats.some(lies) && !this.#isOver(waiter)) this.#answer(waiter, errno);
     }
-    const now = core.now();
-    this.#notBefore = now + (now - began) * LOOK_AGAIN_RATIO;
-    return told;
-  }
-  /** When `lookAgain` has something to do, in time of the space; null where it has nothing. */
-  get nextLook(): bigint | null {
-    return this.#revocable.size === 0 || epochOf(this.#space) === this.#epoch ? null : this.#notBefore;
   }
 
   #answer(waiter: Waiter, answer: number, extra = 0n): void {
@@ -375,7 +356,7 @@ export class Waits {
     this.#byTicket.set(ticket, waiter);
     if (who.activation !== 0) this.#byActivation.set(who.activation, waiter);
     else this.#byOperation.set(who.operation, waiter);
-    if (waiter.seats.some(({ place }) => place.isRevocable)) this.#revocable.add(waiter);
+    if (waiter.seats.some(({ place }) => place.isRevocable)) this.revocable.add(waiter);
     let those = this.#byDomain.get(domain);
     if (those === undefined) {
       those = new Set();
@@ -391,7 +372,7 @@ export class Waits {
     this.#byTicket.delete(waiter.ticket);
     if (this.#byActivation.get(waiter.activation) === waiter) this.#byActivation.delete(waiter.activation);
     this.#byOperation.delete(waiter.operation);
-    this.#revocable.delete(waiter);
+    this.revocable.delete(waiter);
     const those = this.#byDomain.get(waiter.domain);
     those?.delete(waiter);
     if (those?.size === 0) this.#byDomain.delete(waiter.domain);

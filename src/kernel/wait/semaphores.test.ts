@@ -354,10 +354,10 @@ test('however many wait and however much is revoked, looking through them takes 
   assert.ok(mapped !== null);
   system.waits.places.mapped = {
     ...mapped,
-    locate: (...args) => {
+    claim: (...args) => {
       looks++;
       system.powers.ns += 500n;
-      return mapped.locate(...args);
+      return mapped.claim(...args);
     },
   };
   for (let i = 0; i < 100; i++) {

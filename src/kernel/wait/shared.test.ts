@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRNO } from '../../abi/errno.ts';
+import { LOOK_AGAIN_MOST, WINDOW_BASE } from '../../base/limits.ts';
 import { program } from '../kernel.testing.ts';
 import type { LoadedModule } from '../program.ts';
 import { SegmentSystem } from '../segment/segment.testing.ts';
@@ -53,6 +54,9 @@ async function shared(
     system.kernel.invoke(system.kernel.find(name), 'open', [system.pass('owner', handle, name)]);
   }
   return { system, handle };
+}
+function go1(system: SegmentSystem, name: string, entry: string): void {
+  system.kernel.start(system.kernel.find(name), entry);
 }
 function go(system: SegmentSystem, name: string, entry: string, ...args: (number | bigint)[]): void {
   system.kernel.start(system.kernel.find(name), entry, args);
@@ -114,13 +118,58 @@ for (const stress of [false, true]) {
 const ownerHandle = (system: SegmentSystem): number =>
   [...system.kernel.core.clists.handles(system.domain('owner'))][0] as number;
 
+/** Never waits: so nothing is ever idle. */
+const BUSY: Promise<LoadedModule> = program(`(module (import "env" "pause" (func $pause))
+  (func (export "run") (loop $l (call $pause) (br $l))))`);
+
+test('who waits where it may not any more is told why at the next turn, though others never rest', async () => {
+  const names = Array.from({ length: 3 * LOOK_AGAIN_MOST }, (_, i) => `w${i}`);
+  const { system, handle } = await shared(['a', 'b', 'c']);
+  const { kernel } = system;
+  const other = system.ok('owner', 'seg_create', 70000n);
+  for (const name of names) {
+    system.add(name, await WAITER, { resident: true });
+    kernel.invoke(kernel.find(name), 'open', [system.pass('owner', other, name)]);
+  }
+  for (const name of ['a', 'b', ...names]) go(system, name, 'take');
+  system.add('busy', await BUSY);
+  kernel.start(kernel.find('busy'), 'run');
+  const turns = (maxSlices: number): void => void kernel.run({ maxSlices });
+  turns(10);
+  // What is frozen is theirs still, and nobody is told anything.
+  assert.equal(system.ok('owner', 'seg_freeze', handle), 0);
+  turns(10);
+  assert.equal(system.ok('owner', 'seg_thaw', handle), 0);
+  turns(10);
+  assert.equal(kernel.core.waits?.count, 2 + names.length);
+  kernel.invoke(kernel.find('c'), 'give', [1]);
+  turns(2);
+  assert.deepEqual([system.values('a'), system.values('b')], [[0], []]);
+  const unmapped = system.domain('b');
+  assert.equal(kernel.core.windows.unmap(unmapped, WINDOW_BASE + 65536), 0);
+  turns(2);
+  assert.deepEqual(system.values('b'), [-ERRNO.FAULT], 'nothing lies there any more');
+  go1(system, 'a', 'take');
+  turns(2);
+  assert.equal(system.ok('owner', 'seg_seal', handle), 0);
+  turns(8);
+  assert.deepEqual(system.values('a'), [0, -ERRNO.ROFS], 'nobody will write it any more');
+  assert.equal(system.ok('owner', 'cap_revoke', other), 0);
+  turns(3);
+  const told = (): number => names.filter((name) => system.values(name)[0] === -ERRNO.REVOKED).length;
+  assert.ok(told() > 0 && told() < names.length, 'some at each turn');
+  turns(names.length + 3);
+  assert.equal(told(), names.length);
+  assert.equal(kernel.core.waits?.count, 0);
+});
+
 test('who waits in a segment that is revoked, or ends, is told so', async () => {
   const { system, handle } = await shared(['a', 'b']);
   const { clists, objects } = system.kernel.core;
   go(system, 'a', 'take');
   assert.equal(system.ok('owner', 'cap_revoke', handle), 0);
   system.runAll();
-  assert.deepEqual(system.values('a'), [-ERRNO.FAULT]);
+  assert.deepEqual(system.values('a'), [-ERRNO.REVOKED]);
   const outcome = system.kernel.invoke(system.kernel.find('b'), 'give', [1]);
   assert.equal(outcome.kind === 'trap' && outcome.reason, 'out of bounds memory access');
 

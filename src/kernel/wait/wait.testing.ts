@@ -50,12 +50,14 @@ export class SharedSystem extends TestSystem {
 
   /** Maps the shared memory, and gives programs what they do with its words until they can point at them. */
   share(): void {
+    const locate = (domain: Domain, near: number, bytes: number) => {
+      const offset = near - WINDOW_BASE;
+      if (offset + bytes > SHARED_BYTES) return -ERRNO.FAULT;
+      return this.refused.get(domain.name) ?? { segment: this.space.root(USER_ROOT), offset };
+    };
     this.waits.places.mapped = {
-      locate: (domain: Domain, near: number, bytes: number) => {
-        const offset = near - WINDOW_BASE;
-        if (offset + bytes > SHARED_BYTES) return -ERRNO.FAULT;
-        return this.refused.get(domain.name) ?? { segment: this.space.root(USER_ROOT), offset };
-      },
+      locate,
+      claim: locate,
       address: (_segment: number, offset: number) => this.at(offset),
     };
     const word = (pointer: number): number => (this.at((pointer >>> 0) - WINDOW_BASE) + SEMAPHORE.count) / 4;
