@@ -99,6 +99,8 @@ export interface Personality {
     name: string,
     kind: WebAssembly.ExternKindName,
   ): WebAssembly.ExternValue | undefined;
+  /** What a function gives where the space is full and it has not noticed; where there is no such answer, its domain ends. */
+  whenFull?(module: string, name: string): ImportValue | undefined;
   /** The outside, where it knows it: what host objects stand for, unless the kernel is given another. */
   readonly ports?: Ports;
   /** The kernel that it serves, before any domain is there. */

@@ -1,10 +1,12 @@
 /**
  * The kernel's calls, by the names under which programs import them from `KERNEL_MODULE` (abi/objects.ts): one table of
- * each part of the kernel, joined here. A part's functions are system calls like a personality's (caller.ts).
+ * each part of the kernel, joined here. A part's functions are system calls like a personality's (caller.ts). Each gives a
+ * result from 0 up, or -errno; one that throws SpaceFullError gives -NOSPC.
  */
+import { ERRNO } from '../abi/errno.ts';
 import type { FunctionShape } from '../abi/program.ts';
 import { assert } from '../base/assert.ts';
-import type { SystemCall } from './caller.ts';
+import type { ImportValue, SystemCall } from './caller.ts';
 
 const TYPES: Readonly<Record<string, number>> = { i: 0x7f, I: 0x7e, f: 0x7d, F: 0x7c };
 
@@ -22,7 +24,10 @@ export class CallTable {
   add(calls: KernelCalls): void {
     for (const [name, call] of Object.entries(calls)) {
       assert(!this.#calls.has(name), `one part of the kernel supplies ${name}`);
-      assert(/^[iIfF]*=[iIfF]?$/.test(call.type), `the type of ${name} is written in letters`);
+      assert(
+        /^[iIfF]*=[iI]$/.test(call.type),
+        `the type of ${name} is written in letters, and it can say why not`,
+      );
       this.#calls.set(name, call);
     }
   }
@@ -33,6 +38,12 @@ export class CallTable {
     if (found === undefined) return undefined;
     const [takes, gives] = found.type.split('=') as [string, string];
     return same(takes, params) && same(gives, results) ? found.call : undefined;
+  }
+
+  /** What a call gives where the space is full; undefined where there is no such call. */
+  whenFull(name: string): ImportValue | undefined {
+    const type = this.#calls.get(name)?.type;
+    return type === undefined ? undefined : type.endsWith('I') ? BigInt(-ERRNO.NOSPC) : -ERRNO.NOSPC;
   }
 
   /** The names of all. */

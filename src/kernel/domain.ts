@@ -8,7 +8,7 @@ import { RESOURCE } from '../abi/account.ts';
 import { CONTROL } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { DOMAIN_NAME_MAX_BYTES, FRAME_BYTES } from '../base/limits.ts';
-import { bytes, defineRecord, i32, num, type Space, u8, u32, u64 } from '../space/index.ts';
+import { bytes, defineRecord, i32, num, type Space, SpaceFullError, u8, u32, u64 } from '../space/index.ts';
 import { charge, left, refund } from './account/account.ts';
 import { SCRATCH_WORDS } from './caller.ts';
 import type { Seat } from './enforced.ts';
@@ -367,6 +367,7 @@ export class Domain extends Visited {
   get trace(): string {
     return this.#text(R.trace.get(this.space, this.at), R.traceBytes.get(this.space, this.at));
   }
+  /** Keeps these: an end needs no room, so where there is none for a text it is left out. */
   setTexts(reason: string, trace: string): void {
     const { space, at } = this;
     for (const [field, length, text] of [
@@ -377,8 +378,17 @@ export class Domain extends Visited {
       if (old !== 0) space.heap.free(old);
       if (old === 0 && text === '') continue;
       const encoded = encoder.encode(text);
-      field.set(space, at, encoded.length === 0 ? 0 : space.heap.allocBytes(encoded));
-      length.set(space, at, encoded.length);
+      const block = this.#keep(encoded);
+      field.set(space, at, block);
+      length.set(space, at, block === 0 ? 0 : encoded.length);
+    }
+  }
+  #keep(text: Uint8Array): number {
+    try {
+      return text.length === 0 ? 0 : this.space.heap.allocBytes(text);
+    } catch (error) {
+      if (error instanceof SpaceFullError) return 0;
+      throw error;
     }
   }
   #text(block: number, length: number): string {

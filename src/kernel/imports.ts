@@ -13,6 +13,7 @@ import { KERNEL_MODULE, MAPPING_CALLS } from '../abi/objects.ts';
 import type { FunctionShape } from '../abi/program.ts';
 import { OWN_MEMORY_IMPORT, SPACE_IMPORT, SYSTEM_MODULE, UNWIND_IMPORT } from '../abi/system.ts';
 import { EnvironmentError } from '../base/errors.ts';
+import { SpaceFullError } from '../space/index.ts';
 import { CoreCaller } from './call.ts';
 import type { Caller, ImportValue, SystemCall } from './caller.ts';
 import type { Core } from './core.ts';
@@ -153,11 +154,25 @@ export class Imports {
     if (calls === undefined) {
       let index = 0;
       calls = module.info.imports.map(({ module: from, name, kind }) =>
-        kind === 'func' ? this.#resolve(from, name, module.info.functionShape(index++)) : undefined,
+        kind === 'func' ? this.#answering(from, name, module.info.functionShape(index++)) : undefined,
       );
       this.#calls.set(module, calls);
     }
     return calls;
+  }
+
+  /** A call for who makes it itself, which answers where the space is full. */
+  #answering(from: string, name: string, shape: FunctionShape): SystemCall | undefined {
+    const [call, full] = [this.#resolve(from, name, shape), this.#whenFull(from, name)];
+    if (call === undefined || full === undefined) return call;
+    return (caller, ...args) => {
+      try {
+        return call(caller, ...args);
+      } catch (error) {
+        if (error instanceof SpaceFullError) return full;
+        throw error;
+      }
+    };
   }
 
   #bound(module: LoadedModule): Bound {
@@ -193,7 +208,13 @@ export class Imports {
 
   #function(from: string, name: string, shape: FunctionShape): WebAssembly.Func | undefined {
     const call = this.#resolve(from, name, shape);
-    return call === undefined ? undefined : this.#bind(call, shape.params.length);
+    return call === undefined ? undefined : this.#bind(call, shape.params.length, this.#whenFull(from, name));
+  }
+
+  /** What an import gives where there is no room in the space for what it does; undefined where its domain ends. */
+  #whenFull(from: string, name: string): ImportValue | undefined {
+    const { calls, personality } = this.#core;
+    return from === KERNEL_MODULE ? calls.whenFull(name) : personality.whenFull?.(from, name);
   }
 
   #resolve(from: string, name: string, shape: FunctionShape): SystemCall | undefined {
@@ -205,19 +226,22 @@ export class Imports {
   }
 
   /** Fixed arities, since collecting the arguments in an array would cost each call more than the rest of this does. */
-  #bind(call: SystemCall, arity: number): WebAssembly.Func {
+  #bind(call: SystemCall, arity: number, full?: ImportValue): WebAssembly.Func {
     const [core, caller] = [this.#core, this.#caller];
     type V = ImportValue;
     const fn = call as (caller: Caller, ...args: V[]) => V | undefined;
+    const over = (result: V | undefined): V | undefined => {
+      core.running().clearScratch();
+      if (core.passage.answered) core.kinds.drop();
+      return result;
+    };
     const run = (body: () => V | undefined): V | undefined => {
       this.#enter();
       plainStacks();
       try {
-        const result = body();
-        core.running().clearScratch();
-        if (core.passage.answered) core.kinds.drop();
-        return result;
+        return over(body());
       } catch (error) {
+        if (full !== undefined && error instanceof SpaceFullError) return over(full);
         throw core.translate(error);
       } finally {
         deepStacks();

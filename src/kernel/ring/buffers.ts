@@ -2,9 +2,9 @@
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT } from '../../abi/objects.ts';
 import { FRAME_BYTES, WINDOW_BASE } from '../../base/limits.ts';
-import { SpaceFullError } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
+import { roomy } from './roomy.ts';
 
 /** What is asked. */
 export type Memory = Pick<Core, 'space' | 'windows' | 'clists' | 'segments'>;
@@ -56,14 +56,4 @@ export function addressInSegment(
       ? segments.placed(object, offset, length, true)
       : segments.joined.show(segments.bytesOf(object), offset, length),
   );
-}
-
-/** The address, or -NOSPC where the space is full. */
-function roomy(find: () => number): number {
-  try {
-    return find();
-  } catch (error) {
-    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-    throw error;
-  }
 }

@@ -7,7 +7,6 @@ import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { RING_FLAGS_ALL, ringBytes, TABLE_KIND } from '../../abi/ring.ts';
 import { RING_ENTRIES_MAX, TRANSFER_MAX_BYTES } from '../../base/limits.ts';
-import { SpaceFullError } from '../../space/index.ts';
 import { mayCharge } from '../account/account.ts';
 import type { Caller } from '../caller.ts';
 import type { KernelCalls } from '../calls.ts';
@@ -19,7 +18,7 @@ export function ringCalls(core: Core): KernelCalls {
     ring_create: {
       type: 'iii=i',
       call: (caller, pointer: number, entries: number, flags: number) =>
-        orNoSpace(() => create(core, caller, pointer >>> 0, entries >>> 0, flags)),
+        create(core, caller, pointer >>> 0, entries >>> 0, flags),
     },
     ring_enter: {
       type: 'iiiI=i',
@@ -28,18 +27,17 @@ export function ringCalls(core: Core): KernelCalls {
     },
     table_create: {
       type: 'iii=i',
-      call: (_, ring: number, kind: number, methods: number) =>
-        orNoSpace(() => createTable(core, ring, kind, methods >>> 0)),
+      call: (_, ring: number, kind: number, methods: number) => createTable(core, ring, kind, methods >>> 0),
     },
     table_object: {
       type: 'iIi=i',
       call: (_, table: number, number: bigint, rights: number) =>
-        orNoSpace(() => createObject(core, table, BigInt.asUintN(64, number), rights)),
+        createObject(core, table, BigInt.asUintN(64, number), rights),
     },
     request_take: {
       type: 'Ii=i',
       call: (_, number: bigint, which: number) =>
-        orNoSpace(() => core.rings.tables.take(core.caller(), BigInt.asUintN(64, number), which >>> 0)),
+        core.rings.tables.take(core.caller(), BigInt.asUintN(64, number), which >>> 0),
     },
     request_read: {
       type: 'Iiii=i',
@@ -52,15 +50,6 @@ export function ringCalls(core: Core): KernelCalls {
         transfer(core, caller, number, offset >>> 0, pointer, length >>> 0, true),
     },
   };
-}
-
-function orNoSpace(run: () => number): number {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-    throw error;
-  }
 }
 
 function create(core: Core, caller: Caller, pointer: number, entries: number, flags: number): number {

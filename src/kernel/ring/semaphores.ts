@@ -5,12 +5,12 @@
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHT } from '../../abi/objects.ts';
 import { NO_HANDLE, OPERATION } from '../../abi/ring.ts';
-import { SpaceFullError } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import { WOULD_BLOCK } from '../ports.ts';
 import { setKey } from '../wait/places.ts';
 import type { Pointed, Waits } from '../wait/queues.ts';
 import type { Operation } from './operation.ts';
+import { roomy } from './roomy.ts';
 import type { ObjectServer, Target } from './server.ts';
 
 /** It has no object, but the address of a semaphore. */
@@ -38,13 +38,10 @@ function keyOf(waits: Waits, op: Operation): Pointed | number {
 }
 
 function seat(waits: Waits, op: Operation, key: Pointed): number {
-  try {
+  return roomy(() => {
     waits.seat(op, key);
     return WOULD_BLOCK;
-  } catch (error) {
-    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-    throw error;
-  }
+  });
 }
 
 /** Wait sets as objects of rings: they can be waited for, which takes one of one member, and nothing else. */

@@ -19,7 +19,7 @@ import {
   REQUEST_RELEASED,
   TABLE_KIND,
 } from '../../abi/ring.ts';
-import { RecordTable, ROOT, type Space, SpaceFullError } from '../../space/index.ts';
+import { RecordTable, ROOT, type Space } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { WOULD_BLOCK } from '../ports.ts';
@@ -29,6 +29,7 @@ import { Operation } from './operation.ts';
 import { PHASE, TableRecord } from './records.ts';
 import type { Ring } from './ring.ts';
 import type { Rings } from './rings.ts';
+import { roomy } from './roomy.ts';
 import type { ObjectServer, Target } from './server.ts';
 
 const T = TableRecord.fields;
@@ -334,7 +335,7 @@ export class Tables implements ObjectServer {
     // No more than the client has of what it opens; what a method gives is the method's.
     const wanted = op.rights === 0 ? RIGHTS_ALL : op.rights | RIGHT.share | RIGHT.derive;
     const rights = op.code === invoke ? wanted : wanted & op.held;
-    const given = noSpace(() => clists.pass(server, by.other, client, rights));
+    const given = roomy(() => clists.pass(server, by.other, client, rights));
     if (given >= 0 && (by.options & OPTION.move) !== 0) clists.close(server, by.other);
     return given;
   }
@@ -394,15 +395,5 @@ export class Tables implements ObjectServer {
 
   #rows(): RecordTable {
     return RecordTable.open(this.#space, ROOT.tables, TableRecord.bytes);
-  }
-}
-
-/** What may need memory of the space: -NOSPC where there is none. */
-function noSpace(run: () => number): number {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-    throw error;
   }
 }

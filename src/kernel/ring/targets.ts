@@ -1,11 +1,11 @@
 /** What an operation is done to, and the doing of it where that takes no more than one attempt. */
 import { ERRNO } from '../../abi/errno.ts';
 import { OPERATION } from '../../abi/ring.ts';
-import { SpaceFullError } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import type { Operation } from './operation.ts';
 import { PHASE } from './records.ts';
+import { roomy } from './roomy.ts';
 import { type ObjectServer, rightsNeeded, type Target } from './server.ts';
 
 /** What its handle stands for, or -errno. Kinds before it are not asked. */
@@ -34,13 +34,3 @@ export const onList = ({ clists }: Core, op: Operation, owner: Domain): number =
     if (op.code === OPERATION.close) return clists.close(owner, op.handle);
     return clists.derive(owner, op.handle, op.rights, op.offset64);
   });
-
-/** The act, or -NOSPC where the space is full. */
-function roomy(act: () => number): number {
-  try {
-    return act();
-  } catch (error) {
-    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-    throw error;
-  }
-}

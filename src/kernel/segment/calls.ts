@@ -2,7 +2,6 @@
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT } from '../../abi/objects.ts';
 import { SEGMENT_TRANSFER_MAX_BYTES } from '../../base/limits.ts';
-import { SpaceFullError } from '../../space/index.ts';
 import type { Caller } from '../caller.ts';
 import type { KernelCalls } from '../calls.ts';
 import type { Core } from '../core.ts';
@@ -24,7 +23,7 @@ export function segmentCalls(core: Core): KernelCalls {
   const on: On = (handle, rights, act) => {
     const domain = core.caller();
     const found = core.kinds.find(handle, rights, OBJECT.segment);
-    return typeof found === 'number' ? found : roomy(() => act({ ...found }, domain));
+    return typeof found === 'number' ? found : act({ ...found }, domain);
   };
   return { ...objectCalls(core, on), ...bytesCalls(core, on) };
 }
@@ -36,7 +35,7 @@ function objectCalls(core: Core, on: On): KernelCalls {
       type: 'I=i',
       call: (_, bytes: bigint) => {
         const size = number(bytes);
-        return size < 0 ? -ERRNO.INVAL : roomy(() => segments.create(core.caller(), size));
+        return size < 0 ? -ERRNO.INVAL : segments.create(core.caller(), size);
       },
     },
     seg_size: {
@@ -122,14 +121,4 @@ function bytesCalls({ segments }: Core, on: On): KernelCalls {
 /** An i64 as a number, -1 for one that is negative or too large to be of use. */
 function number(value: bigint): number {
   return value >= 0n && value < 1n << 52n ? Number(value) : -1;
-}
-
-/** The act, or -NOSPC where the space is full. */
-function roomy(act: () => number): number {
-  try {
-    return act();
-  } catch (error) {
-    if (error instanceof SpaceFullError) return -ERRNO.NOSPC;
-    throw error;
-  }
 }

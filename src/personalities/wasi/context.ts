@@ -15,7 +15,7 @@ import {
   WOULD_BLOCK,
 } from '../../kernel/ports.ts';
 import type { Tree } from '../../kernel/tree.ts';
-import { type Space, SpaceFullError } from '../../space/index.ts';
+import type { Space } from '../../space/index.ts';
 import type { Dialect } from './abi.ts';
 import type { Bindings } from './bindings.ts';
 import { ERRNO } from './errno.ts';
@@ -123,14 +123,4 @@ const ASK_AGAIN_NS = 2_000_000n;
 /** A result of a port or of the tree as the errno a guest gets: SUCCESS for what is not negative. */
 export function errnoOf(result: number): number {
   return result < 0 ? -result : ERRNO.SUCCESS;
-}
-
-/** Runs what may need memory of the space; NOSPC where there is none. */
-export function orNoSpace(run: () => number): number {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof SpaceFullError) return ERRNO.NOSPC;
-    throw error;
-  }
 }

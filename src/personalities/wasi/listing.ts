@@ -12,7 +12,7 @@ import type { Caller, SystemCall } from '../../kernel/caller.ts';
 import type { HostEntry } from '../../kernel/ports.ts';
 import type { Space } from '../../space/index.ts';
 import { encodeDirent, FILETYPE, RIGHT } from './abi.ts';
-import { type Context, errnoOf, orNoSpace } from './context.ts';
+import { type Context, errnoOf } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { giveU32, offsetOf } from './guest.ts';
 import { D, isDirectory, KIND } from './state.ts';
@@ -33,7 +33,7 @@ interface Entry {
 export function listingCalls(context: Context): Record<string, SystemCall> {
   return {
     fd_readdir: (caller: Caller, fd: number, buffer: number, bytes: number, cookie: bigint, out: number) =>
-      orNoSpace(() => readdir(context, caller, fd, buffer, bytes, cookie, out)),
+      readdir(context, caller, fd, buffer, bytes, cookie, out),
   };
 }
 

@@ -26,7 +26,7 @@ import {
   RIGHTS_DIRECTORY,
   RIGHTS_FILE,
 } from './abi.ts';
-import { type Context, errnoOf, orNoSpace } from './context.ts';
+import { type Context, errnoOf } from './context.ts';
 import { encodeHostStat, encodeNodeStat, timesOf } from './descriptors.ts';
 import { ERRNO } from './errno.ts';
 import { give, giveU32, readPath } from './guest.ts';
@@ -51,7 +51,7 @@ export function pathCalls(context: Context): Record<string, SystemCall> {
   return Object.fromEntries(
     Object.entries(calls).map(([name, call]) => [
       name,
-      (k: Caller, ...args: never[]) => orNoSpace(() => call(context, k, ...args)),
+      (k: Caller, ...args: never[]) => call(context, k, ...args),
     ]),
   );
 }

@@ -10,6 +10,7 @@
  *
  * Why: RATIONALE.md#nothing-is-granted-by-default
  */
+
 import { EnvironmentError } from '../../base/errors.ts';
 import type { Ending, Personality, SystemCall } from '../../kernel/caller.ts';
 import type { Held } from '../../kernel/capability/capabilities.ts';
@@ -31,6 +32,7 @@ import { adoptState } from './adopt.ts';
 import { Bindings } from './bindings.ts';
 import { Context } from './context.ts';
 import { closeDescriptor, descriptorCalls } from './descriptors.ts';
+import { ERRNO } from './errno.ts';
 import type { Grant } from './grants.ts';
 import { describeState, grantAgain, type StateImage } from './image.ts';
 import { ioCalls } from './io.ts';
@@ -80,6 +82,11 @@ export class WasiPersonality implements Personality {
       [WASI_MODULE]: callsOf(this.#context),
       [UNSTABLE_MODULE]: callsOf(new Context(space, this.tree, ports, UNSTABLE, bindings)),
     };
+  }
+
+  /** Each but one gives an errno. */
+  whenFull(module: string, name: string): number | undefined {
+    return Object.hasOwn(this.#calls, module) && name !== 'proc_exit' ? ERRNO.NOSPC : undefined;
   }
 
   attach(core: Core): void {

@@ -4,7 +4,7 @@
  */
 import type { Caller, SystemCall } from '../../kernel/caller.ts';
 import { FDFLAGS_ALL, RIFLAGS, RIFLAGS_ALL, RIGHT, RIGHTS_SOCKET, SDFLAGS_ALL } from './abi.ts';
-import { type Context, errnoOf, orNoSpace } from './context.ts';
+import { type Context, errnoOf } from './context.ts';
 import { ERRNO } from './errno.ts';
 import { giveU32 } from './guest.ts';
 import { gather, refuseOrWait } from './io.ts';
@@ -13,7 +13,7 @@ import { D, fill, freeNumber, KIND } from './state.ts';
 export function socketCalls(context: Context): Record<string, SystemCall> {
   return {
     sock_accept: (caller: Caller, fd: number, flags: number, out: number) =>
-      orNoSpace(() => accept(context, caller, fd, flags, out)),
+      accept(context, caller, fd, flags, out),
     sock_recv: (
       caller: Caller,
       fd: number,
