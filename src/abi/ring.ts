@@ -185,7 +185,10 @@ export const OPERATION = {
   /**
    * Result: a handle of a segment with its bytes, with at most `rights` (0: all). Of a segment, one of itself. Of a file of the
    * tree, which must be readable, a new segment of the client's own with the bytes of this moment: neither changes with the
-   * other, and the client pays for its memory.
+   * other, and the client pays for its memory. Of a file of the host the same, but what is not touched is not read: such a segment
+   * may be far larger than the client's memory, who pays for what is there. It wants the file as it was: once that has been written,
+   * cut or exchanged, or the capability revoked, what was not read yet gives STALE or REVOKED, and accesses trap. What is written
+   * stays in the segment. Mapped to be written, it is paid for whole.
    */
   map: 15,
   /** A capability derived of `handle` with at most `rights`, its badge `offset`. Result: its handle. */

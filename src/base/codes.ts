@@ -42,6 +42,7 @@ export const ENVIRONMENT_CODES = {
   'no-capability': 'A capability was revoked, or what it is to is gone.',
   'not-served': 'Nothing has been served under a name.',
   'not-writable': 'A segment is sealed, or a program has frozen it.',
+  'unreadable-segment': 'The bytes of a segment come from a file that has changed, or cannot be read.',
   'not-held': 'A capability was used after it had been let go.',
   'no-such-file': 'The folder of a program has no such file.',
   'not-followed': 'Input was fed to a program that is not followed.',

@@ -16,6 +16,8 @@ export const FRAME_SHIFT = 16;
 export const SPACE_MAX_FRAMES = 262144;
 /** What a rewritten module declares as the least size of the space it imports; a space starts with this many. */
 export const SPACE_MIN_FRAMES = 1024;
+/** With less than this part of its most frames left, a space gives those up that can be read again: one in so many. */
+export const SPACE_LOW_PART = 8;
 
 /** Near addresses from here up are windows; the private memory of a domain ends below, in bytes. */
 export const WINDOW_BASE = 0x8000_0000;

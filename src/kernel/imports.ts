@@ -7,6 +7,7 @@
  * catch in the middle of something.
  */
 
+import { errnoText } from '../abi/errno.ts';
 import { canCross } from '../abi/gate.ts';
 import { COMPILER_MODULE } from '../abi/made.ts';
 import { KERNEL_MODULE, MAPPING_CALLS } from '../abi/objects.ts';
@@ -334,6 +335,7 @@ export class Imports {
       window: safely((near: bigint, bytes: bigint, write: number): bigint => {
         const [from, size] = [Number(BigInt.asUintN(64, near)), Number(BigInt.asUintN(64, bytes))];
         const at = core.windows.resolve(core.caller(), from, size, write !== 0);
+        if (at < -1) return core.trap(`what is mapped here cannot be read: ${errnoText(-at)}`);
         return at < 0 ? core.trap('out of bounds memory access') : BigInt(at);
       }),
     };

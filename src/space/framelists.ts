@@ -1,11 +1,13 @@
 /**
- * Lists of frames: where the bytes of a large segment lie. An entry a frame: its number, 0 for a hole, and perhaps SHARED.
+ * Lists of frames: where the bytes of a large segment lie. An entry a frame: its number, 0 for a hole, and perhaps SHARED or LOADED.
  *
  * - A frame may be of several segments at once, at the same place in each: copies of one another. These form a ring, the
  *   family, in which one finds who has a frame. SHARED says that somebody else may have it; without it nobody has.
  * - A segment may have an extent, frames in a row which are kept for it: place n is for its frame n. What is shared may lie
  *   elsewhere. A place where nothing lies is zero. Who has a frame in its place keeps it there: when it is to be written,
  *   it is the others who get another one.
+ * - LOADED says that a frame holds what can be read again from where the segment's bytes come from (kernel/segment/sources.ts). Such
+ *   frames are of one segment alone, are in no checkpoint, and are made holes again when there is need or after a restart.
  *
  * So bytes in their places never move but when the extent does (`layOut`, `compact`).
  */
@@ -38,7 +40,8 @@ export const HAVE = {
 export type Have = (typeof HAVE)[keyof typeof HAVE];
 
 const SHARED = 0x4000_0000;
-const FRAME = 0x00ff_ffff;
+export const LOADED = 0x8000_0000;
+export const FRAME = 0x00ff_ffff;
 assert(SPACE_MAX_FRAMES <= FRAME, 'a frame number leaves room for what is said of it');
 
 export class FrameLists {
@@ -57,7 +60,7 @@ export class FrameLists {
 
   /** Number of its frame `i`, 0 for a hole. */
   frame(segment: number, i: number): number {
-    return this.#word(segment, i) & FRAME;
+    return this.entry(segment, i) & FRAME;
   }
 
   /** The frame kept for its frame `i`, 0 for none. */
@@ -88,13 +91,16 @@ export class FrameLists {
     return at;
   }
 
-  /** Where the frames end from frame `i` on that nobody else has: at most `end`, `i` where that one is shared. */
-  aloneEnd(segment: number, i: number, end: number): number {
+  /**
+   * Where the frames end from frame `i` on that may be written as they are: at most `end`, `i` where that one is SHARED or
+   * LOADED. `loads`: whether it has any of these.
+   */
+  aloneEnd(segment: number, i: number, end: number, loads: boolean): number {
     const { u32 } = this.#space;
-    if (this.#kept.next(segment) === 0) return end;
+    if (!loads && this.#kept.next(segment) === 0) return end;
     const list = R.content.get(this.#space, segment) / 4;
     let at = i;
-    while (at < end && ((u32[list + at] as number) & SHARED) === 0) at++;
+    while (at < end && ((u32[list + at] as number) & (SHARED | LOADED)) === 0) at++;
     return at;
   }
 
@@ -143,13 +149,24 @@ export class FrameLists {
     for (let i = first; i < end; i++) if (this.#needsFrame(segment, i, have)) fresh.push(0);
     this.#alloc(fresh);
     let moved = false;
-    for (let i = first; i < end; i++) moved = this.#ownOne(segment, i, have, fresh) || moved;
+    for (let i = first; i < end; i++) {
+      moved = this.#ownOne(segment, i, have, fresh) || moved;
+      if (have === HAVE.alone) this.#keepChanges(segment, i);
+    }
     assert(fresh.length === 0, 'no more is taken than is needed');
     return moved;
   }
 
+  /** What is written to frame `i` from now on is kept; so is all of it. */
+  #keepChanges(segment: number, i: number): void {
+    const word = this.entry(segment, i);
+    if ((word & LOADED) === 0) return;
+    this.put(segment, i, word & FRAME);
+    this.#space.mark((word & FRAME) * FRAME_BYTES, FRAME_BYTES);
+  }
+
   /**
-   * Gives `to`, which has an empty list long enough, the frames of `from`; both have them now.
+   * Gives `to`, which has an empty list long enough, the frames of `from` that are not LOADED; both have them now.
    * @throws SpaceFullError with nothing changed
    */
   share(to: number, from: number): void {
@@ -159,8 +176,9 @@ export class FrameLists {
     const frames = Math.min(R.entries.get(space, from), R.entries.get(space, to));
     const { u32 } = space;
     for (let i = 0; i < frames; i++) {
-      const frame = (u32[source / 4 + i] as number) & FRAME;
-      if (frame === 0) continue;
+      const word = u32[source / 4 + i] as number;
+      const frame = word & FRAME;
+      if (frame === 0 || (word & LOADED) !== 0) continue;
       u32[source / 4 + i] = frame | SHARED;
       u32[list / 4 + i] = frame | SHARED;
     }
@@ -170,7 +188,7 @@ export class FrameLists {
 
   /** Makes frame `i` a hole. What nobody else has is freed. */
   drop(segment: number, i: number): void {
-    const word = this.#word(segment, i);
+    const word = this.entry(segment, i);
     const frame = word & FRAME;
     if (frame === 0) return;
     assert(frame !== this.place(segment, i), 'what has an extent is not cut');
@@ -216,10 +234,10 @@ export class FrameLists {
 
   /**
    * Gives it an extent of `frames`, and brings into its places what nobody else has. Where holes are is zero, so they are
-   * none any more. Whether bytes have moved.
+   * none any more, unless `loads`: then they are what was not read yet. Whether bytes have moved.
    * @throws SpaceFullError with nothing changed
    */
-  layOut(segment: number, frames: number): boolean {
+  layOut(segment: number, frames: number, loads: boolean): boolean {
     const space = this.#space;
     this.reserve(segment, frames);
     const [first, have] = this.#kept.extent(segment);
@@ -240,9 +258,10 @@ export class FrameLists {
       moved = have > 0;
     }
     for (let i = 0; i < frames; i++) {
-      const [word, place] = [this.#word(segment, i), this.place(segment, i)];
-      if ((word & FRAME) === 0) this.put(segment, i, place);
-      else if ((word & FRAME) !== place && !this.#isShared(segment, i, word)) {
+      const [word, place] = [this.entry(segment, i), this.place(segment, i)];
+      if (word === 0) {
+        if (!loads) this.put(segment, i, place);
+      } else if ((word & FRAME) !== place && !this.#isShared(segment, i, word)) {
         this.#bring(segment, i);
         moved = true;
       }
@@ -295,8 +314,8 @@ export class FrameLists {
     let each = segment;
     do {
       for (let k = 0; k < count; k++) {
-        const word = this.#word(each, i + k);
-        if ((word & FRAME) === first + k) this.put(each, i + k, (word & SHARED) | (to + k));
+        const word = this.entry(each, i + k);
+        if ((word & FRAME) === first + k) this.put(each, i + k, (word & ~FRAME) | (to + k));
       }
       each = this.#kept.next(each);
     } while (each !== 0 && each !== segment);
@@ -313,7 +332,8 @@ export class FrameLists {
     return false;
   }
 
-  #word(segment: number, i: number): number {
+  /** Entry `i` as it is: FRAME, SHARED, LOADED. */
+  entry(segment: number, i: number): number {
     const space = this.#space;
     if (i >= R.entries.get(space, segment)) return 0;
     return space.u32[R.content.get(space, segment) / 4 + i] as number;
@@ -330,7 +350,7 @@ export class FrameLists {
   }
 
   #needsFrame(segment: number, i: number, have: Have): boolean {
-    const word = this.#word(segment, i);
+    const word = this.entry(segment, i);
     const [frame, place] = [word & FRAME, this.place(segment, i)];
     if (frame === 0) return place === 0;
     if (have !== HAVE.alone || !this.#isShared(segment, i, word)) return false;
@@ -353,7 +373,7 @@ export class FrameLists {
   /** What `own` says, for one frame. */
   #ownOne(segment: number, i: number, have: Have, fresh: number[]): boolean {
     const { frames } = this.#space;
-    const word = this.#word(segment, i);
+    const word = this.entry(segment, i);
     const [frame, place] = [word & FRAME, this.place(segment, i)];
     const take = (): number => (fresh.pop() as number) / FRAME_BYTES;
     if (frame === 0) {
@@ -362,7 +382,7 @@ export class FrameLists {
     }
     if (have === HAVE.filled) return false;
     const shared = this.#isShared(segment, i, word);
-    if (!shared && (word & SHARED) !== 0) this.put(segment, i, frame);
+    if (!shared && (word & SHARED) !== 0) this.put(segment, i, word & ~SHARED);
     if (place !== 0 && frame !== place) {
       this.#bring(segment, i);
       return true;
@@ -382,12 +402,12 @@ export class FrameLists {
   /** Frame `i` comes to its place. Whoever else has what it was has that on. */
   #bring(segment: number, i: number): void {
     const { frames } = this.#space;
-    const word = this.#word(segment, i);
+    const word = this.entry(segment, i);
     const place = this.place(segment, i);
     const from = (word & FRAME) * FRAME_BYTES;
     frames.copyInto(place * FRAME_BYTES, from, 1);
     if (!this.#isShared(segment, i, word)) frames.free(from, 1);
-    this.put(segment, i, place);
+    this.put(segment, i, place | (word & LOADED));
   }
 
   #giveOthers(segment: number, i: number, frame: number, other: number): void {

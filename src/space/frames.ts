@@ -137,6 +137,12 @@ export class Frames {
     this.#give(first, count);
   }
 
+  /** Makes frames zero that stay whose they are. */
+  wipe(address: number, count: number): void {
+    this.#wiper.wipe(BigInt(address), BigInt(address + count * FRAME_BYTES));
+    this.#space.mark(address, count * FRAME_BYTES);
+  }
+
   /** Gives the frames of an extent another owner number, of the same kind. */
   setNumber(address: number, count: number, number: number): void {
     const owner = (this.ownerAt(address) & ~OWNER_NUMBER_MASK) | number;

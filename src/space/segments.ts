@@ -162,13 +162,14 @@ export class Segments {
   }
 
   /**
-   * Gives it an extent for so many bytes, where its frames have places: see FrameLists. Whether bytes have moved.
+   * Gives it an extent for so many bytes, where its frames have places: see FrameLists. `loads`: holes stay holes. Whether
+   * bytes have moved.
    * @throws SpaceFullError with nothing changed
    */
-  layOut(segment: number, bytes = this.size(segment)): boolean {
+  layOut(segment: number, bytes = this.size(segment), loads = false): boolean {
     const frames = Math.max(1, Math.ceil(bytes / FRAME_BYTES));
     this.#roomFramed(segment, frames * FRAME_BYTES);
-    return this.lists.layOut(segment, frames);
+    return this.lists.layOut(segment, frames, loads);
   }
 
   /**

@@ -42,6 +42,8 @@ export const ROOT = {
   mappings: 13,
   /** Extents and families of segments. */
   kept: 14,
+  /** Where segments come from that are read when they are touched. */
+  sources: 15,
   activations: 20,
   /** Who waits at semaphores and for notifications. */
   waiters: 16,

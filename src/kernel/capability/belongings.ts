@@ -169,7 +169,7 @@ class Packer {
       case OBJECT.gate:
         return a === id;
       case OBJECT.segment:
-        return readable.has(object);
+        return readable.has(object) && !this.#core.segments.hasSource(object);
       case OBJECT.ring:
         return rings.ring(a)?.domainId === id;
       case OBJECT.table:

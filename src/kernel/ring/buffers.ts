@@ -32,7 +32,8 @@ export function addressOf(
 
 /**
  * Global address of `length` bytes from `offset` on of the segment at a handle, which has bytes of its own where they are to be written;
- * or -errno: what the handle gives, NOTCAPABLE, ROFS, BUSY, INVAL where it is not so long, NOSPC.
+ * or -errno: what the handle gives, NOTCAPABLE, ROFS, BUSY, INVAL where it is not so long, NOSPC, and where its bytes come from
+ * a file what reading that gives.
  */
 export function addressInSegment(
   { clists, segments }: Memory,
@@ -52,8 +53,6 @@ export function addressInSegment(
   // Where nothing lies there is nothing to be found.
   if (length === 0) return 0;
   return roomy(() =>
-    writes
-      ? segments.placed(object, offset, length, true)
-      : segments.joined.show(segments.bytesOf(object), offset, length),
+    writes ? segments.placed(object, offset, length, true) : segments.shown(object, offset, length, owner),
   );
 }

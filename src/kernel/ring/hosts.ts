@@ -5,7 +5,7 @@
  * A call on a port never blocks: where it says WOULD_BLOCK the operation waits until the driver wakes its domain.
  */
 import { ERRNO } from '../../abi/errno.ts';
-import { OBJECT, RIGHTS_ALL } from '../../abi/objects.ts';
+import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { ATTRIBUTES_BYTES, OPERATION, OPTION } from '../../abi/ring.ts';
 import { TRANSFER_MAX_BYTES } from '../../base/limits.ts';
 import type { Held } from '../capability/capabilities.ts';
@@ -151,7 +151,7 @@ export class Hosts implements ObjectServer {
       case 'directory':
         return this.#folders.attempt(op, port, target);
       case 'file':
-        return this.#file(op, port);
+        return op.code === OPERATION.map ? this.#map(op, port, target) : this.#file(op, port);
       case 'listener':
         return op.code === OPERATION.open ? this.#accept(op, port, target) : -ERRNO.NOTSUP;
       default:
@@ -213,6 +213,18 @@ export class Hosts implements ObjectServer {
       default:
         return -ERRNO.NOTSUP;
     }
+  }
+
+  /** A segment of the client's own, whose bytes are read when they are touched. */
+  #map({ owner, rights }: Operation, file: HostFile, target: Target): number {
+    if (owner === null) return -ERRNO.GONE;
+    if ((target.rights & RIGHT.read) === 0) return -ERRNO.NOTCAPABLE;
+    const stat = file.stat();
+    if (typeof stat === 'number') return stat;
+    // Whether it may be read, and can be.
+    const bad = file.read(new Uint8Array(1), 0);
+    if (bad < 0) return bad;
+    return this.#core.segments.createOver(owner, { ...target, stat }, rights === 0 ? RIGHTS_ALL : rights);
   }
 
   #read(op: Operation, file: HostFile): number {

@@ -6,6 +6,7 @@ import { APPEND_OFFSET, ATTRIBUTE, OPERATION, OPTION, STREAM_OFFSET, SUBMIT } fr
 import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
 import type { Held } from '../capability/capabilities.ts';
 import { TestSystem } from '../kernel.testing.ts';
+import { byteAt, FakeFile } from '../segment/file.testing.ts';
 import { Tree } from '../tree.ts';
 import { RingUser, type Submission } from './ring.testing.ts';
 
@@ -201,6 +202,44 @@ test('a stream that has nothing lets its reader wait, over a restart too', async
   system.kernel.run();
   assert.deepEqual(user.results(), { 5: -ERRNO.REVOKED });
   assert.equal(system.kernel.core.rings.count, 0);
+});
+
+test('a file of the host is mapped: a segment whose bytes are read when they are touched', async () => {
+  const { system, ports } = hosted();
+  const user = await RingUser.make(system, 'a');
+  const { core } = system.kernel;
+  const file = new FakeFile(1, 200_000);
+  ports.objects.set(1, file);
+  const handle = grant(user, core.hosts.capability({ kind: 'port', id: 1 }));
+  const { result } = user.run({ op: op.map, handle, rights: RIGHT.read | RIGHT.map });
+  assert.ok(result > 0);
+  assert.equal(file.reads, 1, 'whether it can be read');
+  user.run({ op: op.close, handle });
+  assert.equal(file.closed, false, 'the segment has it');
+  assert.equal(
+    user.run({ op: op.read, handle: result, first: OUT, firstLength: 8, offset: 150_000n }).result,
+    8,
+  );
+  assert.deepEqual(
+    [...user.read(OUT, 8)],
+    Array.from({ length: 8 }, (_, i) => byteAt(150_000 + i)),
+  );
+  assert.equal(
+    user.run({ op: op.write, handle: result, first: OUT, firstLength: 8 }).result,
+    -ERRNO.NOTCAPABLE,
+  );
+  file.modifiedNs++;
+  assert.equal(
+    user.run({ op: op.read, handle: result, first: OUT, firstLength: 8, offset: 9n }).result,
+    -ERRNO.STALE,
+  );
+  user.run({ op: op.close, handle: result });
+  assert.ok(file.closed);
+  const other = new FakeFile(2, 100);
+  other.failing = -ERRNO.BADF;
+  ports.objects.set(2, other);
+  const written = grant(user, core.hosts.capability({ kind: 'port', id: 2 }));
+  assert.equal(user.run({ op: op.map, handle: written }).result, -ERRNO.BADF, 'opened to be written alone');
 });
 
 function capabilityOf(user: RingUser, handle: number): number {

@@ -44,13 +44,14 @@ export class SegmentServer implements ObjectServer {
     const { segments } = this.#core;
     const start = op.offset;
     if (start < 0) return -ERRNO.INVAL;
-    let moved = 0;
+    let [moved, failed] = [0, 0];
     op.pieces(1, (address, length) => {
       const got = segments.read(object, start + moved, address, length);
-      moved += got;
+      if (got < 0) failed = got;
+      else moved += got;
       return got === length;
     });
-    return moved;
+    return moved > 0 ? moved : failed;
   }
 
   #write(op: Operation, { object, rights }: Target): number {
@@ -61,7 +62,8 @@ export class SegmentServer implements ObjectServer {
     if (bad !== 0) return bad;
     if (start < 0 || start + op.firstLength > segments.size(object)) return -ERRNO.INVAL;
     // Before addresses are asked for: making it bytes of its own may move what is mapped.
-    segments.prepare(object, start, op.firstLength);
+    const missing = segments.prepare(object, start, op.firstLength);
+    if (missing !== 0) return missing;
     const gone = op.reach();
     if (gone !== 0) return gone;
     let moved = 0;

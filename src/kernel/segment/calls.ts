@@ -108,7 +108,8 @@ function bytesCalls({ segments }: Core, on: On): KernelCalls {
           const bad = segments.mayWrite(object, domain, rights);
           if (bad !== 0) return bad;
           // The address is asked for when that part has its own bytes: making them may move what is mapped.
-          segments.prepare(object, to, bytes);
+          const missing = segments.prepare(object, to, bytes);
+          if (missing !== 0) return missing;
           const from = caller.range(pointer, bytes);
           if (from < 0) return -ERRNO.FAULT;
           segments.write(object, to, from, bytes);

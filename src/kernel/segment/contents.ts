@@ -8,6 +8,7 @@
  * - What is mapped to be written has an extent, a place for each frame of it, and is shown to who may write it there alone:
  *   such bytes move in calls only. Who may only read is shown frames where they lie. Pages that nobody touched
  *   take no memory of the machine.
+ * - One that was made of a file of the host has holes where nothing was read yet (sources.ts).
  *
  * Why: RATIONALE.md#segments
  */
@@ -15,35 +16,33 @@ import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
-import { defineRecord, HAVE, type Have, num, type Space, u8, u32 } from '../../space/index.ts';
+import { HAVE, type Have, SEGMENT_MAX_BYTES, type Space, shareable } from '../../space/index.ts';
 import { charge, mayCharge, refund } from '../account/account.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, STATE } from '../domain.ts';
 import { Joined } from './joined.ts';
+import { type SourceFile, Sources } from './sources.ts';
+import { StateRecord } from './state.ts';
 
-const StateRecord = defineRecord('segment state', {
-  segment: num('kernel', 'The segment of the space with the bytes.'),
-  size: num('kernel', 'Bytes.'),
-  payer: num('kernel', 'The account that was charged for its frames.'),
-  freezer: u32('kernel', 'The domain that froze it, 0 for none.'),
-  handle: u32('kernel', 'Its handle for it: with that, or with the domain, the freezing ends.'),
-  writers: u32('kernel', 'Mappings of it that may write.'),
-  sealed: u8('kernel', '1 when it is never written again.'),
-});
 const S = StateRecord.fields;
 
 const framesOf = (bytes: number): number => Math.ceil(bytes / FRAME_BYTES);
+/** What an entry of a list of frames takes, of a segment that is charged for the frames it has. */
+const ENTRY_BYTES = 4;
 
 export class SegmentObjects {
   readonly #core: Core;
   readonly #space: Space;
+  /** Copies of stretches, and frames that are to be free: until nothing runs. */
   readonly joined: Joined;
+  readonly #sources: Sources;
 
   constructor(core: Core) {
     this.#core = core;
     this.#space = core.space;
     this.joined = new Joined(core.space, () => core.pauseSoon());
+    this.#sources = new Sources(core, (frames) => this.joined.retire(frames));
     core.objects.onEnd(OBJECT.segment, (object) => this.#end(object));
   }
 
@@ -52,8 +51,7 @@ export class SegmentObjects {
    * @throws SpaceFullError with nothing changed
    */
   create(domain: Domain, bytes: number): number {
-    const room = this.#mayHave(domain, bytes);
-    return room !== 0 ? room : this.#make(domain, bytes, (at) => this.#fill(at, bytes));
+    return this.#make(domain, bytes, FRAME_BYTES * framesOf(bytes), (at) => this.#fill(at, bytes));
   }
 
   /**
@@ -78,7 +76,7 @@ export class SegmentObjects {
       throw error;
     }
     S.payer.set(space, at, payer);
-    charge(space, payer, RESOURCE.memory, framesOf(bytes) * FRAME_BYTES);
+    this.#charge(at, framesOf(bytes) * FRAME_BYTES);
     return object;
   }
 
@@ -89,13 +87,20 @@ export class SegmentObjects {
     const [size, sealed] = [S.size.get(space, at), S.sealed.get(space, at) !== 0];
     return { size, sealed, freezer, handle: freezer === 0 ? 0 : S.handle.get(space, at) };
   }
+
   /** A copy of a segment, owned by a domain: a handle, or -errno. @throws SpaceFullError with nothing changed */
   copy(domain: Domain, object: number): number {
     const [space, from] = [this.#space, this.#state(object)];
+    const segment = S.segment.get(space, from);
     const bytes = S.size.get(space, from);
-    const room = this.#mayHave(domain, bytes);
-    if (room !== 0) return room;
-    const handle = this.#make(domain, bytes, (at) => this.#copyBytes(at, S.segment.get(space, from)));
+    const sourced = S.source.get(space, from) !== 0;
+    const cost = sourced
+      ? ENTRY_BYTES * framesOf(bytes) + FRAME_BYTES * shareable(space, segment)
+      : FRAME_BYTES * framesOf(bytes);
+    const handle = this.#make(domain, bytes, cost, (at) => {
+      this.#copyBytes(at, segment);
+      if (sourced) this.#attach(at, () => this.#sources.attachCopy(at, from));
+    });
     // Who maps it to be written asks again, before the first write to each frame.
     if (handle >= 0 && S.writers.get(space, from) > 0) moveEpoch(space);
     return handle;
@@ -108,9 +113,23 @@ export class SegmentObjects {
    */
   createFrom(domain: Domain, segment: number, rights: number): number {
     const bytes = this.#space.segments.size(segment);
-    const room = this.#mayHave(domain, bytes);
-    if (room !== 0) return room;
-    return this.#make(domain, bytes, (at) => this.#copyBytes(at, segment), rights);
+    const cost = FRAME_BYTES * framesOf(bytes);
+    return this.#make(domain, bytes, cost, (at) => this.#copyBytes(at, segment), rights);
+  }
+
+  /**
+   * A new segment with the bytes of a file of the host, read when they are touched, owned by a domain: a handle with these
+   * rights, or -errno: FBIG for a file larger than a space can be, DQUOT.
+   * @throws SpaceFullError with nothing changed
+   */
+  createOver(domain: Domain, file: SourceFile, rights: number): number {
+    const { size } = file.stat;
+    if (size > SEGMENT_MAX_BYTES) return -ERRNO.FBIG;
+    const fill = (at: number): void => {
+      this.#fill(at, size, true);
+      this.#attach(at, () => this.#sources.attach(at, file));
+    };
+    return this.#make(domain, size, ENTRY_BYTES * framesOf(size), fill, rights);
   }
 
   size(object: number): number {
@@ -123,13 +142,14 @@ export class SegmentObjects {
     const before = S.size.get(space, at);
     if (S.sealed.get(space, at) !== 0) return -ERRNO.ROFS;
     if (bytes < before) return -ERRNO.INVAL;
-    const more = (framesOf(bytes) - framesOf(before)) * FRAME_BYTES;
+    if (bytes > SEGMENT_MAX_BYTES) return -ERRNO.NOSPC;
+    const more = (framesOf(bytes) - framesOf(before)) * this.#costOfFrame(at);
     const payer = S.payer.get(space, at);
     if (!mayCharge(space, payer, RESOURCE.memory, more)) return -ERRNO.DQUOT;
     const segment = S.segment.get(space, at);
-    if (space.segments.isLaidOut(segment) && space.segments.layOut(segment, bytes)) moveEpoch(space);
+    if (space.segments.isLaidOut(segment)) this.#places(at, bytes);
     space.segments.truncate(segment, bytes);
-    charge(space, payer, RESOURCE.memory, more);
+    this.#charge(at, more);
     S.size.set(space, at, bytes);
     return 0;
   }
@@ -166,54 +186,115 @@ export class SegmentObjects {
     return freezer === 0 || freezer === domain?.id ? 0 : -ERRNO.BUSY;
   }
 
-  /** Copies bytes from `offset` on to global address `to`: how many there were. */
+  /** Copies bytes from `offset` on to global address `to`: how many there were, or -errno where its source has none. */
   read(object: number, offset: number, to: number, length: number): number {
-    return this.#space.segments.read(S.segment.get(this.#space, this.#state(object)), offset, to, length);
-  }
-  /** Sees to it that a part has bytes of its own to write. @throws SpaceFullError with nothing changed */
-  prepare(object: number, offset: number, length: number): void {
-    const segment = S.segment.get(this.#space, this.#state(object));
-    if (length > 0 && this.#space.segments.hasFamily(segment)) this.#own(segment, offset, length, HAVE.alone);
-  }
-  /** Copies `length` bytes from global address `from`, all inside. @throws SpaceFullError with nothing changed */
-  write(object: number, offset: number, from: number, length: number): void {
-    this.prepare(object, offset, length);
-    this.#space.segments.write(S.segment.get(this.#space, this.#state(object)), offset, from, length);
-  }
-
-  /** The segment is mapped, to be written or not, or a mapping ends. @throws SpaceFullError with nothing changed, for one that begins */
-  mapped(object: number, writes: boolean, begins: boolean): void {
     const [space, at] = [this.#space, this.#state(object)];
     const segment = S.segment.get(space, at);
-    const family = space.segments.hasFamily(segment);
-    if (begins && (writes || !family) && space.segments.layOut(segment)) moveEpoch(space);
+    if (S.source.get(space, at) === 0) return space.segments.read(segment, offset, to, length);
+    const bytes = Math.max(0, Math.min(length, S.size.get(space, at) - offset));
+    for (let done = 0; done < bytes; ) {
+      const from = offset + done;
+      const part = Math.min(bytes - done, FRAME_BYTES - (from % FRAME_BYTES));
+      if (space.segments.lists.frame(segment, Math.floor(from / FRAME_BYTES)) !== 0) {
+        space.segments.read(segment, from, to + done, part);
+      } else {
+        const bad = this.#sources.read(at, from, to + done, part);
+        space.mark(to + done, part);
+        if (bad !== 0) return bad;
+      }
+      done += part;
+    }
+    return bytes;
+  }
+  /**
+   * Sees to it that a part has bytes of its own to write: 0, or -errno where its source has none.
+   * @throws SpaceFullError with nothing changed
+   */
+  prepare(object: number, offset: number, length: number): number {
+    const at = this.#state(object);
+    const segment = S.segment.get(this.#space, at);
+    if (length === 0) return 0;
+    const bad = this.#load(at, offset, length);
+    if (bad !== 0) return bad;
+    if (this.#hasSource(at) || this.#space.segments.hasFamily(segment))
+      this.#own(segment, offset, length, HAVE.alone);
+    return 0;
+  }
+  /** Copies `length` bytes from global address `from`, all inside, to a part that was prepared. */
+  write(object: number, offset: number, from: number, length: number): void {
+    this.#space.segments.write(this.bytesOf(object), offset, from, length);
+  }
+
+  /**
+   * The segment is mapped, to be written or not, or a mapping ends. 0, or -DQUOT for one that begins.
+   * @throws SpaceFullError with nothing changed, for one that begins
+   */
+  mapped(object: number, writes: boolean, begins: boolean): number {
+    const [space, at] = [this.#space, this.#state(object)];
+    const family = space.segments.hasFamily(S.segment.get(space, at));
+    if (begins && (writes || !(family || this.#hasSource(at)))) {
+      const bad = this.#layOut(at);
+      if (bad !== 0) return bad;
+    }
     // Who may write one of them now is shown the others in their places alone.
-    else if (begins && writes && family) moveEpoch(space);
+    if (begins && writes && family) moveEpoch(space);
     if (writes) S.writers.set(space, at, S.writers.get(space, at) + (begins ? 1 : -1));
+    return 0;
   }
 
   /** The segment of the space with its bytes. */
   bytesOf(object: number): number {
     return S.segment.get(this.#space, this.#state(object));
   }
+  /** Whether there may be frames that are as they were read from elsewhere. */
+  hasSource(object: number): boolean {
+    return this.#hasSource(this.#state(object));
+  }
 
   /**
    * Global address of a part in the segment's extent, for who may write it, or another that has frames of it; with `writes`
-   * nobody else has them. It moves in calls only.
+   * nobody else has them. It moves in calls only. Or -errno, where its source has no bytes.
    * @throws SpaceFullError
    */
   placed(object: number, offset: number, length: number, writes: boolean): number {
     const { segments } = this.#space;
-    const segment = this.bytesOf(object);
+    const at = this.#state(object);
+    const segment = S.segment.get(this.#space, at);
     const [first, end] = [Math.floor(offset / FRAME_BYTES), Math.ceil((offset + length) / FRAME_BYTES)];
     if (!segments.lists.inPlace(segment, first, end, writes)) {
-      if (!segments.isLaidOut(segment) && segments.layOut(segment)) moveEpoch(this.#space);
+      const bad = this.#layOut(at) || this.#load(at, offset, length);
+      if (bad !== 0) return bad;
       this.#own(segment, offset, length, writes ? HAVE.alone : HAVE.placed);
     }
     return segments.addressOf(segment, offset);
   }
 
-  /** Global address of a byte; good until anything is called that may move it. @throws SpaceFullError */
+  /**
+   * Global address of a part, for a domain that may write none of those that have frames of it: where it lies, or that of a
+   * copy. It may be read until the next call of who reads it. Or -errno: where its source has no bytes, DQUOT.
+   * @throws SpaceFullError
+   */
+  shown(object: number, offset: number, length: number, domain: Domain): number {
+    const space = this.#space;
+    const { lists } = space.segments;
+    const at = this.#state(object);
+    const segment = S.segment.get(space, at);
+    const [first, end] = [Math.floor(offset / FRAME_BYTES), Math.ceil((offset + length) / FRAME_BYTES)];
+    if (end === first + 1) {
+      const bad = this.#load(at, offset, length);
+      if (bad !== 0) return bad;
+      this.#own(segment, offset, length, HAVE.filled);
+    }
+    if (lists.frame(segment, first) !== 0 && lists.rowEnd(segment, first, end) === end)
+      return space.segments.addressOf(segment, offset);
+    const much = length > FRAME_BYTES;
+    if (much && !mayCharge(space, domain.account, RESOURCE.memory, length)) return -ERRNO.DQUOT;
+    const copy = this.joined.room(offset, length);
+    const got = this.read(object, offset, copy, length);
+    return got < 0 ? got : copy;
+  }
+
+  /** Global address of a byte; good until anything is called that may move it; or -errno. @throws SpaceFullError */
   address(object: number, offset = 0): number {
     return this.placed(object, offset, 1, false);
   }
@@ -234,12 +315,51 @@ export class SegmentObjects {
     if (this.#space.segments.own(segment, offset, length, have)) moveEpoch(this.#space);
   }
 
-  #mayHave(domain: Domain, bytes: number): number {
-    const room = framesOf(bytes) * FRAME_BYTES;
-    return mayCharge(this.#space, domain.account, RESOURCE.memory, room) ? 0 : -ERRNO.DQUOT;
+  #hasSource(at: number): boolean {
+    return S.source.get(this.#space, at) !== 0;
+  }
+  /** Sees to it that a part is there that comes from elsewhere: 0 or -errno. @throws SpaceFullError */
+  #load(at: number, offset: number, length: number): number {
+    if (!this.#hasSource(at)) return 0;
+    return this.#sources.load(at, Math.floor(offset / FRAME_BYTES), framesOf(offset + length));
   }
 
-  #make(domain: Domain, bytes: number, fill: (at: number) => void, rights = RIGHTS_ALL): number {
+  /** Gives it an extent, for which one with a source is charged whole: 0 or -DQUOT. @throws SpaceFullError with nothing changed */
+  #layOut(at: number): number {
+    const space = this.#space;
+    if (space.segments.isLaidOut(S.segment.get(space, at))) return 0;
+    const bytes = S.size.get(space, at);
+    const more = this.#hasSource(at) ? framesOf(bytes) * FRAME_BYTES - S.charged.get(space, at) : 0;
+    if (!mayCharge(space, S.payer.get(space, at), RESOURCE.memory, more)) return -ERRNO.DQUOT;
+    this.#places(at, bytes);
+    this.#charge(at, more);
+    return 0;
+  }
+  #places(at: number, bytes: number): void {
+    const { segments } = this.#space;
+    if (segments.layOut(S.segment.get(this.#space, at), bytes, this.#hasSource(at))) moveEpoch(this.#space);
+  }
+  /** What it is charged for a frame, whether that is there or not. */
+  #costOfFrame(at: number): number {
+    const loads = this.#hasSource(at) && !this.#space.segments.isLaidOut(S.segment.get(this.#space, at));
+    return loads ? ENTRY_BYTES : FRAME_BYTES;
+  }
+  #charge(at: number, bytes: number): void {
+    const [space, payer] = [this.#space, S.payer.get(this.#space, at)];
+    S.charged.set(space, at, S.charged.get(space, at) + bytes);
+    if (bytes > 0) charge(space, payer, RESOURCE.memory, bytes);
+    else if (bytes < 0) refund(space, payer, RESOURCE.memory, -bytes);
+  }
+
+  /** A new object for a domain, which pays `cost` bytes for it; `fill` gives the state its segment. A handle or -errno. */
+  #make(
+    domain: Domain,
+    bytes: number,
+    cost: number,
+    fill: (at: number) => void,
+    rights = RIGHTS_ALL,
+  ): number {
+    if (!mayCharge(this.#space, domain.account, RESOURCE.memory, cost)) return -ERRNO.DQUOT;
     const { clists } = this.#core;
     const bad = clists.reserve(domain, 1);
     if (bad !== 0) return bad;
@@ -260,14 +380,26 @@ export class SegmentObjects {
       throw error;
     }
     S.payer.set(space, at, domain.account);
-    charge(space, domain.account, RESOURCE.memory, framesOf(bytes) * FRAME_BYTES);
+    this.#charge(at, cost);
     return handle;
   }
 
-  #fill(at: number, bytes: number): void {
+  /** `attach` gives a state that has its segment a source, or throws. */
+  #attach(at: number, attach: () => void): void {
+    try {
+      attach();
+    } catch (error) {
+      this.#space.segments.destroy(S.segment.get(this.#space, at));
+      throw error;
+    }
+  }
+
+  /** @param holes it is a list of frames from the beginning, all of them holes */
+  #fill(at: number, bytes: number, holes = false): void {
     const { segments } = this.#space;
     const segment = segments.create();
     try {
+      if (holes) segments.own(segment, 0, 0, HAVE.filled);
       segments.truncate(segment, bytes);
     } catch (error) {
       segments.destroy(segment);
@@ -298,12 +430,13 @@ export class SegmentObjects {
     const space = this.#space;
     const at = this.#state(object);
     this.#core.waits?.segmentGone(object);
-    refund(space, S.payer.get(space, at), RESOURCE.memory, framesOf(S.size.get(space, at)) * FRAME_BYTES);
+    refund(space, S.payer.get(space, at), RESOURCE.memory, S.charged.get(space, at));
     this.#core.objects.setB(object, 0);
     this.#drop(at);
   }
 
   #drop(at: number): void {
+    this.#sources.detach(at);
     this.#space.segments.destroy(S.segment.get(this.#space, at));
     this.#space.heap.free(at);
   }

@@ -6,24 +6,28 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RESOURCE } from '../../abi/account.ts';
+import { ERRNO, errnoText } from '../../abi/errno.ts';
 import { OBJECT, RIGHT } from '../../abi/objects.ts';
 import { FRAME_BYTES, WINDOW_BASE } from '../../base/limits.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
 import { OWNER } from '../../space/index.ts';
-import { usedOf } from '../account/account.ts';
+import { charge, left, refund, usedOf } from '../account/account.ts';
+import { byteAt } from './file.testing.ts';
 import { SegmentSystem } from './segment.testing.ts';
 
 const LIVES = Number(process.env.PERDURE_ROUNDS ?? 6);
 const STEPS = 300;
 const OUT = 'out of bounds memory access';
+const FULL = `what is mapped here cannot be read: ${errnoText(ERRNO.DQUOT)}`;
 const NAMES = ['a', 'b', 'c'];
 const SIZES = [1, 100, 4096, 20_000, 65_536, 70_000, 200_000, 300_000];
 /** Where in a domain's own memory stretches are copied from windows. */
 const OWN = 4096;
 
-/** Bytes by offset; the rest is zero. */
+/** Bytes by offset; the rest is that of a file as long as `file`, and zero behind that. */
 interface Segment {
   size: number;
+  readonly file: number;
   bytes: Map<number, number>;
   sealed: boolean;
   freezer: string;
@@ -43,6 +47,9 @@ interface Window {
   readonly segment: Segment;
   readonly held: { capability: number; turn: number };
 }
+
+const read = ({ bytes, file }: Segment, offset: number): number =>
+  bytes.get(offset) ?? (offset < file ? byteAt(offset) : 0);
 
 class Life {
   readonly system = new SegmentSystem();
@@ -106,8 +113,11 @@ class Life {
 
   create(domain: string): void {
     const size = this.prng.pick(SIZES);
-    const handle = this.system.ok(domain, 'seg_create', BigInt(size));
-    const blank = { size, bytes: new Map(), sealed: false, freezer: '', freezerHandle: 0 };
+    const file = this.prng.chance(0.4) ? size : 0;
+    const handle =
+      file > 0 ? this.system.over(domain, size).handle : this.system.ok(domain, 'seg_create', BigInt(size));
+    assert.ok(handle > 0);
+    const blank = { size, file, bytes: new Map(), sealed: false, freezer: '', freezerHandle: 0 };
     this.handles.push({ domain, handle, segment: blank });
   }
 
@@ -191,10 +201,7 @@ class Life {
     system.call(domain, 'set', 512, 0);
     if ((system.call(domain, 'seg_read', handle, BigInt(offset), 512, 4) as number) < 0) return;
     for (let i = 0; i < 4; i++)
-      assert.equal(
-        system.call(domain, 'get8', 512 + i),
-        i < count ? (segment.bytes.get(offset + i) ?? 0) : 0,
-      );
+      assert.equal(system.call(domain, 'get8', 512 + i), i < count ? read(segment, offset + i) : 0);
   }
 
   access(): void {
@@ -215,6 +222,7 @@ class Life {
         edge - near,
       ]);
     const act = prng.below(9);
+    if (this.prng.chance(0.15)) return this.pressure(domain, at);
     if (act === 0) return this.copyOut(domain, at, prng.pick([1, 16, 5000, 80_000]));
     if (act === 1) return this.fill(domain, at, prng.pick([1, 16, 5000, 80_000]));
     if (act === 2) return this.sum(domain, at, prng.pick([1, 4, 2000]));
@@ -248,8 +256,24 @@ class Life {
     this.store(written, to, value);
     assert.equal(result, this.word(found, at));
   }
+  /** Two loads while there is no room but what is dropped. What was shown stays, whatever is dropped for the second. */
+  pressure(domain: string, at: number): void {
+    const { system, prng } = this;
+    const other = prng.pick(this.windows.filter((w) => w.domain === domain));
+    const to = other.near + prng.below(other.bytes);
+    const { space } = system;
+    const { account } = system.domain(domain);
+    const taken = left(space, account, RESOURCE.memory);
+    charge(space, account, RESOURCE.memory, taken);
+    const found = this.window(domain, at, false);
+    const both = found !== undefined && this.window(domain, to, false) !== undefined;
+    const result = system.call(domain, 'again', at, to);
+    refund(space, account, RESOURCE.memory, taken);
+    if (result === FULL) return;
+    assert.equal(result, both ? this.word(found, at) : OUT);
+  }
   byte({ segment, near, offset }: Window, at: number): number {
-    return segment.bytes.get(at - near + offset) ?? 0;
+    return read(segment, at - near + offset);
   }
   word(window: Window, at: number): number {
     const of = (i: number): number => this.byte(window, at + i) << (8 * i);

@@ -1,8 +1,14 @@
 /** For tests only: domains that call what a test says, on segments and through pointers. */
+import { RIGHTS_ALL } from '../../abi/objects.ts';
+import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
+import { Space } from '../../space/index.ts';
+import type { Held } from '../capability/capabilities.ts';
 import type { Domain } from '../domain.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
+import { Kernel } from '../kernel.ts';
 import type { LoadedModule } from '../program.ts';
 import { toNumber } from '../values.ts';
+import { FakeFile } from './file.testing.ts';
 
 const CALLS: readonly (readonly [name: string, params: string, result: string])[] = [
   ['seg_create', 'i64', 'i32'],
@@ -47,6 +53,11 @@ export const PROGRAM: Promise<LoadedModule> = program(`(module ${imports.join('\
     (drop (i32.load (local.get $p)))
     (i32.store (local.get $q) (local.get $v))
     (i32.load (local.get $p)))
+  ;; what the first pointer shows, asked for before and behind a load through the second
+  (func (export "again") (param $p i32) (param $q i32) (result i32)
+    (drop (i32.load (local.get $p)))
+    (drop (i32.load (local.get $q)))
+    (i32.load (local.get $p)))
   (func (export "around") (param $p i32) (param $h i32) (result i32) (local $s i32)
     (local.set $s (i32.load (local.get $p)))
     (drop (call $cap_revoke (local.get $h)))
@@ -56,6 +67,24 @@ export type Result = number | string | undefined;
 
 /** Near addresses are numbers from 0 up, and so are results of 64 bits. */
 export class SegmentSystem extends TestSystem {
+  readonly ports: FakePorts;
+  constructor(options: ConstructorParameters<typeof TestSystem>[0] = {}, maxFrames?: number) {
+    const ports = new FakePorts();
+    super({ ports, ...options });
+    this.ports = ports;
+    if (maxFrames !== undefined) this.kernel = new Kernel(Space.create({ maxFrames }), this.kernelOptions());
+  }
+
+  /** A segment of a domain whose bytes come from a file of so many bytes. */
+  over(name: string, bytes: number): { handle: number; file: FakeFile; held: Held } {
+    const file = new FakeFile(this.ports.objects.size + 1, bytes);
+    this.ports.objects.set(file.id, file);
+    const { hosts, segments } = this.kernel.core;
+    const held = hosts.capability({ kind: 'port', id: file.id });
+    const handle = segments.createOver(this.domain(name), { ...held, stat: file.stat() }, RIGHTS_ALL);
+    return { handle, file, held };
+  }
+
   async domains(...names: string[]): Promise<void> {
     for (const name of names) this.add(name, await PROGRAM, { resident: true });
   }

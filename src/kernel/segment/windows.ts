@@ -85,11 +85,16 @@ export class Windows {
     if (slot < 0) return slot;
     this.#reserve(domain, slot + slots);
     const row = this.#rows().insert();
+    let refused: number;
     try {
-      this.#contents.mapped(object, writable, true);
+      refused = this.#contents.mapped(object, writable, true);
     } catch (error) {
       this.#rows().remove(row);
       throw error;
+    }
+    if (refused !== 0) {
+      this.#rows().remove(row);
+      return refused;
     }
     const near = WINDOW_BASE + slot * FRAME_BYTES;
     this.#write(domain, row, { ...wanted, near }, slots);
@@ -141,7 +146,7 @@ export class Windows {
 
   /**
    * Global address of `bytes` bytes of a window of the domain, which may be read, or with `writes` written; -1 where
-   * any of them may not. Tells the domain's code. Good until any code runs.
+   * any of them may not, or -errno where they come from a file and cannot be read. Tells the domain's code. Good until any code runs.
    * @throws SpaceFullError
    */
   resolve(domain: Domain, near: number, bytes: number, writes: boolean): number {
@@ -160,9 +165,11 @@ export class Windows {
     const from = Math.min(near, begin + length - 1);
     const offset = from - begin + M.offset.get(space, mapping);
     const placed = this.#isWriter(domain, mapping);
+    const touched = Math.max(bytes, 1);
     const at = placed
-      ? this.#contents.placed(object, offset, Math.max(bytes, 1), writes)
-      : this.#contents.joined.show(this.#contents.bytesOf(object), offset, Math.max(bytes, 1));
+      ? this.#contents.placed(object, offset, touched, writes)
+      : this.#contents.shown(object, offset, touched, domain);
+    if (at < 0) return at;
     this.#tell(domain, mapping, from, placed, writable);
     return at + near - from;
   }
@@ -218,7 +225,8 @@ export class Windows {
     const { lists } = segments;
     const [begin, offset] = [M.near.get(space, mapping), M.offset.get(space, mapping)];
     const nearEnd = begin + M.bytes.get(space, mapping);
-    const segment = this.#contents.bytesOf(M.object.get(space, mapping));
+    const object = M.object.get(space, mapping);
+    const [segment, loads] = [this.#contents.bytesOf(object), this.#contents.hasSource(object)];
     const frames = Math.ceil((nearEnd - begin + offset) / FRAME_BYTES);
     const nearOf = (frame: number): number => Math.min(nearEnd, begin + frame * FRAME_BYTES - offset);
     const table = D.windows.get(space, domain.at);
@@ -235,7 +243,7 @@ export class Windows {
         if (frame === 0 || (placed && frame !== lists.place(segment, i))) continue;
         rowEnd = lists.rowEnd(segment, i, frames);
       }
-      if (placed && writable && i >= aloneEnd) aloneEnd = lists.aloneEnd(segment, i, rowEnd);
+      if (placed && writable && i >= aloneEnd) aloneEnd = lists.aloneEnd(segment, i, rowEnd, loads);
       const entry = table + slot * WINDOW.bytes;
       setWord(u32, entry + WINDOW.delta, (frame - i) * FRAME_BYTES + offset - begin);
       setWord(u32, entry + WINDOW.readEnd, nearOf(rowEnd));

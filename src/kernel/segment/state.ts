@@ -1,0 +1,14 @@
+/** What is kept of each object of the kind `segment` (contents.ts). */
+import { defineRecord, num, u8, u32 } from '../../space/index.ts';
+
+export const StateRecord = defineRecord('segment state', {
+  segment: num('kernel', 'The segment of the space with the bytes.'),
+  size: num('kernel', 'Bytes.'),
+  payer: num('kernel', 'The account that is charged for it.'),
+  charged: num('kernel', 'Bytes that it was charged.'),
+  source: num('kernel', 'Where bytes come from that it does not have yet (sources.ts), 0 for nowhere.'),
+  freezer: u32('kernel', 'The domain that froze it, 0 for none.'),
+  handle: u32('kernel', 'Its handle for it: with that, or with the domain, the freezing ends.'),
+  writers: u32('kernel', 'Mappings of it that may write.'),
+  sealed: u8('kernel', '1 when it is never written again.'),
+});
