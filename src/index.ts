@@ -59,16 +59,22 @@ export type {
   SpawnOptions,
 } from './library/options.ts';
 export { Segment } from './library/segment.ts';
+export { Served, type ServeOptions } from './library/serve.ts';
 export {
   type Awaitable,
   GuestError,
+  type OpenHow,
   type RequestContext,
-  Served,
   type ServedAttributes,
+  type ServedChange,
   type ServedEntry,
+  type ServedFile,
+  type ServedFolder,
   type ServedObject,
-  type ServeOptions,
-} from './library/serve.ts';
+  type ServedPlace,
+  type ServedStream,
+  type ServedType,
+} from './library/served-object.ts';
 export type { Abortable } from './library/signal.ts';
 export { Space } from './library/space.ts';
 export { TrapError } from './library/trap.ts';

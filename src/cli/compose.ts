@@ -16,7 +16,7 @@ import { Network } from '../drivers/net.ts';
 import { Processes } from '../drivers/processes.ts';
 import { hostRandom } from '../drivers/random.ts';
 import type { ReleaseLog } from '../drivers/release.ts';
-import { type Outgoing, ServedObjects } from '../drivers/served.ts';
+import { type Notice, type Outgoing, ServedObjects } from '../drivers/served.ts';
 import { DriverState } from '../drivers/state.ts';
 import { OutboxMeter } from '../kernel/account/meter.ts';
 import { Kernel } from '../kernel/kernel.ts';
@@ -54,6 +54,8 @@ export interface CompositionHooks {
   ended(domain: number): void;
   /** A program asks for something of an object that the owner serves. */
   request(request: Outgoing): void;
+  /** What has become of a request, or of what it opened. */
+  notify(notice: Notice): void;
   /** What came of a call that the owner has made. */
   answered: OnAnswer;
   /** In one line, for people. */
@@ -105,7 +107,7 @@ export function compose(start: CoreStart, hooks: CompositionHooks): Composition 
     meter,
     problem: (address, errno) => hooks.problem(`cannot listen on ${address}: error ${errno}; trying again`),
   });
-  const served = new ServedObjects({ state, wake, send: hooks.request });
+  const served = new ServedObjects({ state, wake, send: hooks.request, notify: hooks.notify });
   const ports: Ports = {
     served,
     clock,

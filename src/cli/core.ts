@@ -88,6 +88,7 @@ class CoreThread {
       dropped: (domain) => this.#operations?.dropped(domain),
       ended: (domain) => this.#ended(domain),
       request: (request) => post({ kind: 'request', request }),
+      notify: (notice) => post({ kind: 'notice', notice }),
       answered: (ticket, answer) => this.#operations.calls.answered(ticket, answer),
       problem: (text) => post({ kind: 'event', event: { kind: 'problem', text } }),
     });

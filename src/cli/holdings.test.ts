@@ -12,7 +12,11 @@ const PROGRAM = program('(module (memory 1) (func (export "gate:f")) (func (expo
 
 function holdingsOf({ kernel }: TestSystem): Holdings {
   const state = new DriverState(stateMemory(kernel.space), rootCell(kernel.space, ROOT.ports));
-  return new Holdings(kernel, state, new ServedObjects({ state, wake: () => {}, send: () => {} }));
+  return new Holdings(
+    kernel,
+    state,
+    new ServedObjects({ state, wake: () => {}, send: () => {}, notify: () => {} }),
+  );
 }
 
 test('a process that dies leaves nothing held: records and objects are given back when the space is opened', async () => {

@@ -11,13 +11,12 @@ import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { CORE_STACK_MIB, TICK_MS } from '../base/limits.ts';
-import type { Outgoing, ServedPolicy } from '../drivers/served.ts';
 import type { ProgramForm } from '../kernel/program.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
 import { unpackError } from './failure.ts';
 import { Followers, type Output } from './followers.ts';
 import { FORMS, formFor } from './forms.ts';
-import { type Attachment, type HostEvents, type HostOptions, type Perform, SILENT } from './hosting.ts';
+import { type Attachment, type HostEvents, type HostOptions, SILENT } from './hosting.ts';
 import { installProgram } from './install.ts';
 import type {
   CoreStart,
@@ -29,6 +28,7 @@ import type {
 } from './messages.ts';
 import { checkName } from './request.ts';
 import { pause } from './retries.ts';
+import { ServedHere } from './servedhere.ts';
 import { type OpenedSpace, openSpaceStore } from './spacestore.ts';
 import type {
   CallAnswer,
@@ -54,7 +54,13 @@ export class Host implements SpaceApi {
   readonly #worker: Worker;
   readonly #asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   readonly #followers = new Followers((message) => this.#post(message));
-  readonly #served = new Map<string, Perform>();
+  /** What programs ask of this process. */
+  readonly served = new ServedHere({
+    ask: (op, args) => this.#ask(op, args),
+    answer: (id, answer) => {
+      if (this.#lost === undefined) this.#post({ kind: 'reply', id, answer });
+    },
+  });
   #nextId = 1;
   #flag: Int32Array | undefined;
   #ticker: NodeJS.Timeout | undefined;
@@ -209,24 +215,6 @@ export class Host implements SpaceApi {
     await this.#ask('grant', { name, given });
   }
 
-  /** What programs ask of the object of this name goes to `perform` from now on. */
-  async serve(name: string, policy: ServedPolicy, perform: Perform): Promise<void> {
-    if (this.#served.has(name)) throw new EnvironmentError('name-taken', `"${name}" is served already`);
-    this.#served.set(name, perform);
-    try {
-      await this.#ask('serve', { name, policy });
-    } catch (error) {
-      this.#served.delete(name);
-      throw error;
-    }
-  }
-
-  /** What is asked of the object fails from now on. */
-  async unserve(name: string): Promise<void> {
-    this.#served.delete(name);
-    await this.#ask('unserve', { name });
-  }
-
   /** Calls a procedure of a program; its results when they are durable. */
   async call(name: string, procedure: string, values: readonly CallValue[]): Promise<CallAnswer> {
     return (await this.#ask('call', { name, procedure, values })) as CallAnswer;
@@ -294,6 +282,7 @@ export class Host implements SpaceApi {
   }
 
   async #close(): Promise<void> {
+    this.served.over(new EnvironmentError('closed', 'the space was closed'));
     try {
       if (this.#lost === undefined) await this.#ask('finish', {});
     } finally {
@@ -376,19 +365,15 @@ export class Host implements SpaceApi {
         void this.#followers.output(message.client, message.stderr, message.bytes);
         return;
       case 'request':
-        void this.#serve(message.request);
+        void this.served.request(message.request);
+        return;
+      case 'notice':
+        this.served.notice(message.notice);
         return;
       case 'event':
         this.#tell(message.event, message.again);
         return;
       default:
-    }
-  }
-
-  async #serve(request: Outgoing): Promise<void> {
-    const answer = await this.#served.get(request.name)?.(request);
-    if (answer !== undefined && this.#lost === undefined) {
-      this.#post({ kind: 'reply', id: request.id, answer });
     }
   }
 
@@ -439,6 +424,7 @@ export class Host implements SpaceApi {
   #lose(error: Error): void {
     if (this.#lost !== undefined) return;
     this.#lost = error;
+    this.served.over(error);
     clearInterval(this.#ticker);
     const told = this.#closing === undefined ? error : new EnvironmentError('closed', 'the space was closed');
     for (const { reject } of this.#asked.values()) reject(told);

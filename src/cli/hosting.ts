@@ -1,7 +1,5 @@
 /** How a space is hosted by a process, and what its host tells without being asked. */
 import type { ReleasePolicy } from '../drivers/release.ts';
-import type { Outgoing } from '../drivers/served.ts';
-import type { ServedAnswer } from '../kernel/ports.ts';
 import type { ExitReport, SpaceEvent } from './types.ts';
 
 export interface HostOptions {
@@ -41,9 +39,6 @@ export interface Attachment {
   input(bytes: Uint8Array): void;
   detach(): void;
 }
-
-/** Does what a program asks of an object, or says why not; it does not reject. */
-export type Perform = (request: Outgoing) => Promise<ServedAnswer>;
 
 /** Tells nobody. */
 export const SILENT: HostEvents = { exit() {}, idle() {}, problem() {}, happened() {}, lost() {} };

@@ -4,7 +4,7 @@
  */
 import type { CompiledShare } from '../compiler/index.ts';
 import type { ReleasePolicy } from '../drivers/release.ts';
-import type { Outgoing } from '../drivers/served.ts';
+import type { Notice, Outgoing } from '../drivers/served.ts';
 import type { ServedAnswer } from '../kernel/ports.ts';
 import type { ProgramForm } from '../kernel/program.ts';
 import type { DomainSummary, SpaceEvent } from './types.ts';
@@ -124,6 +124,7 @@ export type FromCore =
   | { readonly kind: 'output'; readonly client: number; readonly stderr: boolean; readonly bytes: Uint8Array }
   /** A program asks for something of an object that the owner serves; answered by `reply`. */
   | { readonly kind: 'request'; readonly request: Outgoing }
+  | { readonly kind: 'notice'; readonly notice: Notice }
   /** Something happened that `HostEvents` tells of. `again`: it is told once more, to whoever has come since. */
   | { readonly kind: 'event'; readonly event: SpaceEvent; readonly again?: boolean };
 

@@ -3,36 +3,30 @@
  * answer waits for the checkpoint that holds what it did (`core.ts` sees to that).
  */
 import { EnvironmentError } from '../base/errors.ts';
-import { parseAddress } from '../drivers/address.ts';
 import { type InputFlow, openInput } from '../drivers/input.ts';
 import { openSinkPair, type Sink } from '../drivers/sink.ts';
-import { hasProcedures } from '../kernel/gate/procedures.ts';
 import type { DomainStatus } from '../kernel/kernel.ts';
 import type { LoadedModule } from '../kernel/program.ts';
-import { type Grant, homeOf } from '../personalities/wasi/index.ts';
-import { SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
+import { SpaceFullError } from '../space/index.ts';
 import { Arrivals } from './arrivals.ts';
 import { Asleep } from './asleep.ts';
 import { CARRIED_VERSION, type CarriedAbout } from './carry.ts';
 import type { Composition } from './compose.ts';
-import { descriptorsOf, Holdings } from './holdings.ts';
+import { Holdings } from './holdings.ts';
 import { HostCalls } from './hostcalls.ts';
 import { mappingsOf } from './mappings.ts';
 import type { CoreStart, InstalledProgram } from './messages.ts';
-import { decodePlain, encodePlain } from './plain.ts';
+import { encodePlain } from './plain.ts';
 import { callFrame, crossings, stackReport } from './reports.ts';
-import { exitCodeOf, explained, readArguments, reasonOf, shortened } from './summaries.ts';
+import { exitCodeOf, readArguments, reasonOf, shortened } from './summaries.ts';
 import { readHome, removeHome } from './treefiles.ts';
 import type {
   CallAnswer,
   CallValue,
-  DirGrant,
   DomainState,
   DomainSummary,
   ExitReport,
   FilesReport,
-  GrantName,
-  ImportGrant,
   Inspection,
   RunRequest,
   SpaceEvent,

@@ -7,12 +7,15 @@
  * nobody knows then whether it was answered: what happens to it the object's policy says. Requests to a name that nobody
  * serves at the moment wait.
  *
- * In the space: the names, with their numbers and policies. Here: what is under way in this process.
+ * What an object has opened is an object of its own, for as long as anybody has it. It is known by the number of the request that
+ * opened it, and to later processes by a key, which is whoever serves it to choose.
+ *
+ * In the space: the names, with their numbers and policies; what is open, with its keys. Here: what is under way in this process.
  */
 import { ERRNO } from '../abi/errno.ts';
 import { EnvironmentError } from '../base/errors.ts';
 import { GRANT_NAME_MAX_BYTES } from '../base/limits.ts';
-import { Block, blocksOf, pushFront } from '../kernel/outbox-memory.ts';
+import { Block, blocksOf, pushFront, unlinkBlock } from '../kernel/outbox-memory.ts';
 import {
   type Driver,
   type Operation,
@@ -24,6 +27,8 @@ import {
 } from '../kernel/ports.ts';
 import { type DriverState, STATE } from './state.ts';
 
+/** What was opened: the request that did it, the object it belongs to, and how that knows it. */
+const OPENED = { next: 0, id: 8, root: 16, length: 24, key: 32 } as const;
 const NAME = { next: 0, number: 8, policy: 16, length: 20, text: 24 } as const;
 /** What becomes of requests that a restart found unanswered. Numbers are part of the checkpoint. */
 export const POLICY = { again: 0, fail: 1 } as const;
@@ -37,7 +42,24 @@ export interface Outgoing extends ServedRequest {
   readonly name: string;
   /** It was under way when an earlier process ended: it may have been seen before. */
   readonly again: boolean;
+  /** What is asked, where that is not the named object itself. */
+  readonly opened: OpenedName | null;
+  /** The other folder, as `other` says: null there is none, or it is the same. */
+  readonly to: OpenedName | 'root' | null;
 }
+
+/** What an object has opened: by the request that did, and by the key it had then. */
+export interface OpenedName {
+  readonly id: number;
+  readonly key: string;
+}
+
+/** What whoever serves objects is told beside requests; ids are never used twice in a space. */
+export type Notice =
+  /** Nobody waits for the answer to this request any more. */
+  | { readonly what: 'canceled'; readonly id: number }
+  /** Nobody holds any more what this request opened. */
+  | { readonly what: 'released'; readonly id: number };
 
 interface Pending {
   readonly domain: number;
@@ -53,6 +75,7 @@ export interface ServedOptions {
   readonly state: DriverState;
   readonly wake: Wake;
   readonly send: (request: Outgoing) => void;
+  readonly notify: (notice: Notice) => void;
 }
 
 export class ServedObjects implements Driver, ServedPort {
@@ -61,11 +84,16 @@ export class ServedObjects implements Driver, ServedPort {
   /** Numbers of the names that this process serves. */
   readonly #open = new Set<number>();
   readonly #pending = new Map<number, Pending>();
+  /** What is open, by the request that opened it. */
+  readonly #opened = new Map<number, Block>();
 
   constructor(options: ServedOptions) {
     this.#o = options;
     for (const block of blocksOf(options.state.root, STATE.served, NAME.next)) {
       this.#names.set(block.u64(NAME.number), block);
+    }
+    for (const block of blocksOf(options.state.root, STATE.opened, OPENED.next)) {
+      this.#opened.set(block.u64(OPENED.id), block);
     }
   }
 
@@ -101,8 +129,13 @@ export class ServedObjects implements Driver, ServedPort {
     throw new EnvironmentError('not-served', `nothing has been served under the name "${name}"`);
   }
 
-  ask(op: Operation, object: number, request: () => ServedRequest): ServedAnswer | typeof WOULD_BLOCK {
-    const name = this.#names.get(object);
+  ask(
+    op: Operation,
+    object: number,
+    isOpened: boolean,
+    request: () => ServedRequest,
+  ): ServedAnswer | typeof WOULD_BLOCK {
+    const name = this.#names.get(this.rootOf(object, isOpened));
     if (name === undefined) return GONE;
     const known = this.#pending.get(op.effect);
     if (known !== undefined) {
@@ -115,7 +148,11 @@ export class ServedObjects implements Driver, ServedPort {
     if (policy === ENDED || (again && policy === POLICY.fail)) return GONE;
     if (!again) op.effect = this.#o.state.nextEffect();
     const id = op.effect;
-    const outgoing = { ...request(), id, name: textOf(name), again };
+    const asked = request();
+    const opened = isOpened ? this.#nameOf(object) : null;
+    const { other } = asked;
+    const to: Outgoing['to'] = other === null ? null : other === 0 ? 'root' : this.#nameOf(other);
+    const outgoing = { ...asked, id, name: textOf(name), again, opened, to };
     // What comes out of a checkpoint is in one.
     const { domain } = op;
     const pending = { domain, name, request: outgoing, seq: again ? 0 : -1, sent: false, answer: undefined };
@@ -124,10 +161,53 @@ export class ServedObjects implements Driver, ServedPort {
     return WOULD_BLOCK;
   }
 
+  cancel(id: number): void {
+    const pending = this.#pending.get(id);
+    if (pending === undefined) return;
+    this.#pending.delete(id);
+    if (pending.answer?.opened !== undefined) this.#o.notify({ what: 'released', id });
+    else if (pending.sent) this.#o.notify({ what: 'canceled', id });
+    this.#o.wake(pending.domain);
+  }
+
+  keep(id: number, of: number, isOpened: boolean, key: string): boolean {
+    const { state } = this.#o;
+    const text = new TextEncoder().encode(key);
+    const block = Block.create(state.memory, OPENED.key + text.length);
+    if (block === undefined) return false;
+    block.setU64(OPENED.id, id);
+    block.setU64(OPENED.root, this.rootOf(of, isOpened));
+    block.setU32(OPENED.length, text.length);
+    block.setBytes(OPENED.key, text);
+    pushFront(state.root, STATE.opened, block, OPENED.next);
+    this.#opened.set(id, block);
+    return true;
+  }
+
+  release(id: number): void {
+    const block = this.#opened.get(id);
+    if (block !== undefined) {
+      this.#opened.delete(id);
+      unlinkBlock(this.#o.state.root, STATE.opened, block, OPENED.next);
+      block.release();
+    }
+    this.#o.notify({ what: 'released', id });
+  }
+
+  rootOf(object: number, isOpened: boolean): number {
+    return isOpened ? (this.#opened.get(object)?.u64(OPENED.root) ?? 0) : object;
+  }
+
+  #nameOf(id: number): OpenedName {
+    const block = this.#opened.get(id);
+    return { id, key: block === undefined ? '' : keyOf(block) };
+  }
+
   /** Whoever serves it has answered. */
   answer(id: number, answer: ServedAnswer): void {
     const pending = this.#pending.get(id);
     if (pending !== undefined) this.#settle(pending, answer);
+    else if (answer.opened !== undefined) this.#o.notify({ what: 'released', id });
   }
 
   /** Whether a domain waits for an answer. */
@@ -137,7 +217,7 @@ export class ServedObjects implements Driver, ServedPort {
 
   /** The domain is gone, and with it what it asked. */
   forget(domain: number): void {
-    for (const [id, pending] of this.#pending) if (pending.domain === domain) this.#pending.delete(id);
+    for (const [id, pending] of this.#pending) if (pending.domain === domain) this.cancel(id);
   }
 
   cut(seq: number): void {
@@ -198,3 +278,6 @@ const GONE: ServedAnswer = { result: -ERRNO.GONE, value: 0n, data: new Uint8Arra
 
 const textOf = (block: Block): string =>
   new TextDecoder().decode(block.copy(NAME.text, block.u32(NAME.length)));
+
+const keyOf = (block: Block): string =>
+  new TextDecoder().decode(block.copy(OPENED.key, block.u32(OPENED.length)));

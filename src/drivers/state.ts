@@ -13,6 +13,7 @@ export const STATE = {
   netObjects: 32,
   held: 40,
   served: 48,
+  opened: 56,
 } as const;
 const STATE_BYTES = 64;
 

@@ -202,7 +202,6 @@ export interface Random {
   fill(into: Uint8Array): void;
 }
 
-/** All that a personality is given of the outside. Which objects a domain may use, its own tables say. */
 /** What a program asks of an object that is served outside (abi/ring.ts OPERATION). */
 export interface ServedRequest {
   readonly operation: number;
@@ -217,19 +216,41 @@ export interface ServedRequest {
   readonly badge: bigint;
   /** RIGHT bits of the capability it came through. */
   readonly rights: number;
+  /** The other folder of a rename or link: 0 for the named object, else the number of what was opened; null where it is the same. */
+  readonly other: number | null;
 }
 export interface ServedAnswer {
   /** From 0 up, or -errno. */
   readonly result: number;
   readonly value: bigint;
-  /** For what there is room for; what does not fit is left out. */
+  /** For what there is room for; what does not fit is left out. Of map, the bytes of the new segment. */
   readonly data: Uint8Array;
+  /** What was opened: its type (FILE_TYPE), and how it is known to the object that was served, over restarts. */
+  readonly opened?: { readonly type: number; readonly key: string } | undefined;
 }
 export interface ServedPort {
-  /** The domain of the operation is woken when there is an answer; then this is called again. */
-  ask(op: Operation, object: number, request: () => ServedRequest): ServedAnswer | typeof WOULD_BLOCK;
+  /**
+   * The domain of the operation is woken when there is an answer; then this is called again. What is asked has the number that
+   * becomes the operation's effect.
+   * @param isOpened the object is not one that was named, but one that such a one opened
+   */
+  ask(
+    op: Operation,
+    object: number,
+    isOpened: boolean,
+    request: () => ServedRequest,
+  ): ServedAnswer | typeof WOULD_BLOCK;
+  /** Nobody waits for the answer to this request any more. */
+  cancel(id: number): void;
+  /** What was opened by a request, of this object, is held from now on. False where there is no room. */
+  keep(id: number, of: number, isOpened: boolean, key: string): boolean;
+  /** Nobody holds any more what this request opened. */
+  release(id: number): void;
+  /** The number of the named object that an object belongs to; 0 for one that is gone. */
+  rootOf(object: number, isOpened: boolean): number;
 }
 
+/** All that a personality is given of the outside. Which objects a domain may use, its own tables say. */
 export interface Ports {
   readonly clock: Clock;
   readonly random: Random;

@@ -20,7 +20,8 @@ import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
 import type { InstallOptions, Mappable, Program, SpaceOptions, SpawnOptions } from './options.ts';
 import { Segment } from './segment.ts';
-import { perform, Served, type ServedObject, type ServeOptions } from './serve.ts';
+import { Served, type ServeOptions } from './serve.ts';
+import type { ServedObject } from './served-object.ts';
 import { type Abortable, unlessAborted, Waiters } from './signal.ts';
 
 /** How many ends of programs are remembered that nobody has asked for; the space itself has those of all it holds. */
@@ -137,12 +138,8 @@ export class Space implements AsyncDisposable {
    * checkpoint that holds it is durable; an answer is not given twice, but after a crash a request may come again.
    * @throws EnvironmentError name-taken: this process serves it already; bad-name
    */
-  async serve(name: string, object: ServedObject, options: ServeOptions = {}): Promise<Served> {
-    const problem = (text: string): void => this.#host.problem(text);
-    await this.#host.serve(name, options.unanswered ?? 'again', (request) =>
-      perform(object, request, problem),
-    );
-    return new Served(this.#host, name);
+  serve(name: string, object: ServedObject, options: ServeOptions = {}): Promise<Served> {
+    return Served.begin(this.#host, name, object, options);
   }
 
   /** New shared memory: so many bytes of zeros, or a copy of these bytes. It is nobody's charge. @throws EnvironmentError space-full */

@@ -25,6 +25,7 @@ import {
 } from '../ports.ts';
 import { decodeChange, encodeStat, plainStat } from './attributes.ts';
 import { HostFolders } from './host-folders.ts';
+import { HostServed } from './host-served.ts';
 import { giveOpened } from './opened.ts';
 import { AT_END, NO_OFFSET, type Operation } from './operation.ts';
 import type { ObjectServer, Target } from './server.ts';
@@ -39,6 +40,8 @@ export const HOST = {
   random: 3,
   /** `a` is the number of an object that whoever embeds the space serves. */
   served: 4,
+  /** `a` is the number of the request by which one of those was opened (host-served.ts). */
+  opened: 5,
 } as const;
 
 /** What a domain may be granted of the host. */
@@ -52,33 +55,21 @@ const ASK_AGAIN_NS = 2_000_000n;
 /** Most bytes gathered for one write to a file. */
 const GATHER_BYTES = 1 << 20;
 
-/** What can be asked of an object that is served outside: what takes no other object and gives none. */
-const { read, write, list, create, remove, readLink, change, sync, invoke } = OPERATION;
-const SERVED_OPERATIONS = new Set<number>([
-  read,
-  write,
-  list,
-  create,
-  remove,
-  readLink,
-  change,
-  sync,
-  invoke,
-]);
-SERVED_OPERATIONS.add(OPERATION.describe).add(OPERATION.wait);
-
 type Port = PortObject | StreamObject;
 
 export class Hosts implements ObjectServer {
   readonly waits = true;
   readonly #core: Core;
   readonly #folders: HostFolders;
+  readonly #served: HostServed;
 
   constructor(core: Core) {
     this.#core = core;
     this.#folders = new HostFolders(core);
+    this.#served = new HostServed(core);
     core.objects.onEnd(OBJECT.host, (object) => {
       if (core.objects.b(object) === HOST.port) core.ports?.object(core.objects.a(object))?.close();
+      else this.#served.ended(object);
     });
   }
 
@@ -95,32 +86,14 @@ export class Hosts implements ObjectServer {
     if (ports === null) return -ERRNO.GONE;
     const [a, b] = [objects.a(target.object), objects.b(target.object)];
     if (b === HOST.clock || b === HOST.random) return this.#source(op, b, ports);
-    if (b === HOST.served) return this.#served(op, a, target, ports);
+    if (b === HOST.served || b === HOST.opened) {
+      return ports.served === undefined ? -ERRNO.GONE : this.#served.attempt(op, target, ports.served);
+    }
     const port = b === HOST.stream ? streamOf(ports, a) : ports.object(a);
     if (port === undefined) return -ERRNO.STALE;
     const result = this.#ask(op, port, target);
     if (result === WOULD_BLOCK && !waitable(port)) this.#core.rings.at(this.#core.now() + ASK_AGAIN_NS, op);
     return result;
-  }
-
-  #served(op: Operation, object: number, { badge, rights }: Target, ports: Ports): number {
-    if (!SERVED_OPERATIONS.has(op.code)) return -ERRNO.NOTSUP;
-    const answer = ports.served?.ask(op, object, () => ({
-      operation: op.code,
-      method: op.method,
-      options: op.options,
-      offset: op.offset64,
-      given: op.copyGiven(0, op.given),
-      givenFirst: op.givenFirst,
-      room: op.room,
-      badge,
-      rights,
-    }));
-    if (answer === undefined) return -ERRNO.GONE;
-    if (answer === WOULD_BLOCK) return WOULD_BLOCK;
-    op.value = answer.value;
-    if (answer.result >= 0) op.fill(answer.data);
-    return answer.result;
   }
 
   /** The clock, of which 24 bytes can be read (realtime, monotonic time of the domain, resolution, ns); random bytes. */

@@ -347,6 +347,7 @@ export class Rings {
   #giveUp(op: Operation): void {
     this.tables.giveUp(op);
     endLoans(this.core, op);
+    if (op.effect !== 0) this.core.ports?.served?.cancel(op.effect);
     if (op.code === OPERATION.wait) this.core.waits?.unseat(op);
   }
 
