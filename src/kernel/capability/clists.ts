@@ -236,11 +236,11 @@ export class CLists {
   }
 
   /**
-   * A capability derived of the one at this handle (capabilities.ts). A handle, or -errno.
-   * @param asked its kind has been asked, where it has one
+   * A capability derived of the one at this handle (capabilities.ts), of the same kind. A handle, or -errno. Whether the kind
+   * has a say in that, Kinds.asksToDerive tells.
    */
-  derive(domain: Domain, handle: number, rights: number, badge: bigint, asked = false): number {
-    const found = asked ? this.look(domain, handle, RIGHT.derive) : this.find(domain, handle, RIGHT.derive);
+  derive(domain: Domain, handle: number, rights: number, badge: bigint): number {
+    const found = this.look(domain, handle, RIGHT.derive);
     if (typeof found === 'number') return found;
     const bad = this.reserve(domain, 1);
     if (bad !== 0) return bad;

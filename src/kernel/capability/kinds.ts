@@ -27,7 +27,6 @@ import type { Callable } from '../gate/thunks.ts';
 import { copyTransferred, transfer } from '../gate/transfer.ts';
 import { makeVisit, type Visit } from '../gate/visit.ts';
 import { door } from '../gate/visits.ts';
-import type { Operation } from '../ring/operation.ts';
 import { rightsNeeded } from '../ring/server.ts';
 import type { Held } from './capabilities.ts';
 import type { Found } from './clists.ts';
@@ -126,7 +125,7 @@ export class Kinds {
   /** A capability of a kind before another one: a handle, or -errno. @throws SpaceFullError with nothing made */
   wrap(domain: Domain, kind: number, target: number, rights: number, badge: bigint): number {
     const { clists, capabilities } = this.#core;
-    const of = clists.find(domain, kind, RIGHT.invoke, OBJECT.kind);
+    const of = this.find(kind, RIGHT.invoke, OBJECT.kind, domain);
     if (typeof of === 'number') return of;
     const { object } = of;
     const found = clists.look(domain, target, RIGHT.derive);
@@ -144,9 +143,8 @@ export class Kinds {
    * What a handle of the caller stands for, for a kernel call that is about to use it: as `CLists.find`, and the kinds before
    * it have been asked. Throws to unwind while they are.
    */
-  find(handle: number, rights: number, kind: ObjectKind): Found | number {
+  find(handle: number, rights: number, kind: ObjectKind, domain = this.#core.caller()): Found | number {
     const { clists, capabilities } = this.#core;
-    const domain = this.#core.caller();
     const found = clists.look(domain, handle, rights, kind);
     if (typeof found === 'number' || capabilities.kind(found.capability) === 0) return found;
     const bad = this.authorize(found.capability, rights);
@@ -178,24 +176,41 @@ export class Kinds {
 
   /** `CLists.derive` for a capability of a kind, which is asked. */
   derive(handle: number, rights: number, badge: bigint): number {
-    const { clists, capabilities, space } = this.#core;
+    const { clists } = this.#core;
     const domain = this.#core.caller();
     const found = clists.look(domain, handle, RIGHT.derive);
     if (typeof found === 'number') return found;
     const { capability } = found;
-    const kind = capabilities.kind(capability);
-    const asks = kind !== 0 && K.derive.get(space, this.#core.objects.a(kind)) !== 0;
-    if (!asks) return clists.derive(domain, handle, rights, badge, true);
+    if (!this.asksToDerive(capability)) return clists.derive(domain, handle, rights, badge);
     const answered = this.#answered((key) => key === capability, ASKED.derive);
     if (answered === null) return -this.#ask('derive', capability, found.rights & rights);
     const [, { errno, low }] = answered;
     const given = BigInt.asIntN(64, low);
     if (errno !== 0 || given < 0n) return -(errno !== 0 ? errno : refusal(Number(-given)));
-    const derived = clists.derive(domain, handle, rights, badge, true);
+    return this.deriveKnown(domain, handle, rights, badge, given);
+  }
+
+  /** Whether the kind of a capability has a say in what is derived of it. */
+  asksToDerive(capability: number): boolean {
+    const kind = this.#core.capabilities.kind(capability);
+    return kind !== 0 && K.derive.get(this.#core.space, this.#core.objects.a(kind)) !== 0;
+  }
+  /** `CLists.derive` where the kind has been asked, and knows the new one by a badge of its own: a handle, or -errno. */
+  deriveKnown(domain: Domain, handle: number, rights: number, badge: bigint, known: bigint): number {
+    const { clists, capabilities } = this.#core;
+    const found = clists.look(domain, handle, RIGHT.derive);
+    if (typeof found === 'number') return found;
+    const { capability } = found;
+    const derived = clists.derive(domain, handle, rights, badge);
     if (derived < 0) return derived;
     const made = clists.look(domain, derived);
     if (typeof made !== 'number')
-      capabilities.setKind(made.capability, kind, given, capabilities.over(capability));
+      capabilities.setKind(
+        made.capability,
+        capabilities.kind(capability),
+        known,
+        capabilities.over(capability),
+      );
     return derived;
   }
 
@@ -351,15 +366,16 @@ export class Kinds {
   /**
    * Asks the kinds before a capability for an operation of a ring, which waits for `Rings.allow`. 0, or an errno where they
    * cannot be asked.
+   * @param rights that it needs, or is to have where one is derived
    */
-  pose({ id, code, options }: Operation, capability: number): number {
+  pose(id: number, question: 'check' | 'derive', capability: number, rights: number): number {
     const { activations } = this.#core;
-    const found = this.#toAsk('check', capability);
+    const found = this.#toAsk(question, capability);
     if (typeof found === 'number') return found;
     let activation: Activation | null = null;
     try {
       activation = activations.create(CAUSE.question, found.offered.functionIndex, id);
-      const visit = this.#visit(found, 'check', capability, rightsNeeded(code, options));
+      const visit = this.#visit(found, question, capability, rights);
       activation.push(visit);
     } catch (error) {
       if (activation !== null) activations.remove(activation);
@@ -374,12 +390,20 @@ export class Kinds {
   told(activation: Activation, errno: number, low: bigint): void {
     const { capabilities, rings } = this.#core;
     const { asker, visits } = activation;
-    const refused = errno !== 0 ? errno : low === 0n ? 0 : refusal(Number(BigInt.asIntN(32, low)));
     const operation = rings.operation(asker);
     if (operation === undefined || !operation.holds) return;
-    const next = refused === 0 ? capabilities.over((visits[0] as Visit).askedFor) : 0;
+    const { askedFor } = visits[0] as Visit;
+    if (askedFor % 8 === ASKED.derive) {
+      const known = BigInt.asIntN(64, low);
+      const bad = errno !== 0 ? errno : known < 0n ? refusal(Number(-known)) : 0;
+      rings.allow(operation, bad, known);
+      return;
+    }
+    const refused = errno !== 0 ? errno : low === 0n ? 0 : refusal(Number(BigInt.asIntN(32, low)));
+    const next = refused === 0 ? capabilities.over(askedFor) : 0;
     const more = next !== 0 && capabilities.kind(next) !== 0;
-    const bad = more ? this.pose(operation, next) : refused;
+    const rights = rightsNeeded(operation.code, operation.options);
+    const bad = more ? this.pose(operation.id, 'check', next, rights) : refused;
     if (!more || bad !== 0) rings.allow(operation, bad);
   }
 

@@ -74,10 +74,15 @@ function create(core: Core, caller: Caller, pointer: number, entries: number, fl
   }
 }
 
-/** The ring at a handle; -NOTCAPABLE where it lies in another domain's memory. */
-function ringOf(core: Core, handle: number): Ring | number {
+/**
+ * The ring at a handle; -NOTCAPABLE where it lies in another domain's memory.
+ * @param asked the kinds before it have been asked for this call
+ */
+function ringOf(core: Core, handle: number, asked = false): Ring | number {
   const domain = core.caller();
-  const found = core.clists.find(domain, handle, RIGHT.invoke, OBJECT.ring);
+  const found = asked
+    ? core.clists.look(domain, handle, RIGHT.invoke, OBJECT.ring)
+    : core.kinds.find(handle, RIGHT.invoke, OBJECT.ring);
   if (typeof found === 'number') return found;
   const ring = core.rings.ring(core.objects.a(found.object));
   if (ring === undefined) return -ERRNO.GONE;
@@ -99,10 +104,10 @@ function enter(
   complete: number,
   timeout: bigint,
 ): number {
-  const ring = ringOf(core, handle);
+  const before = Number(caller.getScratch(0));
+  const ring = ringOf(core, handle, before > 0);
   if (typeof ring === 'number') return ring;
   const { rings } = core;
-  const before = Number(caller.getScratch(0));
   rings.work();
   rings.flush(ring);
   if (ring.serves) rings.tables.deliver(ring);
@@ -130,7 +135,7 @@ function createTable(core: Core, handle: number, kind: number, methods: number):
 }
 
 function createObject(core: Core, handle: number, number: bigint, rights: number): number {
-  const found = core.clists.find(core.caller(), handle, RIGHT.manage, OBJECT.table);
+  const found = core.kinds.find(handle, RIGHT.manage, OBJECT.table);
   if (typeof found === 'number') return found;
   if (number > BigInt(Number.MAX_SAFE_INTEGER) || (rights & ~RIGHTS_ALL) !== 0) return -ERRNO.INVAL;
   const table = core.objects.a(found.object);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
-import { OPERATION, OPTION } from '../../abi/ring.ts';
+import { OPERATION, OPTION, RING_SERVES } from '../../abi/ring.ts';
 import type { Domain } from '../domain.ts';
 import { procedureNamed } from '../gate/procedures.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
@@ -20,25 +20,48 @@ const GUARD = program(`(module
     (if (i32.eqz (global.get $left)) (then (return (i32.const ${ERRNO.DQUOT}))))
     (global.set $left (i32.sub (global.get $left) (i32.const 1)))
     (i32.const 0))
+  (func (export "gate:derive") (param $badge i64) (param $rights i32) (result i64)
+    (call $log64 (local.get $badge)) (call $log (local.get $rights))
+    (drop (call $wait (i32.const 0)))
+    (if (i32.eq (local.get $rights) (i32.const ${RIGHT.write})) (then (return (i64.const ${-ERRNO.PERM}))))
+    (i64.add (local.get $badge) (i64.const 100)))
   (func (export "gate:slow") (param $badge i64) (param $rights i32) (result i32)
     (call $wait (i32.const -1)))
   (func (export "gate:bad") (param $badge i64) (param $rights i32) (result i32) unreachable))`);
 
-/** A user with the tree's root by kinds of the guard, one for each procedure named, the last the outermost. */
-async function guarded(...procedures: string[]) {
+type Root = (system: TestSystem, user: RingUser) => { capability: number; turn: number };
+const treeRoot: Root = ({ kernel, space }) => kernel.core.nodes.capability(Tree.open(space, 0n).root);
+/** What the user has at a handle. */
+const own =
+  (handle: (user: RingUser) => number): Root =>
+  ({ kernel: { core } }, user) => {
+    const found = core.clists.look(core.peek(user.id) as Domain, handle(user));
+    assert.ok(typeof found !== 'number');
+    return found;
+  };
+
+/**
+ * A user with the tree's root, or something else, by kinds of the guard, one for each procedure named, the last the outermost.
+ * With "check derive" the kind has a say in what is derived, too.
+ */
+async function guardedOf(root: Root, ...procedures: string[]) {
   const system = new TestSystem();
-  const user = await RingUser.make(system, 'user', 16);
+  const user = await RingUser.make(system, 'user', 16, RING_SERVES);
   Tree.open(system.space, 0n);
   const id = system.add('guard', await GUARD);
   const { core } = system.kernel;
   const guard = core.peek(id) as Domain;
-  const root = core.nodes.capability(Tree.open(system.space, 0n).root);
-  let handle = core.clists.insert(guard, root.capability, root.turn, RIGHTS_ALL);
-  for (const [n, name] of procedures.entries()) {
+  const { capability, turn } = root(system, user);
+  let handle = core.clists.insert(guard, capability, turn, RIGHTS_ALL);
+  const gate = (name: string): number => {
     const procedure = procedureNamed(guard.module, name);
     assert.ok(procedure);
-    const check = core.clists.make(guard, OBJECT.gate, id, procedure.functionIndex);
-    const kind = core.kinds.create(guard, { check, derive: 0, revoked: 0 });
+    return core.clists.make(guard, OBJECT.gate, id, procedure.functionIndex);
+  };
+  for (const [n, names] of procedures.entries()) {
+    const [check, derive] = names.split(' ') as [string, string?];
+    const made = { check: gate(check), derive: derive === undefined ? 0 : gate(derive), revoked: 0 };
+    const kind = core.kinds.create(guard, made);
     handle = core.kinds.wrap(guard, kind, handle, RIGHTS_ALL, BigInt(70 + n));
     assert.ok(handle > 0);
   }
@@ -51,6 +74,7 @@ async function guarded(...procedures: string[]) {
   };
   return { system, user, given, ask };
 }
+const guarded = (...procedures: string[]) => guardedOf(treeRoot, ...procedures);
 const OPEN = {
   op: OPERATION.open,
   ...{ first: 0x6000, firstLength: 4, second: 0, secondLength: 0, rights: RIGHT.read | RIGHT.write },
@@ -58,7 +82,7 @@ const OPEN = {
 };
 
 test('a kind is asked before an operation of a ring, and before those on what was opened through it', async () => {
-  const { user, given, ask, system } = await guarded('check');
+  const { user, ask, system } = await guarded('check');
   user.write(0x6000, 'file');
   const file = ask(OPEN) as number;
   assert.ok(file > 0, `${file}`);
@@ -77,11 +101,6 @@ test('a kind is asked before an operation of a ring, and before those on what wa
   assert.deepEqual(
     system.values('guard').filter((_, i) => i % 2 === 0),
     [70n, 70n, 70n, 70n],
-  );
-  assert.equal(
-    ask({ op: OPERATION.share, handle: given, rights: 1, second: 0, secondLength: 0 }),
-    -ERRNO.NOTSUP,
-    'a call derives of it',
   );
 });
 
@@ -139,4 +158,97 @@ test('an operation fails where its kind traps, or goes while it is asked', async
   other.system.kernel.remove(other.system.kernel.find('guard'));
   other.system.runAll();
   assert.deepEqual(other.user.results(), { 1: -ERRNO.GONE });
+});
+
+/** What the guard was asked about, by badge. */
+const badges = (system: TestSystem): unknown[] => system.values('guard').filter((_, i) => i % 2 === 0);
+const SHARE = { op: OPERATION.share, second: 0, secondLength: 0 };
+
+test('what is derived in a ring of a capability of a kind is of that kind', async () => {
+  const { ask, system, given } = await guarded('check');
+  const derived = ask({ ...SHARE, handle: given, rights: RIGHT.read }) as number;
+  assert.ok(derived > 0, `${derived}`);
+  assert.deepEqual(badges(system), [], 'it has no say in that');
+  assert.ok((ask({ handle: derived }) as number) >= 0);
+  assert.deepEqual(badges(system), [70n]);
+});
+
+test('a kind that has a say in it is asked before one is derived in a ring, over a crash, and gives its badge', async () => {
+  const { ask, system, user, given } = await guarded('check derive');
+  const rights = RIGHT.read | RIGHT.derive;
+  assert.equal(ask({ ...SHARE, handle: given, rights }), undefined, 'it waits');
+  system.checkpoint();
+  system.crash();
+  system.personality.open = true;
+  system.kernel.wake(system.kernel.find('guard'));
+  system.runAll();
+  const derived = user.results()['1'] as number;
+  assert.ok(derived > 0, `${derived}`);
+  assert.deepEqual(system.values('guard'), [70n, rights]);
+  assert.ok((ask({ handle: derived }) as number) >= 0);
+  assert.deepEqual(badges(system), [70n, 170n]);
+  assert.equal(ask({ ...SHARE, handle: given, rights: RIGHT.write }), -ERRNO.PERM);
+  assert.equal(
+    ask({ ...SHARE, handle: derived, rights: RIGHT.write }),
+    derived + 1,
+    'no right is left of it',
+  );
+  // The handle may stand for another by the time the kind has answered.
+  system.personality.open = false;
+  assert.equal(ask({ ...SHARE, handle: given, rights: RIGHT.read }), undefined);
+  assert.equal(user.call('cap_close', given), 0);
+  system.personality.open = true;
+  system.kernel.wake(system.kernel.find('guard'));
+  system.runAll();
+  assert.equal(user.results()['1'], -ERRNO.BADF);
+});
+
+test('a kind before a ring is asked once for each time that it is entered, however long that waits', async () => {
+  const { system, user, given } = await guardedOf(
+    own((of) => of.handle),
+    'check',
+  );
+  user.push({ op: OPERATION.timeout, offset: 100n, user: 9n });
+  assert.equal(user.outcome('ring_enter', given, 1, 1, -1n).kind, 'blocked');
+  assert.deepEqual(system.values('guard'), [70n, RIGHT.invoke]);
+  system.powers.ns += 200n;
+  system.runAll();
+  assert.deepEqual(user.results(), { 9: 0 });
+  assert.deepEqual(badges(system), [70n]);
+  assert.equal(user.call('ring_enter', given, 0, 0, 0n), 0);
+  assert.equal(user.call('ring_enter', given, 0, 0, 0n), 0);
+  assert.equal(user.call('ring_enter', given, 0, 0, 0n), -ERRNO.DQUOT);
+  assert.equal(user.enter(), 0, 'its own handle it has besides');
+});
+
+test('a kind before a table is asked for each object that is made of it', async () => {
+  const { system, user, given } = await guardedOf(
+    own((of) => of.call('table_create', of.handle, 3, 0)),
+    'check',
+  );
+  for (const n of [1n, 2n, 3n]) assert.ok(user.call('table_object', given, n, RIGHTS_ALL) > 0);
+  assert.equal(user.call('table_object', given, 4n, RIGHTS_ALL), -ERRNO.DQUOT);
+  assert.deepEqual(system.values('guard').slice(0, 2), [70n, RIGHT.manage]);
+});
+
+test('a kind before a wait set is asked for each use, once also where that waits, over a crash', async () => {
+  const { system, user, given } = await guardedOf(
+    own((of) => of.call('waitset_create')),
+    'check',
+  );
+  assert.equal(user.call('waitset_add', given, 0x8000, 5n), 0);
+  assert.equal(user.outcome('waitset_wait', given, 0x8100, 4, -1n).kind, 'blocked');
+  system.checkpoint();
+  system.crash();
+  system.runAll();
+  system.space.setU32(user.base + 0x8000, 1);
+  const { waits, peek } = system.kernel.core;
+  const key = waits?.places.semaphore(peek(user.id) as Domain, 0x8000);
+  assert.ok(typeof key === 'object');
+  waits?.wake(key);
+  system.runAll();
+  assert.equal(user.read(0x8100, 1)[0], 5);
+  assert.deepEqual(system.values('guard'), [70n, RIGHT.write, 70n, RIGHT.read]);
+  assert.equal(user.call('waitset_remove', given, 0x8000), 0);
+  assert.equal(user.call('waitset_remove', given, 0x8000), -ERRNO.DQUOT);
 });

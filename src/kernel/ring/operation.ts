@@ -86,6 +86,8 @@ export class Operation implements PortOperation {
   holds = false;
   /** The kinds before its object have been asked: of the moment. */
   allowed = false;
+  /** The badge that a kind gave to what is to be derived: of the moment. */
+  known: bigint | null = null;
   brought = 0;
   otherObject = 0;
   /** Where in a segment `first`, then a handle, begins; what its server was lent. */
@@ -291,6 +293,7 @@ export class Operation implements PortOperation {
     this.otherObject = 0;
     this.holds = false;
     this.allowed = false;
+    this.known = null;
   }
 
   /** How long it may take, ns; 0 for no limit. */

@@ -24,15 +24,16 @@ import { PHASE } from './records.ts';
 import type { Ring } from './ring.ts';
 import { RingTable } from './ring-table.ts';
 import { isForSemaphore, takeSemaphore, waitAtSemaphore } from './semaphores.ts';
-import type { ObjectServer } from './server.ts';
+import { type ObjectServer, rightsNeeded } from './server.ts';
 import { Tables } from './tables.ts';
-import { attempt, onList, targetAgain, targetOf } from './targets.ts';
+import { attempt, close, Deriver, targetAgain, targetOf } from './targets.ts';
 
 export class Rings {
   readonly core: Core;
   readonly space: Space;
   readonly tables: Tables;
   readonly #servers: (ObjectServer | undefined)[] = [];
+  readonly #deriver: Deriver;
   readonly table: RingTable;
   readonly #ledger: Ledger;
   readonly #stirred = new Set<number>();
@@ -47,6 +48,7 @@ export class Rings {
     this.core = core;
     this.space = core.space;
     this.#intake = new Intake(this);
+    this.#deriver = new Deriver(core);
     this.table = new RingTable(core);
     this.#ledger = new Ledger(core);
     this.tables = new Tables(this);
@@ -130,14 +132,16 @@ export class Rings {
       return WOULD_BLOCK;
     }
     if (code === OPERATION.cancel) return this.settle(op, this.#cancel(op));
-    if (code === OPERATION.close || code === OPERATION.share)
-      return this.settle(op, onList(this.core, op, this.owner(op) as Domain));
+    if (code === OPERATION.close) return this.settle(op, close(this.core, op, this.owner(op) as Domain));
     if (code === OPERATION.reply) return this.settle(op, op.reach() || this.tables.reply(op));
     if (isForSemaphore(op)) return this.#waitForSemaphore(op);
     const target = op.allowed ? targetAgain(this.core, op) : targetOf(this.core, op, this.owner(op));
     if (typeof target === 'number') return this.settle(op, target);
-    const asks = !op.allowed && this.core.capabilities.kind(target.capability) !== 0;
-    const server = this.#servers[target.kind];
+    const derives = code === OPERATION.share;
+    const { capabilities, kinds } = this.core;
+    const { capability: held } = target;
+    const asks = !op.allowed && (derives ? kinds.asksToDerive(held) : capabilities.kind(held) !== 0);
+    const server = derives ? this.#deriver : this.#servers[target.kind];
     if (server === undefined) return this.settle(op, -ERRNO.NOTSUP);
     if ((server.waits || asks) && !op.holds) {
       op.held = target.rights;
@@ -188,12 +192,18 @@ export class Rings {
   }
 
   #pose(op: Operation): number {
-    const errno = this.core.kinds.pose(op, op.capability);
+    const derives = op.code === OPERATION.share;
+    const wanted = derives ? op.held & op.rights : rightsNeeded(op.code, op.options);
+    const errno = this.core.kinds.pose(op.id, derives ? 'derive' : 'check', op.capability, wanted);
     return errno === 0 ? WOULD_BLOCK : -errno;
   }
-  /** The kinds before an operation's object have been asked: it begins, or fails. */
-  allow(op: Operation, errno: number): void {
+  /**
+   * The kinds before an operation's object have been asked: it begins, or fails.
+   * @param known the badge that a kind gave to what is to be derived
+   */
+  allow(op: Operation, errno: number, known: bigint | null = null): void {
     if (op.phase !== PHASE.asking || this.owner(op) === null) return;
+    op.known = known;
     op.phase = PHASE.asked;
     op.allowed = true;
     if (errno === 0) this.begin(op);

@@ -34,6 +34,7 @@ const NEEDED: readonly number[] = Object.values(OPERATION).reduce<number[]>((nee
   writes.push(OPERATION.change);
   if (writes.includes(code)) needed[code] = RIGHT.write;
   else if (code === read || code === OPERATION.list || code === OPERATION.readLink) needed[code] = RIGHT.read;
+  else if (code === OPERATION.share) needed[code] = RIGHT.derive;
   else needed[code] = code === map ? RIGHT.map : code === invoke ? RIGHT.invoke : 0;
   return needed;
 }, []);

@@ -1,6 +1,6 @@
 /** What an operation is done to, and the doing of it where that takes no more than one attempt. */
 import { ERRNO } from '../../abi/errno.ts';
-import { OPERATION } from '../../abi/ring.ts';
+import { RIGHT } from '../../abi/objects.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import type { Operation } from './operation.ts';
@@ -28,9 +28,26 @@ export function targetAgain({ capabilities, objects }: Core, op: Operation): Tar
 export const attempt = (server: ObjectServer, op: Operation, target: Target): number =>
   roomy(() => server.attempt(op, target));
 
-/** Operations on the list itself: closing a handle, deriving of it. */
-export const onList = ({ clists }: Core, op: Operation, owner: Domain): number =>
-  roomy(() => {
-    if (op.code === OPERATION.close) return clists.close(owner, op.handle);
-    return clists.derive(owner, op.handle, op.rights, op.offset64);
-  });
+/** Gives a handle back. */
+export const close = ({ clists }: Core, op: Operation, owner: Domain): number =>
+  roomy(() => clists.close(owner, op.handle));
+
+/** Deriving of what a handle stands for: the same of all objects, and done at once. */
+export class Deriver implements ObjectServer {
+  readonly waits = false;
+  readonly #core: Core;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  attempt({ owner, handle, rights, offset64: badge, known }: Operation, { capability }: Target): number {
+    const { clists, kinds } = this.#core;
+    if (owner === null) return -ERRNO.GONE;
+    const found = clists.look(owner, handle, RIGHT.derive);
+    if (typeof found === 'number') return found;
+    if (found.capability !== capability) return -ERRNO.BADF; // another since a kind was asked
+    if (known !== null) return kinds.deriveKnown(owner, handle, rights, badge, known);
+    return clists.derive(owner, handle, rights, badge);
+  }
+}

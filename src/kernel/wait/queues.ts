@@ -164,6 +164,10 @@ export class Waits {
     return caller.block(deadline === NO_DEADLINE ? undefined : deadline);
   }
 
+  /** Whether a call that waits is made again. */
+  hasBegun(caller: Caller): boolean {
+    return caller.getScratch(SCRATCH.ticket) !== 0n;
+  }
   /** What a call that waited was given, undefined where nothing yet. To be asked before its arguments are looked at again. */
   answered(caller: Caller): number | undefined {
     return caller.getScratch(SCRATCH.answered) === 0n ? undefined : answerOf(caller);

@@ -11,8 +11,11 @@ import type { WaitSet } from './sets.ts';
 
 export function waitSetCalls(core: Core, waits: Waits): KernelCalls {
   const { places, sets } = waits;
-  const find = (handle: number, rights: number): WaitSet | number => {
-    const found = core.clists.find(core.caller(), handle, rights, OBJECT.waitSet);
+  /** @param asked the kinds before it have been asked for this call */
+  const find = (handle: number, rights: number, asked = false): WaitSet | number => {
+    const found = asked
+      ? core.clists.look(core.caller(), handle, rights, OBJECT.waitSet)
+      : core.kinds.find(handle, rights, OBJECT.waitSet);
     return typeof found === 'number' ? found : sets.of(found.object);
   };
   return {
@@ -47,7 +50,7 @@ export function waitSetCalls(core: Core, waits: Waits): KernelCalls {
           if (answer < 0) return answer;
           told.push(waits.extra(caller));
         }
-        const set = find(handle, RIGHT.read);
+        const set = find(handle, RIGHT.read, waits.hasBegun(caller));
         if (typeof set !== 'number') sets.collect(set, most, told);
         else if (told.length === 0) return set;
         if (told.length === 0) {

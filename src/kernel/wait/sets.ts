@@ -213,7 +213,7 @@ export class WaitSets {
   lookAgain(place: Place, domain: number, handle: number): number {
     const whose = this.#core.peek(domain);
     if (whose === undefined) return -ERRNO.BADF;
-    const found = this.#core.clists.find(whose, handle, RIGHT.read, OBJECT.waitSet);
+    const found = this.#core.clists.look(whose, handle, RIGHT.read, OBJECT.waitSet);
     if (typeof found === 'number') return found;
     return setKey(this.of(found.object).row).spot === place.key.spot ? 0 : -ERRNO.BADF;
   }
