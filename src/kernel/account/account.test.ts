@@ -9,9 +9,11 @@ import {
   holdAccount,
   left,
   mayCharge,
+  nameAccount,
   openAccount,
   refund,
   releaseAccount,
+  unnameAccount,
   usedOf,
 } from './account.ts';
 
@@ -70,6 +72,37 @@ test('parts of what has no limit are never more than can be counted', () => {
   releaseAccount(space, half);
   assert.ok(left(space, whole, RESOURCE.cpu) > most - 2000);
   releaseAccount(space, whole);
+});
+
+test('what an account is charged after its end, or beyond its part, is charged where its part came from', () => {
+  const space = Space.create();
+  const whole = openAccount(space, { memory: 1000 });
+  holdAccount(space, whole);
+  const some = part(space, whole, 100);
+  charge(space, some, MEMORY, 10);
+  nameAccount(space, some);
+  releaseAccount(space, some);
+  assert.deepEqual([left(space, whole, MEMORY), left(space, some, MEMORY)], [990, 90]);
+  charge(space, some, MEMORY, 50);
+  assert.equal(left(space, whole, MEMORY), 940, 'no more than there was');
+  charge(space, whole, MEMORY, 930);
+  assert.ok(!mayCharge(space, some, MEMORY, 20) && mayCharge(space, some, MEMORY, 10));
+  refund(space, some, MEMORY, 60);
+  refund(space, whole, MEMORY, 930);
+  const blocks = space.heap.blockCount;
+  assert.equal(left(space, whole, MEMORY), 1000);
+  // It is still named, and may be charged again.
+  charge(space, some, MEMORY, 5);
+  refund(space, some, MEMORY, 5);
+  unnameAccount(space, some);
+  assert.equal(space.heap.blockCount, blocks - 1);
+  // Charged because it had to be.
+  const over = part(space, whole, 100);
+  charge(space, over, MEMORY, 150);
+  releaseAccount(space, over);
+  assert.equal(left(space, whole, MEMORY), 850);
+  refund(space, over, MEMORY, 150);
+  assert.equal(left(space, whole, MEMORY), 1000);
 });
 
 test('whatever is divided, charged and left, there is never more than there was, and all comes back', () => {

@@ -2,8 +2,9 @@
  * Accounts: what may be used, and is. Each domain has one, alone or with others. A part can be taken off an account for one
  * of its own; what is not used of it comes back when nobody holds that any more.
  *
- * What an account pays for may outlive all who used the account (a capability that somebody else got). Its record stays
- * until all of that has been given back, and meanwhile the account that it was a part of is charged. So nobody gets more
+ * What an account pays for may outlive all who used the account (a capability that somebody else got), and may even grow (a
+ * segment that somebody else got). Its record stays until all of that has been given back and nothing names it to charge it later;
+ * meanwhile all that it is charged is charged to the account that it was a part of, too, which has its left part back. So nobody gets more
  * than there was by making accounts and leaving them.
  *
  * An account is named by the address of its record, a heap block. 0 is the system, which pays for anything.
@@ -27,6 +28,7 @@ export const AccountRecord = defineRecord('account', {
   depth: u32('kernel', 'How many times something was divided.'),
   ended: u32('kernel', '1 when nobody holds it and it only waits for what it paid for.'),
   behind: u32('kernel', 'Parts of it that have ended, and still wait for what they paid for.'),
+  named: u32('kernel', 'Records that name it, to charge it later.'),
   limits: nums(ACCOUNT_PARTS, 'kernel', 'The most of each RESOURCE; UNLIMITED for no limit.'),
   used: nums(ACCOUNT_PARTS, 'core', 'What is used of each, parts taken off included.'),
 });
@@ -87,7 +89,8 @@ export function releaseAccount(space: Space, account: number): void {
   A.ended.set(space, account, 1);
   const parent = A.parent.get(space, account);
   if (parent !== 0) {
-    for (const resource of RESOURCES) add(space, parent, resource, -left(space, account, resource));
+    // What it was charged beyond its part the other one was not.
+    for (const resource of RESOURCES) add(space, parent, resource, -ownLeft(space, account, resource));
     A.behind.set(space, parent, A.behind.get(space, parent) + 1);
     releaseAccount(space, parent);
   }
@@ -96,9 +99,13 @@ export function releaseAccount(space: Space, account: number): void {
 
 /** What is left of a resource: 0 or more. */
 export function left(space: Space, account: number, resource: Resource): number {
-  if (account === 0) return UNLIMITED;
-  // No limit is a very large one, so that the parts of an account are never more together than can be counted.
-  return Math.max(0, A.limits.get(space, account, resource) - A.used.get(space, account, resource));
+  let least = UNLIMITED;
+  for (const at of charged(space, account)) least = Math.min(least, ownLeft(space, at, resource));
+  return Math.max(0, least);
+}
+/** No limit is a very large one, so that the parts of an account are never more together than can be counted. */
+function ownLeft(space: Space, account: number, resource: Resource): number {
+  return A.limits.get(space, account, resource) - A.used.get(space, account, resource);
 }
 export function limitOf(space: Space, account: number, resource: Resource): number {
   return account === 0 ? UNLIMITED : A.limits.get(space, account, resource);
@@ -107,14 +114,12 @@ export function usedOf(space: Space, account: number, resource: Resource): numbe
   return account === 0 ? 0 : A.used.get(space, account, resource);
 }
 
-/** The accounts that a refund to this one reaches: itself, and where it has ended those that it was a part of. */
-export function toldOfRefunds(space: Space, account: number): number[] {
-  const those: number[] = [];
+/** The accounts that are charged with this one: itself, and where it has ended those that it was a part of. */
+export function* charged(space: Space, account: number): Generator<number> {
   for (let at = account; at !== 0; at = A.parent.get(space, at)) {
-    those.push(at);
-    if (A.ended.get(space, at) === 0) break;
+    yield at;
+    if (A.ended.get(space, at) === 0) return;
   }
-  return those;
 }
 export const parentOf = (space: Space, account: number): number => A.parent.get(space, account);
 
@@ -132,15 +137,22 @@ export function mayCharge(space: Space, account: number, resource: Resource, amo
  * back by `refund` to the same account, also when everybody has let go of that.
  */
 export function charge(space: Space, account: number, resource: Resource, amount: number): void {
-  if (account !== 0) add(space, account, resource, amount);
+  for (const at of charged(space, account)) add(space, at, resource, amount);
 }
 export function refund(space: Space, account: number, resource: Resource, amount: number): void {
   if (account === 0) return;
   assert(resource !== RESOURCE.cpu, 'time is not given back');
-  for (let at = account; at !== 0; at = A.parent.get(space, at)) {
-    add(space, at, resource, -amount);
-    if (A.ended.get(space, at) === 0) break;
-  }
+  for (const at of charged(space, account)) add(space, at, resource, -amount);
+  forgetUnused(space, account);
+}
+
+/** A record names an account (0: none) from now on, or no longer, to charge it: while it does, the account's record stays. */
+export function nameAccount(space: Space, account: number): void {
+  if (account !== 0) A.named.set(space, account, A.named.get(space, account) + 1);
+}
+export function unnameAccount(space: Space, account: number): void {
+  if (account === 0) return;
+  A.named.set(space, account, A.named.get(space, account) - 1);
   forgetUnused(space, account);
 }
 
@@ -153,7 +165,7 @@ function add(space: Space, account: number, resource: Resource, amount: number):
 /** Frees the record of an account that has ended and pays for nothing, and then perhaps those that only waited for it. */
 function forgetUnused(space: Space, account: number): void {
   for (let at = account; at !== 0; ) {
-    if (A.ended.get(space, at) === 0 || A.behind.get(space, at) > 0) return;
+    if (A.ended.get(space, at) === 0 || A.behind.get(space, at) > 0 || A.named.get(space, at) > 0) return;
     const pays = RESOURCES.some((r) => r !== RESOURCE.cpu && A.used.get(space, at, r) !== 0);
     if (pays) return;
     const parent = A.parent.get(space, at);

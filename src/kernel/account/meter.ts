@@ -7,7 +7,7 @@ import { RESOURCE } from '../../abi/account.ts';
 import type { Space } from '../../space/index.ts';
 import type { Meter } from '../outbox-meter.ts';
 import type { Wake } from '../ports.ts';
-import { charge, left, refund, toldOfRefunds, usedOf } from './account.ts';
+import { charge, charged, left, refund, usedOf } from './account.ts';
 
 export class OutboxMeter implements Meter {
   readonly #space: Space;
@@ -37,7 +37,7 @@ export class OutboxMeter implements Meter {
 
   refund(payer: number, bytes: number): void {
     if (payer === 0 || bytes === 0) return;
-    const told = this.#waiting.size === 0 ? [] : toldOfRefunds(this.#space, payer);
+    const told = this.#waiting.size === 0 ? [] : [...charged(this.#space, payer)];
     refund(this.#space, payer, RESOURCE.outbox, bytes);
     for (const account of told) this.roomMade(account);
   }

@@ -3,9 +3,13 @@ import { test } from 'node:test';
 import { ACCOUNT_PARTS, RESOURCE, UNLIMITED } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { OPERATION } from '../../abi/ring.ts';
+import { FRAME_BYTES } from '../../base/limits.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
 import { RingUser } from '../ring/ring.testing.ts';
-import { openAccount, usedOf } from './account.ts';
+import { PROGRAM, SegmentSystem } from '../segment/segment.testing.ts';
+import { charge, divideAccount, holdAccount, left, openAccount, refund, usedOf } from './account.ts';
+
+const RESOURCES = Object.values(RESOURCE);
 
 const CALLS = `
   (import "env" "log" (func $log (param i32)))
@@ -115,6 +119,38 @@ test('a program that divides for ever gets no more by it', async () => {
   system.kernel.remove(system.kernel.find('attacker'));
   assert.ok(system.space.heap.blockCount < account, 'and its parts go with it');
   assert.deepEqual([system.kernel.core.objects.count, system.kernel.core.capabilities.count], [0, 0]);
+});
+
+test('a segment that outlives who made it is charged, as it grows, where that one had its part from', async () => {
+  const system = new SegmentSystem();
+  const { space } = system;
+  const whole = openAccount(space, { memory: 100 * FRAME_BYTES });
+  holdAccount(space, whole);
+  const parts = RESOURCES.map((resource) => (resource === RESOURCE.memory ? 50 * FRAME_BYTES : 1000));
+  system.add('a', await PROGRAM, { resident: true, account: divideAccount(space, whole, parts) });
+  await system.domains('b');
+  const handle = system.ok('a', 'seg_create', 0n);
+  const there = system.pass('a', handle, 'b');
+  const frames = (count: number): bigint => BigInt(count * FRAME_BYTES);
+  const free = (): number => left(space, whole, RESOURCE.memory) / FRAME_BYTES;
+  system.kernel.remove(system.kernel.find('a'));
+  assert.equal(free(), 100, 'it paid for nothing yet');
+  assert.equal(system.call('b', 'seg_grow', there, frames(51)), -ERRNO.DQUOT);
+  assert.equal(system.ok('b', 'seg_grow', there, frames(40)), 0);
+  assert.equal(free(), 60);
+  charge(space, whole, RESOURCE.memory, 58 * FRAME_BYTES);
+  assert.equal(
+    system.call('b', 'seg_grow', there, frames(45)),
+    -ERRNO.DQUOT,
+    'there is not so much any more',
+  );
+  refund(space, whole, RESOURCE.memory, 58 * FRAME_BYTES);
+  system.checkpoint();
+  system.crash();
+  const blocks = system.space.heap.blockCount;
+  system.kernel.remove(system.kernel.find('b'));
+  assert.equal(left(system.space, whole, RESOURCE.memory), 100 * FRAME_BYTES);
+  assert.ok(system.space.heap.blockCount < blocks);
 });
 
 test('domains of one account share it', async () => {

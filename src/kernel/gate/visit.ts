@@ -4,7 +4,7 @@
  */
 import { RESOURCE } from '../../abi/account.ts';
 import { defineRecord, num, u8, u32 } from '../../space/index.ts';
-import { charge, refund } from '../account/account.ts';
+import { charge, nameAccount, refund, unnameAccount } from '../account/account.ts';
 import type { Domain } from '../domain.ts';
 
 export const VisitRecord = defineRecord('visit', {
@@ -68,6 +68,7 @@ export class Visit {
     const { space } = this.domain;
     if (V.payer.get(space, this.at) !== 0 || account === 0) return;
     V.payer.set(space, this.at, account);
+    nameAccount(space, account);
     this.#settle();
   }
   /** Charges what must be, for nobody can be asked who unwinds; see Runner.slice. */
@@ -117,7 +118,9 @@ export class Visit {
   /** Forgets the record and the frames. The domain is left to whoever asks. */
   drop(): void {
     const { space } = this.domain;
-    refund(space, V.payer.get(space, this.at), RESOURCE.memory, V.charged.get(space, this.at));
+    const payer = V.payer.get(space, this.at);
+    refund(space, payer, RESOURCE.memory, V.charged.get(space, this.at));
+    unnameAccount(space, payer);
     if (this.frames !== 0) space.heap.free(this.frames);
     space.heap.free(this.at);
   }

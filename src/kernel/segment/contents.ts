@@ -17,7 +17,7 @@ import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
 import { HAVE, type Have, SEGMENT_MAX_BYTES, type Space, shareable } from '../../space/index.ts';
-import { charge, mayCharge, refund } from '../account/account.ts';
+import { charge, mayCharge, nameAccount, refund, unnameAccount } from '../account/account.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, STATE } from '../domain.ts';
@@ -76,6 +76,7 @@ export class SegmentObjects {
       throw error;
     }
     S.payer.set(space, at, payer);
+    nameAccount(space, payer);
     this.#charge(at, framesOf(bytes) * FRAME_BYTES);
     return object;
   }
@@ -380,6 +381,7 @@ export class SegmentObjects {
       throw error;
     }
     S.payer.set(space, at, domain.account);
+    nameAccount(space, domain.account);
     this.#charge(at, cost);
     return handle;
   }
@@ -430,7 +432,9 @@ export class SegmentObjects {
     const space = this.#space;
     const at = this.#state(object);
     this.#core.waits?.segmentGone(object);
-    refund(space, S.payer.get(space, at), RESOURCE.memory, S.charged.get(space, at));
+    const payer = S.payer.get(space, at);
+    refund(space, payer, RESOURCE.memory, S.charged.get(space, at));
+    unnameAccount(space, payer);
     this.#core.objects.setB(object, 0);
     this.#drop(at);
   }
