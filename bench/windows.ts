@@ -16,6 +16,7 @@ import { aim, type Figure, figure, geomean, median, short, table } from './stats
 import { install, newKernel } from './system.ts';
 import { standard } from './taxes.ts';
 import type { ChildResult, ChildTask } from './taxes-child.ts';
+import { files } from './windows-files.ts';
 
 const RUNS = 7;
 const WARM = 2;
@@ -349,6 +350,7 @@ export const windows: Group = async (_args, print) => ({
   inside: await inside(print),
   handing: await handing(print),
   copying: await copying(print),
+  files: await files(print),
   revoking: await revoking(print),
   bystanders: await bystanders(print),
   taxes: await taxesOf(print),

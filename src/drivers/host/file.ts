@@ -33,10 +33,11 @@ export class FileObject implements HostFile {
     if ((flags & MAY_READ) === 0) return -ERRNO.BADF;
     if (fd < 0) return -ERRNO.STALE;
     if (!Number.isSafeInteger(offset) || offset < 0) return -ERRNO.INVAL;
+    const unseen = this.#core.unseen(device, inode);
+    if (unseen.length === 0) return at.readAll(fd, into.subarray(0, READ_MAX_BYTES), offset);
     const bytes = new Uint8Array(Math.min(into.length, READ_MAX_BYTES));
     const count = at.readAll(fd, bytes, offset);
     if (count < 0) return count;
-    const unseen = this.#core.unseen(device, inode);
     let end = count;
     for (const write of unseen) {
       const from = Math.max(write.offset, offset);
@@ -46,7 +47,7 @@ export class FileObject implements HostFile {
       end = Math.max(end, to - offset);
     }
     // A queued write beyond the end leaves zeros before it, as on the host later.
-    const size = unseen.length === 0 ? 0 : this.size();
+    const size = this.size();
     if (size > offset) end = Math.max(end, Math.min(size - offset, bytes.length));
     into.set(bytes.subarray(0, end));
     return end;
