@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRNO } from '../../abi/errno.ts';
-import { RIGHTS_ALL } from '../../abi/objects.ts';
-import { OPERATION, RING_SERVES, SUBMIT, TABLE_KIND } from '../../abi/ring.ts';
+import { OBJECT, RIGHTS_ALL } from '../../abi/objects.ts';
+import { OPERATION, OPTIONS_ALL, RING_SERVES, SUBMIT, TABLE_KIND } from '../../abi/ring.ts';
+import { WINDOW_BASE } from '../../base/limits.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
 import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
+import type { Domain } from '../domain.ts';
 import { TestSystem } from '../kernel.testing.ts';
 import { Tree } from '../tree.ts';
 import { CALLER, RingUser, type Submission } from './ring.testing.ts';
 import { Ring } from './ring.ts';
+import { SIZE, Window } from './window.testing.ts';
 
 const op = OPERATION;
 const RING_AT = 0x1000;
@@ -123,6 +126,10 @@ class Chaos {
         assert.ok(from && to);
         core.clists.pass(from, object, to, RIGHTS_ALL);
       }
+      const set = user.call('waitset_create');
+      user.call('waitset_add', set, 0x6000, 5n);
+      core.segments.create(core.peek(user.id) as Domain, 70_000);
+      new Window(user);
     }
   }
 
@@ -131,6 +138,11 @@ class Chaos {
     const domain = core.peek(user.id);
     assert.ok(domain);
     const handles = [...core.clists.handles(domain)];
+    const served = handles.filter((handle) => {
+      const object = core.clists.objectAt(domain, handle);
+      return object !== 0 && core.objects.kind(object) === OBJECT.served;
+    });
+    if (served.length > 0 && this.#prng.chance(0.4)) return this.#prng.pick(served);
     return this.#prng.chance(0.9) ? this.#prng.pick(handles) : this.#prng.below(2 ** 31);
   }
 
@@ -142,28 +154,34 @@ class Chaos {
         : prng.chance(0.5)
           ? prng.below(2 ** 32)
           : 16 * 65536 - prng.below(64);
+    const near = (): number => (prng.chance(0.8) ? number() : WINDOW_BASE + 0x10000 + prng.below(SIZE));
     const small = (): number => (prng.chance(0.9) ? prng.below(300) : prng.below(2 ** 32));
     const big = (): bigint => {
       const kinds = [0n, BigInt(prng.below(50)), 2n ** 64n - 1n - BigInt(prng.below(3)), wide(prng)];
       return prng.pick(kinds);
     };
     const drawn = prng.chance(0.98) ? prng.below(21) : prng.below(256);
+    const anyFlags = prng.chance(0.6) ? 0 : prng.below(prng.chance(0.9) ? 32 : 256);
+    // What waits for everything, or for ever, is the end of most stories.
+    const flags = prng.chance(0.9) ? anyFlags & ~SUBMIT.drain : anyFlags;
+    const isTimeout = drawn === op.timeout && prng.chance(0.95);
+    const brings = (flags & SUBMIT.segment) !== 0 && prng.chance(0.9);
     return {
       // Closed handles end the story early.
       op: drawn === op.close && prng.chance(0.9) ? op.read : drawn,
-      flags: prng.chance(0.8) ? 0 : prng.below(prng.chance(0.9) ? 16 : 256),
+      flags,
       method: prng.below(5),
-      handle: this.#handle(user),
+      handle: drawn === op.wait && prng.chance(0.3) ? 0 : this.#handle(user),
       user: BigInt(prng.below(20)),
-      first: number(),
+      first: brings ? this.#handle(user) : drawn === op.wait ? 0x6000 : near(),
       firstLength: small(),
-      offset: big(),
-      limit: prng.chance(0.7) ? 0n : BigInt(prng.below(100)),
-      second: number(),
-      secondLength: small(),
-      other: prng.chance(0.7) ? 0 : this.#handle(user),
+      offset: isTimeout ? BigInt(prng.below(300)) : big(),
+      limit: prng.chance(0.3) ? 0n : BigInt(prng.below(100)),
+      second: brings ? prng.below(80_000) : near(),
+      secondLength: brings ? 0 : small(),
+      other: prng.chance(0.7) ? 0 : prng.chance(0.8) ? this.#handle(user) : prng.below(20),
       rights: prng.chance(0.5) ? 0 : prng.below(256),
-      options: prng.chance(0.9) ? prng.below(2048) : prng.below(2 ** 32),
+      options: prng.chance(0.9) ? prng.below(OPTIONS_ALL + 1) : prng.below(2 ** 32),
     };
   }
 
@@ -172,6 +190,7 @@ class Chaos {
     const { system } = this;
     const user = prng.pick(this.users);
     const act = prng.below(100);
+    if (prng.chance(0.3)) user.clear();
     if (act < 50) {
       for (let i = prng.below(6); i >= 0; i--) user.push(this.#submission(user));
     } else if (act < 55) {
@@ -187,6 +206,7 @@ class Chaos {
       for (const request of user.requests().slice(0, 20)) {
         user.call('request_read', request.number, prng.below(300), prng.below(2 ** 20), prng.below(5000));
         user.call('request_write', request.number, prng.below(300), prng.below(2 ** 20), prng.below(5000));
+        if (prng.chance(0.5)) user.call('request_take', request.number, prng.below(3));
         if (prng.chance(0.8)) {
           const other = prng.chance(0.3) ? this.#handle(user) : 0;
           const rights = prng.chance(0.7) ? prng.below(300) : prng.below(2 ** 32);
@@ -200,6 +220,10 @@ class Chaos {
           });
         }
       }
+    } else if (act < 77) {
+      const at = user.base + 0x6000;
+      system.space.setU32(at, system.space.view.getUint32(at, true) + prng.below(3));
+      user.call('sem_wake', 0x6000);
     } else if (act < 80) {
       user.call('request_read', wide(prng), 0, 0, 100);
       user.call('table_object', this.#handle(user), wide(prng), prng.below(300));
@@ -245,6 +269,6 @@ test('whatever is in a ring, nothing but that domain is touched, and nothing of 
     for (const id of system.kernel.ids()) system.kernel.remove(id);
     const { rings, objects, capabilities } = system.kernel.core;
     assert.deepEqual([rings.count, rings.table.rings.size, rings.tables.count], [0, 0, 0]);
-    assert.deepEqual([objects.count, capabilities.count], [0, 0]);
+    assert.deepEqual([objects.count, capabilities.count, system.kernel.core.waits?.count], [0, 0, 0]);
   }
 });

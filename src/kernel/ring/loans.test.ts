@@ -12,6 +12,7 @@ import {
   SUBMIT,
   TABLE_KIND,
 } from '../../abi/ring.ts';
+import { Prng, seedFrom } from '../../base/prng.ts';
 import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
 import { TestSystem } from '../kernel.testing.ts';
 import { Tree } from '../tree.ts';
@@ -354,4 +355,82 @@ test('invoke brings capabilities, of which the server takes copies; or they are 
   assert.equal(errno({ ...words(...many), other: many.length, options: OPTION.handles }), ERRNO.INVAL);
   assert.equal(errno({ other: client.call('cap_copy', segment, RIGHTS_ALL & ~share) }), ERRNO.NOTCAPABLE);
   assert.equal(errno({ other: 999 }), ERRNO.BADF);
+});
+
+test('random requests, loans, ends and crashes: what is lent ends with its request, and nothing is left', async (t) => {
+  const seed = seedFrom(process.env.PERDURE_SEED, Date.now());
+  t.diagnostic(`PERDURE_SEED=${seed}`);
+  const prng = new Prng(seed);
+  for (let life = 0; life < 12; life++) {
+    const { system, server, client, handle, segment, reply } = await pair(TABLE_KIND.file);
+    const third = await RingUser.make(system, 'third');
+    /** Under way: the server has been given it, and may have been lent the segment, and have passed that on. */
+    interface Under {
+      request: Request;
+      user: bigint;
+      lent: number;
+      passed: number;
+      near: number;
+    }
+    const under = new Set<Under>();
+    const over: Under[] = [];
+    const sources = [segment, client.call('cap_derive', segment, RIGHTS_ALL, 0n)];
+    let user = 1n;
+    const end = (one: Under): void => {
+      under.delete(one);
+      over.push(one);
+    };
+    for (let step = 0; step < 120; step++) {
+      const one = [...under][prng.below(Math.max(1, under.size))];
+      const what = prng.below(12);
+      const { clists } = system.kernel.core;
+      if (what < 4 && under.size < 7) {
+        const code = prng.pick([op.write, op.read]);
+        const first = prng.pick(sources);
+        client.submit({ op: code, user, handle, first, firstLength: prng.below(MIB), flags: SUBMIT.segment });
+        for (const request of server.requests())
+          if (request.op === code) under.add({ request, user, lent: 0, passed: 0, near: 0 });
+        user += 1n;
+      } else if (one === undefined) continue;
+      else if (what < 7) {
+        const taken = server.call('request_take', one.request.number, 0);
+        if (one.lent === 0 && taken > 0) one.lent = taken;
+        else assert.ok([-ERRNO.EXIST, -ERRNO.REVOKED, -ERRNO.BADF].includes(taken), String(taken));
+      } else if (what === 7 && one.lent > 0 && one.passed === 0 && rightsOf(server, one.lent) > 0) {
+        one.passed = clists.pass(domainOf(server), one.lent, domainOf(third), RIGHTS_ALL);
+        one.near = mapped(third, one.passed, false);
+      } else if (what === 8) {
+        reply(one.request, prng.below(100));
+        end(one);
+      } else if (what === 9) {
+        client.submit({ op: op.cancel, user: 0n, offset: one.user, flags: SUBMIT.quiet });
+        server.requests();
+        end(one);
+      } else if (what === 10 && prng.chance(0.3)) {
+        client.call('cap_revoke', sources[1] as number);
+        client.call('cap_close', sources[1] as number);
+        sources[1] = client.call('cap_derive', segment, RIGHTS_ALL, 0n);
+      } else if (what === 11) {
+        system.checkpoint();
+        if (prng.chance(0.5)) system.crash();
+        else system.kernel.relocate(server.id);
+      }
+      client.completions();
+      for (const { lent, passed, near } of over) {
+        if (lent > 0) assert.equal(rightsOf(server, lent), -ERRNO.BADF);
+        if (passed > 0) assert.equal(rightsOf(third, passed), -ERRNO.REVOKED);
+        // Another may have been mapped there since.
+        const covered = [...under].some((each) => Math.abs(each.near - near) < MIB + 4096);
+        if (near > 0 && !covered) assert.ok(!reaches(third, near, false));
+      }
+    }
+    for (const each of prng.pick([
+      [server, third, client],
+      [client, server, third],
+      [third, client, server],
+    ]))
+      system.kernel.remove(each.id);
+    const { core } = system.kernel;
+    assert.deepEqual([...counts(system), core.objects.count, core.windows.count], [0, 0, 0, 0]);
+  }
 });

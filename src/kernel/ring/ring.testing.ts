@@ -19,6 +19,7 @@ import { WINDOW_BASE } from '../../base/limits.ts';
 import type { Domain } from '../domain.ts';
 import { program, type TestSystem } from '../kernel.testing.ts';
 import type { Outcome } from '../kernel.ts';
+import { RingRecord } from './records.ts';
 
 const CALLS: Readonly<Record<string, string>> = {
   ring_create: 'iii',
@@ -194,6 +195,23 @@ export class RingUser {
   }
   setHeader(word: keyof typeof RING_HEADER, value: number): void {
     this.system.space.setU32(this.#ring + RING_HEADER[word], value);
+  }
+
+  /** Goes on with empty queues, as the kernel has them, whatever has been written there. */
+  clear(): void {
+    const { core } = this.system.kernel;
+    const domain = core.peek(this.id) as Domain;
+    const ring = core.rings.ring(core.objects.a(core.clists.objectAt(domain, this.handle)));
+    if (ring === undefined) return;
+    const R = RingRecord.fields;
+    this.#tail = R.submissionHead.get(this.system.space, ring.at);
+    this.#head = R.completionTail.get(this.system.space, ring.at);
+    this.#requestHead = R.requestTail.get(this.system.space, ring.at);
+    this.setHeader('submissionTail', this.#tail);
+    this.setHeader('completionHead', this.#head);
+    this.setHeader('requestHead', this.#requestHead);
+    this.setHeader('requestTail', this.#requestHead);
+    this.setHeader('completionTail', this.#head);
   }
 
   /** Puts submissions in the queue. */
