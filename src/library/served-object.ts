@@ -180,20 +180,17 @@ export interface ServedObject {
   ): Awaitable<Uint8Array | { readonly result: number; readonly bytes?: Uint8Array }>;
 }
 
-type Has<K extends keyof ServedObject> = Required<Pick<ServedObject, K>>;
-
 /** Bytes that come and go, without positions: `read`, `write` or both, and `wait` where they do not always come at once. */
-export interface ServedStream extends Omit<ServedObject, 'list' | 'open' | 'create' | 'remove'> {}
+export type ServedStream = Pick<
+  ServedObject,
+  'key' | 'read' | 'write' | 'wait' | 'describe' | 'change' | 'sync' | 'closed'
+>;
 
 /** Bytes with positions: `offset` is a number, or 'end'. */
-export interface ServedFile
-  extends Omit<ServedObject, 'list' | 'open' | 'create' | 'remove' | 'read' | 'describe'>,
-    Has<'read' | 'describe'> {}
+export type ServedFile = ServedObject & Required<Pick<ServedObject, 'read' | 'describe'>>;
 
 /** Names, and what they stand for. */
-export interface ServedFolder
-  extends Omit<ServedObject, 'read' | 'write' | 'open' | 'list' | 'describe'>,
-    Has<'open' | 'list' | 'describe'> {}
+export type ServedFolder = ServedObject & Required<Pick<ServedObject, 'open' | 'list' | 'describe'>>;
 
 /** An errno for what a served object has thrown; undefined where it is no business of the program's. */
 export function errnoOf(error: unknown, signal: AbortSignal): number | undefined {
