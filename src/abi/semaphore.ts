@@ -13,7 +13,8 @@
  * the words can write anything into them, and that hurts only those who share them.
  *
  * Who waits in a segment and may not use it any more is told so: -REVOKED, -GONE where the segment has ended, -ROFS where it was sealed,
- * -FAULT where it was unmapped. A segment that somebody else keeps frozen is waited in on; the kernel writes `waiters` there too.
+ * -FAULT where it was unmapped. In a segment that somebody else keeps frozen one goes on to
+ * wait, and nothing is given or changed there until it is thawed.
  *
  * Calls of `KERNEL_MODULE`; times are ns, below 0 for ever. They give -FAULT for a pointer outside of memory, -INVAL for one
  * that is not aligned, -NOTSUP in a process of its own, whose memory nobody shares.

@@ -27,7 +27,13 @@ function listCalls(core: Core): KernelCalls {
       call: (_, handle: number, rights: number, badge: bigint) =>
         core.kinds.derive(handle, rights, BigInt.asUintN(64, badge)),
     },
-    cap_close: { type: 'i=i', call: (_, handle: number) => clists.close(core.caller(), handle) },
+    cap_close: {
+      type: 'i=i',
+      call: (_, handle: number) => {
+        core.waits?.revocable.noteClosed();
+        return clists.close(core.caller(), handle);
+      },
+    },
     cap_revoke: { type: 'i=i', call: (_, handle: number) => core.kinds.revoke(handle) },
     cap_describe: {
       type: 'ii=i',

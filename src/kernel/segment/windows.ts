@@ -209,10 +209,15 @@ export class Windows {
     this.#drop(domain, mapping);
     this.#core.waits?.lost(domain, near, bytes, errno);
   }
-  /** Global address of a byte of a segment, -1 where there is none. */
-  address(object: number, offset: number): number {
-    if (this.#core.objects.isGone(object) || offset >= this.#contents.size(object)) return -1;
-    return this.#contents.address(object, offset);
+  /** Global address of bytes of a segment, below 0 where there are none; `writes`: to be changed. */
+  address(object: number, offset: number, bytes: number, writes: boolean): number {
+    if (this.#core.objects.isGone(object) || offset + bytes > this.#contents.size(object)) return -1;
+    return this.#contents.placed(object, offset, bytes, writes);
+  }
+  /** Whether the kernel may change bytes of a segment for whoever runs now, if anybody does: 0, -GONE, -ROFS or -BUSY. */
+  mayChange(object: number): number {
+    const { objects, current } = this.#core;
+    return objects.isGone(object) ? -ERRNO.GONE : this.#contents.mayWrite(object, current, RIGHT.write);
   }
 
   /**

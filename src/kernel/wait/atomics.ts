@@ -6,7 +6,7 @@ import type { Caller } from '../caller.ts';
 import type { Core } from '../core.ts';
 import { NO_DEADLINE } from '../domain.ts';
 import { memoryKey, type Places, SORT } from './places.ts';
-import type { Pointed } from './queues.ts';
+import type { Pointed, Waits } from './queues.ts';
 
 /** What the instruction gives; 0 where it was notified. */
 const NOT_EQUAL = 1;
@@ -23,9 +23,13 @@ export function atomicWait(
   timeout: bigint,
   width: number,
 ): number {
+  const again = core.waits?.again(caller);
   const result =
-    core.waits?.answered(caller) ??
-    wait(core, caller, locate(core, memory, address, width), expected, timeout);
+    typeof again === 'number'
+      ? again
+      : again !== undefined
+        ? (core.waits as Waits).await(caller, again[0], timeout, TIMED_OUT, () => -1)
+        : wait(core, caller, locate(core, memory, address, width), expected, timeout);
   core.running().clearScratch();
   if (result < 0) core.trap(OUT_OF_BOUNDS); // it may not use the segment any more
   return result;

@@ -2,12 +2,15 @@
  * Places that can be waited at: an offset in the memory of a domain, or in a segment. The same place has one `Place` however it was come by,
  * so whoever waits and whoever wakes find each other. Nothing here is state: places are made from the records of those who
  * wait, and go when nobody does.
+ *
+ * What is sealed the kernel does not change either, nor what somebody else than who runs keeps frozen: or who had named some words as a
+ * semaphore before could have them changed under the eyes of who relies on that.
  */
 import { ERRNO } from '../../abi/errno.ts';
 import { SEMAPHORE, SEMAPHORE_BYTES } from '../../abi/semaphore.ts';
 import { assert } from '../../base/assert.ts';
 import { MAX_MEMORIES, WINDOW_BASE } from '../../base/limits.ts';
-import type { Space } from '../../space/index.ts';
+import { type Space, SpaceFullError } from '../../space/index.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { Link, LinkedList } from './lists.ts';
@@ -60,8 +63,10 @@ export interface Mapped {
   locate(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number;
   /** The same for who waits there already: see `Windows.claim`. */
   claim(domain: Domain, near: number, bytes: number): { segment: number; offset: number } | number;
-  /** Global address of a byte of a mapped segment, now; -1 where it lies nowhere. */
-  address(segment: number, offset: number): number;
+  /** Global address of bytes of a mapped segment, now; below 0 where they lie nowhere. `writes`: to be changed. */
+  address(segment: number, offset: number, bytes: number, writes: boolean): number;
+  /** Whether the kernel may change a segment now: see `Windows.mayChange`. */
+  mayChange(segment: number): number;
 }
 
 export class Place {
@@ -87,6 +92,8 @@ export class Place {
 export class Places {
   readonly #space: Space;
   readonly #core: Core;
+  /** Places where something may have to be said or given that could not, since their segment was frozen. */
+  readonly held = new Set<Place>();
   /** Filled in by what maps segments. */
   mapped: Mapped | null = null;
   readonly #owners = new Map<number, Map<number, Place>>();
@@ -147,14 +154,16 @@ export class Places {
   settle(place: Place): void {
     const { owner, spot } = place.key;
     const waiting = place.seats.first !== null || place.armed.first !== null;
-    if (place.sort === SORT.semaphore) {
-      const at = this.address(place.key);
-      if (at >= 0) this.#store(at + SEMAPHORE.waiters, waiting ? 1 : 0);
-    }
+    if (place.sort === SORT.semaphore) this.#tell(place.key, waiting);
     const places = this.#owners.get(owner);
     if (waiting || place.members > 0 || places?.get(spot) !== place) return;
     places.delete(spot);
     if (places.size === 0) this.#owners.delete(owner);
+  }
+
+  /** Nobody waits at a place, though its semaphore may say so. */
+  clear(key: Key): void {
+    this.#tell(key, false);
   }
 
   /** All places in a segment. */
@@ -170,7 +179,8 @@ export class Places {
 
   /** Takes one off the count of a semaphore; false where there is none. Somebody else may be changing the word. */
   take(key: Key): boolean {
-    const at = this.address(key);
+    if (this.count(key) === 0) return false;
+    const at = this.#changeable(key);
     if (at < 0) return false;
     const { i32 } = this.#space;
     const word = (at + SEMAPHORE.count) / 4;
@@ -186,16 +196,41 @@ export class Places {
   /** Global address of the place now, -1 where it is no more. Good until anything is moved. */
   address({ owner, spot }: Key): number {
     const [whose, offset] = [Math.floor(owner / 2), Math.floor(spot / SORTS)];
-    if (owner % 2 === 1) return this.mapped?.address(whose, offset) ?? -1;
+    if (owner % 2 === 1) return this.mapped?.address(whose, offset, SEMAPHORE_BYTES, false) ?? -1;
     const domain = this.#core.peek(Math.floor(whose / MAX_MEMORIES));
     if (domain === undefined || domain.region === 0) return -1;
     assert(offset < domain.bytesOf(whose % MAX_MEMORIES), 'a memory never shrinks');
     return domain.addressOf(whose % MAX_MEMORIES) + offset;
   }
 
-  #store(at: number, value: number): void {
-    if (Atomics.load(this.#space.i32, at / 4) === value) return;
-    Atomics.store(this.#space.i32, at / 4, value);
-    this.#space.mark(at, 4);
+  /** Whether the words of a place may be changed now: 0 or -errno. */
+  mayChange({ owner }: Key): number {
+    return owner % 2 === 0 ? 0 : (this.mapped?.mayChange(Math.floor(owner / 2)) ?? -ERRNO.GONE);
+  }
+  /** As `address`, to change the words; below 0 too where that may not be now. @throws SpaceFullError */
+  #changeable(key: Key): number {
+    const bad = this.mayChange(key);
+    if (bad === -ERRNO.BUSY) {
+      const place = this.find(key);
+      if (place !== undefined) this.held.add(place);
+    }
+    if (bad !== 0 || key.owner % 2 === 0) return bad === 0 ? this.address(key) : -1;
+    const offset = Math.floor(key.spot / SORTS);
+    return this.mapped?.address(Math.floor(key.owner / 2), offset, SEMAPHORE_BYTES, true) ?? -1;
+  }
+
+  /** Says in a semaphore whether anybody waits. @throws SpaceFullError where somebody does, which nobody would be told */
+  #tell(key: Key, waiting: boolean): void {
+    const at = this.address(key);
+    const value = waiting ? 1 : 0;
+    if (at < 0 || Atomics.load(this.#space.i32, (at + SEMAPHORE.waiters) / 4) === value) return;
+    try {
+      const to = this.#changeable(key) + SEMAPHORE.waiters;
+      if (to < SEMAPHORE.waiters) return;
+      Atomics.store(this.#space.i32, to / 4, value);
+      this.#space.mark(to, 4);
+    } catch (error) {
+      if (waiting || !(error instanceof SpaceFullError)) throw error;
+    }
   }
 }

@@ -78,7 +78,10 @@ export class Waits {
     this.#space = core.space;
     this.places = new Places(core);
     this.sets = new WaitSets(core, this);
-    this.revocable = new Revocable(core, (seat) => this.#left(seat));
+    this.revocable = new Revocable(core, this.places, {
+      left: (seat) => this.#left(seat),
+      thawed: (place) => this.#thawed(place),
+    });
     core.calls.add(semaphoreCalls(core, this));
     core.calls.add(waitSetCalls(core, this));
   }
@@ -173,6 +176,19 @@ export class Waits {
     return caller.getScratch(SCRATCH.answered) === 0n ? undefined : answerOf(caller);
   }
 
+  /**
+   * For a call that is made again, before its arguments are looked at again: what it was given, or where it waits, which may
+   * not be there any more by those arguments; undefined where it does not wait.
+   */
+  again(caller: Caller): number | readonly [Pointed, ...Pointed[]] | undefined {
+    const answer = this.answered(caller);
+    if (answer !== undefined) return answer;
+    const waiter = this.#own(this.#byTicket.get(Number(caller.getScratch(SCRATCH.ticket))), caller.domainId);
+    if (waiter === undefined) return undefined;
+    if (waiter.seats.some((seat) => this.#left(seat))) return this.answered(caller);
+    return waiter.seats.map(({ place, near }) => ({ ...place.key, near })) as [Pointed];
+  }
+
   /** Lets those who wait at a semaphore take what there is, then wait sets. How many waited and have. */
   serve(place: Place): number {
     let served = 0;
@@ -185,6 +201,14 @@ export class Waits {
     if (place.armed.first !== null) this.sets.serve(place);
     this.places.settle(place);
     return served;
+  }
+
+  /** What could not be done at a place while others relied on its words. */
+  #thawed(place: Place): void {
+    const known = this.places.find(place.key);
+    if (known !== undefined && known !== place) return;
+    this.places.settle(place);
+    if (known !== undefined && this.places.count(place.key) > 0) this.serve(place);
   }
 
   /** The first who waits at a place and still does. */
@@ -207,7 +231,9 @@ export class Waits {
   /** The same at the place of a key. */
   wake(key: Key): number {
     const place = this.places.find(key);
-    return place === undefined ? 0 : this.serve(place);
+    if (place !== undefined) return this.serve(place);
+    this.places.clear(key);
+    return 0;
   }
 
   /** Lets up to `most` of those go on who wait for a notification. How many do. */

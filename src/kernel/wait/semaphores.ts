@@ -4,6 +4,7 @@ import { WAIT_ANY_MAX } from '../../base/limits.ts';
 import type { Caller } from '../caller.ts';
 import type { KernelCalls } from '../calls.ts';
 import type { Core } from '../core.ts';
+import type { Key } from './places.ts';
 import type { Pointed, Waits } from './queues.ts';
 
 export function semaphoreCalls(core: Core, waits: Waits): KernelCalls {
@@ -12,9 +13,8 @@ export function semaphoreCalls(core: Core, waits: Waits): KernelCalls {
     sem_wait: {
       type: 'iI=i',
       call: (caller: Caller, pointer: number, timeout: bigint): number => {
-        const key = waits.answered(caller) ?? places.semaphore(core.caller(), pointer);
-        if (typeof key === 'number') return key;
-        return waits.take(caller, [{ ...key, near: pointer >>> 0 }], timeout, -ERRNO.TIMEDOUT);
+        const keys = waits.again(caller) ?? one(places.semaphore(core.caller(), pointer), pointer);
+        return typeof keys === 'number' ? keys : waits.take(caller, keys, timeout, -ERRNO.TIMEDOUT);
       },
     },
     sem_wake: {
@@ -27,12 +27,15 @@ export function semaphoreCalls(core: Core, waits: Waits): KernelCalls {
     wait_any: {
       type: 'iiI=i',
       call: (caller: Caller, list: number, count: number, timeout: bigint): number => {
-        const keys = waits.answered(caller) ?? readKeys(core, waits, caller, list, count);
+        const keys = waits.again(caller) ?? readKeys(core, waits, caller, list, count);
         return typeof keys === 'number' ? keys : waits.take(caller, keys, timeout, -ERRNO.TIMEDOUT);
       },
     },
   };
 }
+
+const one = (key: Key | number, pointer: number): Pointed[] | number =>
+  typeof key === 'number' ? key : [{ ...key, near: pointer >>> 0 }];
 
 /** The keys of a list of pointers, or -errno. */
 function readKeys(core: Core, waits: Waits, caller: Caller, list: number, count: number): Pointed[] | number {

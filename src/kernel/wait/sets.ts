@@ -180,12 +180,13 @@ export class WaitSets {
     for (let left = set.ready.length; left > 0 && told.length < most; left--) {
       const member = set.ready.first as Member;
       if (this.#isLost(member)) continue;
+      const taken = places.take(member.place.key);
       set.ready.remove(member);
-      if (places.take(member.place.key)) told.push(this.#user(member));
+      if (taken) told.push(this.#user(member));
       member.place.armed.push(member);
       places.settle(member.place);
-      // Looked at once more when it was armed: somebody may have given in between.
-      if (places.count(member.place.key) > 0) this.#setReady(member);
+      // Looked at once more when it was armed: somebody may have given in between. What is frozen is told when it no longer is.
+      if (places.count(member.place.key) > 0 && !places.held.has(member.place)) this.#setReady(member);
     }
   }
 
@@ -221,6 +222,11 @@ export class WaitSets {
   /** The memory of a place is no more: so it is a member of nothing. */
   placeGone(place: Place): void {
     while (place.armed.first !== null) this.#drop(place.armed.first);
+    if (place.members === 0) return;
+    for (const set of this.#sets.values()) {
+      const member = set.members.get(place);
+      if (member !== undefined) this.#drop(member);
+    }
   }
 
   /** A domain has ended: what it had added leaves its sets. */
@@ -250,6 +256,8 @@ export class WaitSets {
       const key = { owner: M.owner.get(space, at), spot: M.spot.get(space, at) };
       const member = new Member(set, this.#waits.places.make(key), row);
       member.place.armed.push(member);
+      // Its semaphore does not say so where it was known as ready.
+      this.#waits.places.held.add(member.place);
       const domain = M.domain.get(space, at);
       if (core.peek(domain) === undefined) this.#drop(member);
       else this.#noteAdded(domain, set);

@@ -12,7 +12,11 @@ const WAITER: Promise<LoadedModule> = program(`(module
   (import "perdure_kernel" "seg_map" (func $map (param i32 i64 i64 i32 i32) (result i64)))
   (import "perdure_kernel" "sem_wait" (func $sem_wait (param i32 i64) (result i32)))
   (import "perdure_kernel" "sem_wake" (func $sem_wake (param i32) (result i32)))
+  (import "perdure_kernel" "waitset_create" (func $create (result i32)))
+  (import "perdure_kernel" "waitset_add" (func $add (param i32 i32 i64) (result i32)))
+  (import "perdure_kernel" "waitset_wait" (func $wait (param i32 i32 i32 i64) (result i32)))
   (memory 1 2 shared)
+  (global $set (mut i32) (i32.const 0))
   (global $at (mut i32) (i32.const 0))
   (func (export "open") (param i32)
     (global.set $at (i32.wrap_i64 (call $map (local.get 0) (i64.const 0) (i64.const 70000) (i32.const 3) (i32.const 0)))))
@@ -28,6 +32,19 @@ const WAITER: Promise<LoadedModule> = program(`(module
   (func (export "give") (param $n i32)
     (drop (i32.atomic.rmw.add (global.get $at) (local.get $n)))
     (if (i32.load offset=4 (global.get $at)) (then (call $log (call $sem_wake (global.get $at))))))
+  (func (export "within") (param $ns i64) (call $log (call $sem_wait (global.get $at) (local.get $ns))))
+  (func (export "set") (param $p i32) (param $v i32) (i32.store (i32.add (global.get $at) (local.get $p)) (local.get $v)))
+  (func (export "peek") (param $p i32) (result i32) (i32.load (i32.add (global.get $at) (local.get $p))))
+  (func (export "wake") (param $p i32) (drop (call $sem_wake (i32.add (global.get $at) (local.get $p)))))
+  ;; A wait set with the semaphore at 8, by the number 42
+  (func (export "watch")
+    (global.set $set (call $create))
+    (drop (call $add (global.get $set) (i32.add (global.get $at) (i32.const 8)) (i64.const 42))))
+  (func (export "collect")
+    (call $log (call $wait (global.get $set) (i32.const 64) (i32.const 8) (i64.const -1)))
+    (call $log (i32.load (i32.const 64))))
+  (func (export "give2")
+    (if (i32.load offset=12 (global.get $at)) (then (drop (call $sem_wake (i32.add (global.get $at) (i32.const 8)))))))
   ;; A token goes to and fro between two semaphores, n times.
   (func (export "bounce") (param $n i32) (param $mine i32) (local $other i32)
     (local.set $mine (i32.add (global.get $at) (i32.shl (local.get $mine) (i32.const 3))))
@@ -54,6 +71,11 @@ async function shared(
     system.kernel.invoke(system.kernel.find(name), 'open', [system.pass('owner', handle, name)]);
   }
   return { system, handle };
+}
+/** A word of a segment that the owner has. */
+function word(system: SegmentSystem, handle: number, at: number): number {
+  system.ok('owner', 'seg_read', handle, BigInt(at), 256, 4);
+  return system.call('owner', 'get', 256) as number;
 }
 function go1(system: SegmentSystem, name: string, entry: string): void {
   system.kernel.start(system.kernel.find(name), entry);
@@ -161,6 +183,76 @@ test('who waits where it may not any more is told why at the next turn, though o
   turns(names.length + 3);
   assert.equal(told(), names.length);
   assert.equal(kernel.core.waits?.count, 0);
+});
+
+test('what is frozen or sealed is not changed for who waits in it; what was held back comes when it is thawed', async () => {
+  const { system, handle } = await shared(['a', 'b', 'c']);
+  const { kernel } = system;
+  const words = (): number[] => [0, 4].map((at) => system.call('c', 'peek', at) as number);
+  const waiting = (): number[] => [0, 4, 8, 12].map((at) => word(system, handle, at));
+  go(system, 'b', 'watch');
+  go(system, 'a', 'within', 100n);
+  kernel.invoke(kernel.find('c'), 'set', [8, 1]);
+  assert.deepEqual(
+    waiting(),
+    [0, 1, 1, 1],
+    'one waits at the first; the second, a member of a set, has been given',
+  );
+  kernel.invoke(kernel.find('c'), 'wake', [8]);
+  assert.deepEqual(waiting(), [0, 1, 1, 0], 'and is known to be ready');
+  assert.equal(system.ok('owner', 'seg_freeze', handle), 0);
+  system.powers.ns += 200n;
+  go(system, 'b', 'collect');
+  system.runAll();
+  assert.deepEqual(system.values('a'), [-ERRNO.TIMEDOUT]);
+  assert.deepEqual(waiting(), [0, 1, 1, 0], 'nobody saw a byte change');
+  assert.deepEqual(system.values('b'), [], 'it waits');
+  assert.equal(system.ok('owner', 'seg_thaw', handle), 0);
+  system.runAll();
+  assert.deepEqual(system.values('b'), [1, 42], 'it is told when that may be');
+  assert.deepEqual(waiting(), [0, 0, 0, 1], 'only the set is told still');
+  assert.deepEqual(words(), [0, 0]);
+
+  go(system, 'a', 'take');
+  assert.deepEqual(waiting(), [0, 1, 0, 1]);
+  assert.equal(system.ok('owner', 'seg_seal', handle), 0);
+  system.runAll();
+  assert.deepEqual(system.values('a').slice(1), [-ERRNO.ROFS]);
+  assert.deepEqual(waiting(), [0, 1, 0, 1], 'what is sealed stays as it is');
+});
+
+test('a copy stays as it was when the kernel changes the words of semaphores in what it was made of', async () => {
+  const { system, handle } = await shared(['a', 'b', 'c']);
+  go(system, 'b', 'watch');
+  go(system, 'a', 'within', 100n);
+  system.kernel.invoke(system.kernel.find('c'), 'set', [8, 3]);
+  system.kernel.invoke(system.kernel.find('c'), 'wake', [8]);
+  const copy = system.ok('owner', 'seg_copy', handle);
+  const of = (segment: number): number[] => [0, 4, 8, 12].map((at) => word(system, segment, at));
+  system.powers.ns += 200n;
+  go(system, 'b', 'collect');
+  assert.deepEqual(of(handle), [0, 0, 2, 0]);
+  assert.deepEqual(of(copy), [0, 1, 3, 0]);
+});
+
+test('a member that was known to be ready, and had been taken by another, is told after a restart', async () => {
+  const { system } = await shared(['b', 'c']);
+  const c = (what: string, ...args: number[]): void =>
+    void system.kernel.invoke(system.kernel.find('c'), what, args);
+  go(system, 'b', 'watch');
+  c('set', 8, 1);
+  c('wake', 8);
+  c('set', 8, 0);
+  system.checkpoint();
+  system.crash();
+  system.runAll();
+  go(system, 'b', 'collect');
+  // As programs give: the kernel is told only where the semaphore says that somebody waits.
+  c('set', 8, 1);
+  assert.equal(system.kernel.invoke(system.kernel.find('c'), 'peek', [12]).kind, 'returned');
+  c('give2');
+  system.runAll();
+  assert.deepEqual(system.values('b'), [1, 42]);
 });
 
 test('who waits in a segment that is revoked, or ends, is told so', async () => {

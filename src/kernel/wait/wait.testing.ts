@@ -59,6 +59,7 @@ export class SharedSystem extends TestSystem {
       locate,
       claim: locate,
       address: (_segment: number, offset: number) => this.at(offset),
+      mayChange: () => 0,
     };
     const word = (pointer: number): number => (this.at((pointer >>> 0) - WINDOW_BASE) + SEMAPHORE.count) / 4;
     const { calls }: TestPersonality = this.personality;
