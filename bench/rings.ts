@@ -21,6 +21,8 @@ const OPERATIONS = 200_000;
 const TRIPS = 20_000;
 const ENTRIES = 128;
 const SIZES = [65_536, 1 << 20];
+/** Requests under way at a time, where there are several. */
+const MANY = 10;
 
 const IMPORTS = `
   (import "perdure_kernel" "ring_create" (func $create (param i32 i32 i32) (result i32)))
@@ -228,7 +230,7 @@ async function served(): Promise<Record<string, number>> {
 }
 
 /** The same with much that the server looks at: nanoseconds each where it is copied, and where it is mapped. */
-async function large(bytes: number): Promise<{ copied: number; lent: number }> {
+async function large(bytes: number): Promise<{ copied: number; lent: number; many: number }> {
   const { kernel, from, to, handle } = await pair(TAKER);
   kernel.start(from, 'serve');
   const asks = kernel.core.peek(to);
@@ -240,7 +242,7 @@ async function large(bytes: number): Promise<{ copied: number; lent: number }> {
   call(kernel, to, 'open', OPERATION.write, handle, bytes, 0);
   const copied = trips(kernel, to, count, 1);
   call(kernel, to, 'open', OPERATION.write, handle, bytes, segment);
-  return { copied, lent: trips(kernel, to, count, 1) };
+  return { copied, lent: trips(kernel, to, count, 1), many: trips(kernel, to, count, MANY) };
 }
 
 /** What a request costs between threads and processes of Node: 4 KiB there, and a word that they have arrived. */
@@ -256,15 +258,15 @@ async function today(): Promise<{ worker: number; pipe: number }> {
 
 /** Microseconds of a request that hands over so much, and of a pipe. */
 async function handed(print: (line: string) => void): Promise<Record<number, Record<string, number>>> {
-  const rows = [['to a server, and its answer, us', 'copied', 'as a segment', 'pipe']];
+  const rows = [['to a server, and its answer, us', 'copied', 'as a segment', `${MANY} at once`, 'pipe']];
   const all: Record<number, Record<string, number>> = {};
   await using child = await pipe();
   for (const bytes of SIZES) {
-    const { copied, lent } = await large(bytes);
+    const { copied, lent, many } = await large(bytes);
     const byPipe = figure((await child.handOver(bytes, 300)).map((ms) => ms * 1e6)).value;
-    const us = { copied: copied / 1000, lent: lent / 1000, pipe: byPipe / 1000 };
+    const us = { copied: copied / 1000, lent: lent / 1000, many: many / 1000, pipe: byPipe / 1000 };
     all[bytes] = us;
-    rows.push([`${bytes / 1024} KiB`, short(us.copied), short(us.lent), short(us.pipe)]);
+    rows.push([`${bytes / 1024} KiB`, short(us.copied), short(us.lent), short(us.many), short(us.pipe)]);
   }
   print(table(rows));
   const { lent = 0, pipe: byPipe = 0 } = all[1 << 20] ?? {};
