@@ -131,7 +131,8 @@ export const SUBMIT_ALL = 31;
  *
  * Invoke brings the capability `other`, or with OPTION.handles as many as `other` says, whose handles (u32) are the first words of `first`.
  * The server takes those it wants, at its own account's expense: each time a copy, of which the client is not told; or with
- * OPTION.lend once, lent. The right to share is needed for all of these. What is never taken costs the server nothing.
+ * OPTION.lend once, lent. The right to share is needed for all of these. What is never taken costs the server nothing. What a kind (abi/kind.ts)
+ * stands before can be given, but is no buffer and cannot be lent: NOTSUP.
  */
 
 /** Most capabilities that one invoke brings. */

@@ -203,10 +203,11 @@ export class Ring {
     return true;
   }
 
-  /** Tells the program how much is under way. */
+  /** Tells the program how much is under way, and what was taken while the ring was not there. */
   tell(): void {
     const base = this.#base;
     if (base === 0) return;
+    this.#set(base + RING_HEADER.submissionHead, R.submissionHead.get(this.space, this.at));
     this.#set(base + RING_HEADER.underWay, this.operations.size - this.backlog);
     this.#set(base + RING_HEADER.waiting, this.backlog);
   }

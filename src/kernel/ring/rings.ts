@@ -1,5 +1,5 @@
 /**
- * What is under way: takes submissions from rings, has objects do them, and says how they ended. Whatever cannot be done
+ * What is under way: has objects do what submissions ask for, and says how they ended. Whatever cannot be done
  * at once has an `OperationRecord`; the rest here are indices of those records, made again by the constructor.
  *
  *     core.rings.submit(ring, domain, count)
@@ -172,10 +172,11 @@ export class Rings {
     if (now === WOULD_BLOCK && op.at === 0 && !this.keep(op, PHASE.asked)) return NO_ROOM;
     return this.#begun(op, now === WOULD_BLOCK ? waitAtSemaphore(this.core, op) : now);
   }
-  /** Whether an operation still waits at a semaphore or a wait set; 0, or why it may not any more, of one at a set. */
+  /** Whether an operation still waits at a semaphore or a wait set. */
   isWaiting(id: number): boolean {
     return this.#ledger.get(id)?.phase === PHASE.asked;
   }
+  /** Of one at a set: 0, or why it may not any more. */
   mayWait(id: number): number {
     const op = this.#ledger.get(id);
     return op === undefined ? -ERRNO.CANCELED : this.core.capabilities.check(op.capability, op.turn);
@@ -363,11 +364,7 @@ export class Rings {
 
   /** Asks again whom there is reason to ask, and ends what is over. */
   work(): void {
-    for (let op = this.#told.shift(); op !== undefined; op = this.#told.shift()) {
-      if (op.at === 0 || op.phase !== PHASE.told) continue;
-      this.settle(op, op.result);
-      op.ring?.tell();
-    }
+    this.#endTold();
     if (this.#stirred.size > 0) {
       const domains = [...this.#stirred];
       this.#stirred.clear();
@@ -382,6 +379,15 @@ export class Rings {
       else if (op.code === OPERATION.timeout) this.settle(op, 0);
       else this.stop(op, -ERRNO.TIMEDOUT);
       op.ring?.tell();
+    }
+  }
+  #endTold(): void {
+    while (this.#told.length > 0) {
+      for (const op of this.#told.splice(0)) {
+        if (op.at === 0 || op.phase !== PHASE.told) continue;
+        this.settle(op, op.result);
+        op.ring?.tell();
+      }
     }
   }
   /** When `work` has something to do by the clock. */
