@@ -293,7 +293,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: 'NAME [FILE]',
     summary: 'write a program, in the middle of what it does, to one file',
     details:
-      'The file holds the program, its memory, its call stack and its files: carry it to another machine and go\non there with `perdure import`. The program here is suspended at that point; --keep lets it go on as well.',
+      'The file holds the program, its memory, its call stack, its files, and what else is its own, memory that it\nhas mapped among it: carry it to another machine and go on there with `perdure import`. What others offer it\nstays behind. The program here is suspended at that point; --keep lets it go on as well.',
     options: [SPACE, { name: 'keep', help: 'let it go on here too' }, QUIET],
     least: 1,
     most: 2,
@@ -307,7 +307,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'import',
     usage: 'FILE',
     summary: 'take in a program that was exported',
-    details: 'The program goes on with the next `perdure up`, or at once if a process owns the space.',
+    details:
+      'The program goes on with the next `perdure up`, or at once if a process owns the space. What it had of the\nhost and of other programs it has again where it is granted under the same name.',
     options: [
       SPACE,
       { name: 'name', short: 'n', value: 'NAME', help: 'what to call it here (default: its old name)' },
@@ -326,6 +327,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     completes: 'archive',
     examples: [
       ['perdure import db.perdure && perdure up', 'go on here'],
+      [
+        'perdure import --grant log=logger db.perdure',
+        'with another program in the place of the one it called',
+      ],
       ['perdure import --isolation process db.perdure', 'the same in a process of its own, whatever it was'],
     ],
   },

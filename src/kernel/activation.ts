@@ -99,7 +99,8 @@ export function runActivation(core: Core, activation: Activation, stress: boolea
   try {
     for (let first = true; end === null; first = false) {
       if (stress) core.raiseFlag();
-      else if (!first && core.flagRaised && canStopHere(domain)) return { kind: 'paused' };
+      else if (!first && core.flagRaised && canStopHere(domain) && !isDone(activation.innermost))
+        return { kind: 'paused' };
       const visit = activation.innermost;
       domain = visit.domain;
       core.current = domain;
@@ -143,6 +144,10 @@ function canStopHere(domain: Domain): boolean {
   return domain.pending === null && !domain.carriesReferences && !domain.crowded;
 }
 
+/** Whether the last frame of a visit has returned. Who has nothing more to do is not stopped: it could not be told from one that never began. */
+const isDone = ({ domain, onStack, frameBytes }: Visit): boolean =>
+  onStack ? domain.stackPointer === domain.stackBase : frameBytes === 0;
+
 function hasReferenceResult({ info, functionIndex }: FrameHead): boolean {
   return info.functionShape(functionIndex).results.some(isReference);
 }
@@ -152,8 +157,7 @@ function step(core: Core, visit: Visit): SliceEnd | null {
   const { domain } = visit;
   const { space, infos } = domain;
   const instance = domain.instance as Instance;
-  const none = visit.onStack ? domain.stackPointer === domain.stackBase : visit.frameBytes === 0;
-  if (none) return domain.pending === null ? { kind: 'returned' } : uncaught(domain);
+  if (isDone(visit)) return domain.pending === null ? { kind: 'returned' } : uncaught(domain);
   const floor = visit.onStack ? 0 : lay(visit);
   if (floor < 0) return floor === NO_ROOM ? bad(END.trap, STACK_EXHAUSTED) : damaged(domain);
   const base = domain.stackBase + floor;

@@ -17,18 +17,19 @@ const PROGRAM = `(module
   (func (export "busy") (loop $l (br $l)))
   (func (export "steps") (local $i i32)
     (loop $l (call $log (local.get $i)) (call $pause) (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 4)))))
+  (func (export "last") (call $pause))
   (func (export "oob") (drop (i32.load (i32.const -4))))
 )`;
 const module = program(PROGRAM);
 
 test('a processor time limit ends a program with that reason', async () => {
   const system = new TestSystem();
-  const id = system.add('a', await module, { cpuLimitMs: 5 });
+  const id = system.add('a', await module, { cpuLimitMs: 4 });
   system.powers.cpuStep = 1000;
   system.kernel.start(id, 'steps');
   system.runAll();
   const { end, cpuMicros } = system.kernel.status(id);
-  assert.deepEqual([end, cpuMicros], ['exit', 5000], 'who returns in time has not reached the limit');
+  assert.deepEqual([end, cpuMicros], ['exit', 4000], 'who returns in time has not reached the limit');
   const second = system.add('b', await module, { cpuLimitMs: 2 });
   system.kernel.start(second, 'steps');
   system.runAll();
@@ -68,6 +69,14 @@ test('a raised safepoint word brings a loop without calls back', async () => {
     await worker.terminate();
   }
   assert.equal(system.kernel.inspect(id).frames[0]?.function, 'busy');
+});
+
+test('a program that is to stop in its last instruction has ended, and is not told to go on', async () => {
+  const system = new TestSystem();
+  const id = system.add('a', await module);
+  system.kernel.start(id, 'last');
+  system.kernel.run({ maxSlices: 1 });
+  assert.equal(system.kernel.status(id).end, 'exit');
 });
 
 test('stop suspends until resume, kill ends, remove forgets', async () => {

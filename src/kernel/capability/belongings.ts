@@ -1,7 +1,7 @@
 /**
  * What goes with a domain that is carried to another space, beside its own state (image.ts): its list with the same handles, and
  * what that leads to, as far as it is the domain's own. That is: itself and its gates; segments that it may read, with their bytes as
- * of now, whoever else has them; rings, with what is under way in them; the tables and objects that it serves; wait sets, with the members it
+ * of now, whoever else has them and wherever they come from; rings, with what is under way in them; the tables and objects that it serves; wait sets, with the members it
  * added; what it has mapped.
  *
  * All else stays behind, and what has a kind before it: there the handle says LEFT, until something is granted under the same
@@ -10,9 +10,12 @@
  *
  * arrival.ts makes it anew.
  */
+import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, type ObjectKind, RIGHT } from '../../abi/objects.ts';
+import { EnvironmentError } from '../../base/errors.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
+import { left } from '../account/account.ts';
 import type { Core } from '../core.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
 import { type OperationImage, operationImages, type RingImage, ringImage } from '../ring/carried.ts';
@@ -94,12 +97,16 @@ class Packer {
   readonly #rings = new Map<number, number>();
   readonly #capabilities = new Map<number, number>();
   readonly #images: CapabilityImage[] = [];
+  /** Segments over files of the host that come along, and bytes that the account has room for beside them. */
+  readonly #sourced = new Map<number, SegmentImage>();
+  #room: number;
   /** Capabilities that come along. */
   readonly #along = new Set<number>();
 
   constructor(core: Core, domain: Domain) {
     this.#core = core;
     this.#domain = domain;
+    this.#room = left(core.space, domain.account, RESOURCE.memory);
   }
 
   pack(): BelongingsImage {
@@ -115,8 +122,8 @@ class Packer {
     return {
       places: Int32Array.from(
         places.flatMap(({ state, tag, capability, rights }) => {
-          const left = capability !== 0 && index(capability) < 0;
-          return [left ? ERRNO.LEFT : state, tag, capability === 0 ? -1 : index(capability), rights];
+          const stays = capability !== 0 && index(capability) < 0;
+          return [stays ? ERRNO.LEFT : state, tag, capability === 0 ? -1 : index(capability), rights];
         }),
       ),
       names: [...grantsOf(space, domain)].map(([name, handle]) => ({ name, handle })),
@@ -169,7 +176,7 @@ class Packer {
       case OBJECT.gate:
         return a === id;
       case OBJECT.segment:
-        return readable.has(object) && !this.#core.segments.hasSource(object);
+        return readable.has(object) && this.#hasBytes(object);
       case OBJECT.ring:
         return rings.ring(a)?.domainId === id;
       case OBJECT.table:
@@ -206,7 +213,7 @@ class Packer {
     const kind = objects.kind(object);
     const [a, b] = [objects.a(object), objects.b(object)];
     if (kind === OBJECT.gate) return { kind, procedure: b };
-    if (kind === OBJECT.segment) return this.#segment(object);
+    if (kind === OBJECT.segment) return this.#sourced.get(object) ?? this.#segment(object);
     if (kind === OBJECT.ring) return { kind, ...ringImage(this.#core.space, a) };
     if (kind === OBJECT.table) {
       const table = rings.tables.describe(a);
@@ -221,6 +228,27 @@ class Packer {
       at < this.#domain.bytesOf(0) || mappings.some((m) => at >= m.near && at < m.near + m.bytes);
     const members = waits?.sets.membersOf(object, this.#domain.id) ?? [];
     return { kind: OBJECT.waitSet, members: members.filter((member) => near(member.near)) };
+  }
+
+  /**
+   * Whether all bytes of a segment can come along. Those of others, and those of files of the host, become the domain's own: they do
+   * where they can be read, and its account would have room for them.
+   */
+  #hasBytes(object: number): boolean {
+    const { segments } = this.#core;
+    const { size, payer, charged } = segments.describe(object);
+    const sourced = segments.hasSource(object);
+    const paid = payer === this.#domain.account ? charged : 0;
+    const more = Math.ceil(size / FRAME_BYTES) * FRAME_BYTES - paid;
+    if (more > this.#room) return false;
+    try {
+      if (sourced) this.#sourced.set(object, this.#segment(object));
+    } catch (error) {
+      if (error instanceof EnvironmentError) return false;
+      throw error;
+    }
+    this.#room -= Math.max(0, more);
+    return true;
   }
 
   #segment(object: number): SegmentImage {

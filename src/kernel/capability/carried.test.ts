@@ -16,9 +16,11 @@ import {
   SUBMIT,
   TABLE_KIND,
 } from '../../abi/ring.ts';
+import { FRAME_BYTES } from '../../base/limits.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
 import { RingUser } from '../ring/ring.testing.ts';
-import { SegmentSystem } from '../segment/segment.testing.ts';
+import { byteAt } from '../segment/file.testing.ts';
+import { PROGRAM, SegmentSystem } from '../segment/segment.testing.ts';
 import { counts, domainOf, errno, found } from './carried.testing.ts';
 
 const OUT = 'out of bounds memory access';
@@ -90,6 +92,35 @@ test('a domain is carried with its segments: handles, pointers, bytes and what w
   other.kernel.remove(other.kernel.find('a'));
   other.ok('b', 'cap_close', guest);
   assert.deepEqual(counts(other), empty);
+});
+
+test('bytes of others and of files of the host come along as its own, where they can be read and there is room', async () => {
+  const system = new SegmentSystem();
+  await system.domains('b');
+  const few = 60 * FRAME_BYTES;
+  system.add('a', await PROGRAM, { resident: true, memoryLimitBytes: few });
+  const files = [100_000, 20 * FRAME_BYTES, 20 * FRAME_BYTES].map((bytes) => system.over('a', bytes));
+  const at = files.map(({ handle }) => system.map('a', handle, true));
+  system.call('a', 'set', at[0]! + 70_000, 5);
+  files[1]!.file.failing = -ERRNO.IO;
+  const [some, all] = [4 * FRAME_BYTES, few].map((bytes) => {
+    const theirs = system.ok('b', 'seg_create', BigInt(bytes));
+    return system.pass('b', theirs, 'a');
+  });
+  const shared = system.map('a', some!);
+  system.call('a', 'set', shared, 6);
+  const before = counts(system);
+  const other = new SegmentSystem();
+  carry(system, 'a', other);
+  assert.deepEqual(counts(system), before);
+  assert.equal(other.call('a', 'get', at[0]! + 70_000), 5);
+  assert.equal(other.call('a', 'get8', at[0]! + 99_999), byteAt(99_999));
+  assert.equal(other.call('a', 'get', shared), 6);
+  assert.deepEqual(
+    [...files.map(({ handle }) => handle), some!, all!].map((handle) => errno(other, 'a', handle)),
+    ['good', ERRNO.LEFT, 'good', 'good', ERRNO.LEFT],
+  );
+  assert.equal(other.call('a', 'get', at[1]!), OUT);
 });
 
 test('capabilities come along with rights, badges and descent; the rest of the list says that it stayed behind', async () => {

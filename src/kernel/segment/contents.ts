@@ -23,7 +23,7 @@ import type { Core } from '../core.ts';
 import { type Domain, STATE } from '../domain.ts';
 import { Joined } from './joined.ts';
 import { type SourceFile, Sources } from './sources.ts';
-import { StateRecord } from './state.ts';
+import { type SegmentFacts, StateRecord } from './state.ts';
 
 const S = StateRecord.fields;
 
@@ -81,12 +81,12 @@ export class SegmentObjects {
     return object;
   }
 
-  /** What goes with one that is carried to another space, beside its bytes; `freezer` is a domain, 0 for none. */
-  describe(object: number): { size: number; sealed: boolean; freezer: number; handle: number } {
+  /** What is to be known of one that is carried to another space, beside its bytes. */
+  describe(object: number): SegmentFacts {
     const [space, at] = [this.#space, this.#state(object)];
-    const freezer = this.#freezer(object);
-    const [size, sealed] = [S.size.get(space, at), S.sealed.get(space, at) !== 0];
-    return { size, sealed, freezer, handle: freezer === 0 ? 0 : S.handle.get(space, at) };
+    const [size, payer, charged] = [S.size.get(space, at), S.payer.get(space, at), S.charged.get(space, at)];
+    const [sealed, handle] = [S.sealed.get(space, at) !== 0, S.handle.get(space, at)];
+    return { size, payer, charged, sealed, handle, freezer: this.#freezer(object) };
   }
 
   /** A copy of a segment, owned by a domain: a handle, or -errno. @throws SpaceFullError with nothing changed */

@@ -12,3 +12,15 @@ export const StateRecord = defineRecord('segment state', {
   writers: u32('kernel', 'Mappings of it that may write.'),
   sealed: u8('kernel', '1 when it is never written again.'),
 });
+
+/** What there is to know of one, beside its bytes. */
+export interface SegmentFacts {
+  readonly size: number;
+  /** The account that pays for it, and bytes that it was charged. */
+  readonly payer: number;
+  readonly charged: number;
+  readonly sealed: boolean;
+  /** The domain that keeps it frozen, 0 for none, and the handle of who froze it last. */
+  readonly freezer: number;
+  readonly handle: number;
+}
