@@ -237,7 +237,7 @@ export class CLists {
 
   /**
    * A capability derived of the one at this handle (capabilities.ts), of the same kind. A handle, or -errno. Whether the kind
-   * has a say in that, Kinds.asksToDerive tells.
+   * has a say in that, Kinds.isAsked tells.
    */
   derive(domain: Domain, handle: number, rights: number, badge: bigint): number {
     const found = this.look(domain, handle, RIGHT.derive);

@@ -181,7 +181,7 @@ export class Kinds {
     const found = clists.look(domain, handle, RIGHT.derive);
     if (typeof found === 'number') return found;
     const { capability } = found;
-    if (!this.asksToDerive(capability)) return clists.derive(domain, handle, rights, badge);
+    if (!this.isAsked(capability, true)) return clists.derive(domain, handle, rights, badge);
     const answered = this.#answered((key) => key === capability, ASKED.derive);
     if (answered === null) return -this.#ask('derive', capability, found.rights & rights);
     const [, { errno, low }] = answered;
@@ -190,10 +190,10 @@ export class Kinds {
     return this.deriveKnown(domain, handle, rights, badge, given);
   }
 
-  /** Whether the kind of a capability has a say in what is derived of it. */
-  asksToDerive(capability: number): boolean {
+  /** Whether a capability has a kind, and that has a say in its use, or in what is derived of it. */
+  isAsked(capability: number, derives: boolean): boolean {
     const kind = this.#core.capabilities.kind(capability);
-    return kind !== 0 && K.derive.get(this.#core.space, this.#core.objects.a(kind)) !== 0;
+    return kind !== 0 && (!derives || K.derive.get(this.#core.space, this.#core.objects.a(kind)) !== 0);
   }
   /** `CLists.derive` where the kind has been asked, and knows the new one by a badge of its own: a handle, or -errno. */
   deriveKnown(domain: Domain, handle: number, rights: number, badge: bigint, known: bigint): number {

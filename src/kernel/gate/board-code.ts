@@ -5,7 +5,8 @@
  *     go(gate, a...) -> i32      the same by the short way, with all that is compared and counted for it
  *
  * Both first make sure that GATE_HEADROOM_BYTES of native stack are left (headroom.ts), so that a caller who has used it up
- * cannot make the callee fault; else `RangeError` comes out, and WORD.begun is 0.
+ * cannot make the callee fault; else `RangeError` comes out, and nothing has been done: of `call` WORD.begun is 0 then, of `go`
+ * WORD.current is still the caller.
  *
  * `go` enters a domain where what was looked up is of this epoch, nobody is inside or waits, and the call is nested no deeper than
  * may be; where a kind is asked before, its domain in the same way, and it has to say 0. Coming back it makes all as it was, where
@@ -93,12 +94,6 @@ interface Numbers {
   readonly probe: number;
 }
 
-const begin = (probe: number): number[] => [
-  ...setWord(WORD.begun, num(0)),
-  ...[...num(0), ...call(probe)],
-  ...setWord(WORD.begun, num(1)),
-];
-
 /** The procedure of gate 0, with parameters 1 to `params`. */
 function procedure(params: number, { plain, silent }: ReturnType<typeof typesOf>, slot: number): number[] {
   const args = Array.from({ length: params }, (_, i) => get(i + 1)).flat();
@@ -152,7 +147,7 @@ function goBody(params: number, i: number, numbers: Numbers): number[] {
   ];
   return [
     ...[1, 6, I32],
-    ...begin(numbers.probe),
+    ...[...num(0), ...call(numbers.probe)],
     ...[0x02, 0x40],
     ...[...moved(), ...brIf(0)],
     ...[
@@ -178,7 +173,9 @@ function goBody(params: number, i: number, numbers: Numbers): number[] {
 }
 const callBody = (params: number, i: number, { probe }: Numbers): number[] => [
   ...[1, 1, I32],
-  ...begin(probe),
+  ...setWord(WORD.begun, num(0)),
+  ...[...num(0), ...call(probe)],
+  ...setWord(WORD.begun, num(1)),
   ...procedure(params, typesOf(i), params + 1),
   END,
 ];

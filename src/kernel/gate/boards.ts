@@ -130,7 +130,7 @@ export class Boards {
     }
   }
 
-  /** True where a call ended before the callee had begun, because too little native stack was left: nothing has been done. */
+  /** True where `call` ended before the callee had begun, because too little native stack was left. */
   notBegun(error: unknown): boolean {
     if (this.get(WORD.begun) !== 0 || !(error instanceof RangeError)) return false;
     this.set(WORD.begun, 1);

@@ -202,3 +202,62 @@ test('a caller that has used up the native stack does not make the callee fault'
   }
   assert.ok(deep > 6000, `the caller itself may go so deep: ${deep}`);
 });
+
+test('a callee that uses up the native stack before it calls on does so once, and nobody stays inside', async () => {
+  const system = new GateSystem();
+  const resident = { resident: true };
+  system.add(
+    'c',
+    await program(`(module (func (export "gate:nop") (param i32) (result i32) (local.get 0)))`),
+    resident,
+  );
+  // Small frames, so that some call of c finds almost any number of bytes left.
+  const b = system.add(
+    'b',
+    await program(`(module
+    (import "c" "nop" (func $nop (param i32) (result i32)))
+    (import "env" "log" (func $log (param i32)))
+    (global $n (mut i32) (i32.const 0))
+    (func $down (param i32) (result i32)
+      (if (result i32) (local.get 0)
+        (then (i32.add (call $down (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))
+        (else (call $nop (i32.const 0)))))
+    (func (export "gate:deep") (param i32) (result i32)
+      (global.set $n (i32.add (global.get $n) (i32.const 1)))
+      (call $log (global.get $n))
+      (call $down (local.get 0))))`),
+    resident,
+  );
+  const a = system.add(
+    'a',
+    await program(`(module
+    (import "b" "deep" (func $deep (param i32) (result i32))) ${KERNEL}
+    (import "env" "log" (func $log (param i32)))
+    (func $pad (param i32 i32) (result i32)
+      (if (result i32) (local.get 0)
+        (then (i32.add (call $pad (i32.sub (local.get 0) (i32.const 1)) (local.get 1)) (i32.const 0)))
+        (else (call $deep (local.get 1)))))
+    (func (export "run") (param i32 i32) (call $log (call $pad (local.get 0) (local.get 1))) (call $log (call $error))))`),
+    resident,
+  );
+  let calls = 0;
+  const run = (pad: number, deep: number): number => {
+    system.kernel.start(a, 'run', [pad, deep]);
+    system.runAll();
+    const domain = system.kernel.core.peek(b);
+    assert.deepEqual([domain?.visits, domain?.nativeFrames, domain?.open], [0, 0, true], `${pad} ${deep}`);
+    assert.deepEqual(system.values('b'), [++calls], `it is called once: ${pad} ${deep}`);
+    const [result, errno] = system.values('a').splice(-2) as [number, number];
+    assert.equal(result, errno === 0 ? deep : 0);
+    system.personality.logs.length = 0;
+    return errno;
+  };
+  let [low, high] = [0, 1 << 20];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (run(0, middle) === 0) low = middle;
+    else high = middle;
+  }
+  assert.ok(low > 1000, `so deep it may go: ${low}`);
+  for (let pad = 0; pad < 4; pad++) for (let deep = low - 10; deep < low + 10; deep++) run(pad, deep);
+});

@@ -174,7 +174,11 @@ export class Gate implements Caller {
   #cameOut(error: unknown, args: number[]): number {
     const boards = this.#boards;
     if (boards.takeRelayed()) throw error;
-    if (boards.notBegun(error)) return this.slowly(args);
+    if (boards.current === this.#caller) {
+      // Too little native stack was left. What the caller calls of its own domain, it never enters by the short way.
+      if (!(error instanceof RangeError)) throw error;
+      return this.slowly(args);
+    }
     const asking = this.#asking;
     boards.set(this.#line + GATE.asking, 0);
     const domain = asking ? (this.#judge as Judge).domain : this.#callee;
@@ -282,7 +286,7 @@ export class Gate implements Caller {
       this.#direct ? call : calleeSide(core.space, this.#shape, call),
       !this.#direct || this.#shape.results.length === 0,
     );
-    if (!mustBegin(callee)) this.#epoch = epochOf(core.space);
+    if (!mustBegin(callee) && !this.#asking) this.#epoch = epochOf(core.space);
     this.#write(procedure);
     return 0;
   }

@@ -138,9 +138,8 @@ export class Rings {
     const target = op.allowed ? targetAgain(this.core, op) : targetOf(this.core, op, this.owner(op));
     if (typeof target === 'number') return this.settle(op, target);
     const derives = code === OPERATION.share;
-    const { capabilities, kinds } = this.core;
     const { capability: held } = target;
-    const asks = !op.allowed && (derives ? kinds.asksToDerive(held) : capabilities.kind(held) !== 0);
+    const asks = !op.allowed && this.core.kinds.isAsked(held, derives);
     const server = derives ? this.#deriver : this.#servers[target.kind];
     if (server === undefined) return this.settle(op, -ERRNO.NOTSUP);
     if ((server.waits || asks) && !op.holds) {
