@@ -154,12 +154,16 @@ function transfer(
 ): number {
   const op = core.rings.tables.request(core.caller(), BigInt.asUintN(64, number));
   if (typeof op === 'number') return op;
+  const { space } = core;
   if (caller.range(pointer, length, !writing) < 0) return -ERRNO.FAULT;
   const bytes = Math.min(length, TRANSFER_MAX_BYTES, Math.max(0, (writing ? op.room : op.given) - offset));
   if (bytes === 0) return 0;
   const bad = core.rings.tables.reach(op, writing ? 'o' : 'ip');
   if (bad !== 0) return bad;
-  if (!writing) return caller.writeBytes(pointer, op.copyGiven(offset, bytes)) ? bytes : -ERRNO.FAULT;
-  const data = caller.readBytes(pointer, bytes);
-  return data === null ? -ERRNO.FAULT : op.fill(data, offset);
+  // Reaching the client's may have moved ours.
+  const ours = caller.range(pointer, bytes, !writing);
+  if (ours < 0) return -ERRNO.FAULT;
+  return op.walk(writing, offset, bytes, (address, count, done) =>
+    writing ? space.copy(address, ours + done, count) : space.copy(ours + done, address, count),
+  );
 }

@@ -375,37 +375,48 @@ export class Operation implements PortOperation {
 
   /** Copies to what the object fills, from `offset` on; what does not fit is left out. Returns the bytes. */
   fill(data: Uint8Array, offset = 0): number {
-    const which = this.outBuffer;
-    if (which === 0) return 0;
-    let done = 0;
-    let skip = offset;
-    this.pieces(which, (address, length) => {
-      const from = Math.min(skip, length);
-      skip -= from;
-      const count = Math.min(length - from, data.length - done);
-      if (count > 0) this.space.writeBytes(address + from, data.subarray(done, done + count));
-      done += count;
-      return done < data.length;
-    });
-    return done;
+    return this.walk(true, offset, data.length, (address, length, done) =>
+      this.space.writeBytes(address, data.subarray(done, done + length)),
+    );
   }
 
   /** A copy of `length` bytes, from `offset` on, of what the object is given: first, then second. */
   copyGiven(offset: number, length: number): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array(Math.max(0, Math.min(length, this.given - offset)));
-    let skip = offset;
-    let done = 0;
+    const { u8 } = this.space;
+    this.walk(false, offset, out.length, (address, count, done) =>
+      out.set(u8.subarray(address, address + count), done),
+    );
+    return out;
+  }
+
+  /**
+   * Calls back with each piece of `length` bytes, from `offset` on, of what the object is given, first then second, or with `fills`
+   * of what it fills: address and bytes, and how many came before. Returns the bytes.
+   */
+  walk(
+    fills: boolean,
+    offset: number,
+    length: number,
+    each: (address: number, length: number, done: number) => void,
+  ): number {
+    let [skip, done] = [offset, 0];
     const take = (address: number, count: number): boolean => {
       const from = Math.min(skip, count);
       skip -= from;
-      const n = Math.min(count - from, out.length - done);
-      if (n > 0) out.set(this.space.u8.subarray(address + from, address + from + n), done);
+      const n = Math.min(count - from, length - done);
+      if (n > 0) each(address + from, n, done);
       done += n;
-      return done < out.length;
+      return done < length;
     };
+    const out = this.outBuffer;
+    if (fills) {
+      if (out !== 0) this.pieces(out, take);
+      return done;
+    }
     if (this.givenFirst > 0) this.pieces(1, take);
-    if (done < out.length && this.given > this.givenFirst) this.pieces(2, take);
-    return out;
+    if (done < length && this.given > this.givenFirst) this.pieces(2, take);
+    return done;
   }
 }
 

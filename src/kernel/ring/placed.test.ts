@@ -105,6 +105,28 @@ test('whoever waits in a ring whose window goes meanwhile is told at the next wa
   assert.equal(user.result(system.kernel.proceed(user.id)), -ERRNO.FAULT);
 });
 
+test('a window that goes while submissions are taken: those that were taken are done, the others stay', async (t) => {
+  const system = new TestSystem();
+  const [user, window] = await placed(system, 'a');
+  const { copy } = Ring.prototype;
+  t.after(() => {
+    Ring.prototype.copy = copy;
+  });
+  Ring.prototype.copy = function (i: number): boolean {
+    if (i === 5) window.unmap();
+    return copy.call(this, i);
+  };
+  user.push(...[1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n].map((n) => ({ op: op.nop, user: n })));
+  assert.equal(user.enter(8), 5);
+  Ring.prototype.copy = copy;
+  assert.equal(user.enter(8), -ERRNO.FAULT);
+  window.map(RIGHTS_ALL);
+  assert.equal(user.enter(), 0);
+  assert.equal(user.header('submissionHead'), 5, 'what was taken can be filled in again');
+  assert.equal(user.enter(8), 3);
+  assert.deepEqual(Object.keys(user.results()), ['1', '2', '3', '4', '5', '6', '7', '8']);
+});
+
 test('requests for a server whose ring is not there wait in the records of its clients', async () => {
   const system = new TestSystem();
   const [server, window] = await placed(system, 'server', RING_SERVES);

@@ -161,6 +161,8 @@ export class Rings {
   /** What has been asked of is done, or goes on by itself. */
   #begun(op: Operation, result: number): number {
     if (result !== WOULD_BLOCK) return this.settle(op, result);
+    // It has had a record, and is over by what came of asking: a request that could not be delivered, a kind that knew at once.
+    if (op.at === 0 || op.phase === PHASE.done) return op.result;
     if (op.limitLow !== 0 || op.limitHigh !== 0) this.#setDeadline(op, op.limit);
     else updateOperation(op);
     return WOULD_BLOCK;
@@ -234,10 +236,10 @@ export class Rings {
    */
   settle(op: Operation, result: number): number {
     endLoans(this.core, op);
+    op.result = result;
     const { ring } = op;
     const quiet = result >= 0 && (op.flags & SUBMIT.quiet) !== 0;
     if (ring === null) {
-      op.result = result;
       op.phase = PHASE.done;
       updateOperation(op);
       if (op.at !== 0) this.core.wake(op.domain);
@@ -245,11 +247,8 @@ export class Rings {
     }
     if (quiet || ring.post(op.userLow, op.userHigh, result, op.value)) {
       if (op.at !== 0) this.#ledger.free(op);
-    } else {
-      op.result = result;
-      if (op.at === 0) this.keep(op, PHASE.done);
-      else this.#holdBack(op, ring);
-    }
+    } else if (op.at === 0) this.keep(op, PHASE.done);
+    else this.#holdBack(op, ring);
     if (op.id !== 0) {
       this.core.wake(op.domain);
       this.#next(op, result >= 0);

@@ -178,6 +178,17 @@ test('a generic table has the methods it declared; a capability can be passed al
   assert.equal(one(server.requests()).other, 9n);
 });
 
+test('what is linked to a request that fails before it is delivered is cancelled', async () => {
+  const { system, client, give } = await pair(TABLE_KIND.generic, 3);
+  const handle = give(1n);
+  const bad = { op: op.invoke, handle, method: 1, other: 999, limit: 1000n };
+  client.submit({ ...bad, user: 1n, flags: SUBMIT.link }, { op: op.nop, user: 2n });
+  assert.deepEqual(client.results(), { 1: -ERRNO.BADF, 2: -ERRNO.CANCELED });
+  client.submit({ ...bad, user: 3n }, { op: op.nop, user: 4n, flags: SUBMIT.drain });
+  assert.deepEqual(client.results(), { 3: -ERRNO.BADF, 4: 0 });
+  assert.equal(system.kernel.core.rings.count, 0);
+});
+
 test('a badge that a client derives reaches the server, with the number that it gave', async () => {
   const { server, client, give } = await pair(TABLE_KIND.stream);
   const handle = give(5n);

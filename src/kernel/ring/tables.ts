@@ -315,7 +315,7 @@ export class Tables implements ObjectServer {
     let result = by.rights | 0;
     const bad = result >= 0 && by.firstLength > 0 ? this.reach(op, 'o') : 0;
     if (bad !== 0) return bad;
-    if (result >= 0 && by.firstLength > 0) op.fill(by.bytes(1));
+    if (result >= 0 && by.firstLength > 0) op.fill(by.copyGiven(0, Math.min(by.firstLength, op.room)));
     op.value = BigInt.asIntN(64, by.limit);
     if (by.other !== NO_HANDLE) {
       if (result < 0 || ![open, map, invoke].includes(op.code as 1)) return -ERRNO.INVAL;
