@@ -4,7 +4,7 @@
  * back; one to another process through pipes. `gate.i32.ns` is the median in nanoseconds of one call (i32, i32) -> i32, the
  * loop around it taken off; `gate.among.ns` the same with other callers in the process; `gate.i64`, `f64`, `v128` are
  * calls whose values cross by thunks; `gate.wait.us` is a call
- * whose callee waits and is woken, in microseconds: both unwind, and go on. `gate.kind.ns` is the first call by a capability of a
+ * whose callee waits and is woken, in microseconds: both unwind, and go on. `gate.kind.ns` and `gate.kindWide.ns` are the first two by a capability of a
  * kind, whose domain is asked before each.
  */
 import { OBJECT, RIGHTS_ALL } from '../src/abi/objects.ts';
@@ -142,7 +142,9 @@ export const gate: Group = async (_args, print) => {
   ) as Record<Signature, Figure>;
   await othersCall(kernel, OTHERS);
   const among = figure(loops(kernel, caller, 'i32'));
-  const kind = figure(loops(kernel, await callerByKind(kernel), 'i32', CALLS / 10));
+  const byKind = await callerByKind(kernel);
+  const kind = figure(loops(kernel, byKind, 'i32'));
+  const kindWide = figure(loops(kernel, byKind, 'i64'));
   const unwound = waits(kernel, caller);
   const plain = figure((await crossInstance()).ns);
   const thread = await worker();
@@ -162,7 +164,8 @@ export const gate: Group = async (_args, print) => {
         row(`gate, (${type}, ${type}) -> ${type}`, calls[type as Signature]),
       ),
       row(`gate, i32, ${OTHERS} other callers in the process`, among),
-      row('gate, by a capability of a kind', kind),
+      row('gate, i32, by a capability of a kind', kind),
+      row('gate, i64, by a capability of a kind', kindWide),
       row('wasm instance to wasm instance', plain),
       row('Atomics, two threads', atomics),
       row('worker, postMessage', message),
@@ -172,5 +175,5 @@ export const gate: Group = async (_args, print) => {
   print(`a call that is unwound on both sides and goes on: ${short(unwound)} us`);
   print(aim('gate call, ns', among.value, 15));
   print(aim('through a kind, gate calls', kind.value / calls.i32.value, 2));
-  return { ...calls, among, kind, wait: { us: unwound }, plain, atomics, message, pipe: piped };
+  return { ...calls, among, kind, kindWide, wait: { us: unwound }, plain, atomics, message, pipe: piped };
 };

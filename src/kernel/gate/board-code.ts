@@ -18,7 +18,7 @@
  *
  * Memory 0 is the board's own, memory 1 the space, of which it reads the epoch.
  */
-import { EPOCH_ADDRESS } from '../../abi/layout.ts';
+import { EPOCH_ADDRESS, TRANSFER_ADDRESS, VALUE_BYTES } from '../../abi/layout.ts';
 import { RIGHT } from '../../abi/objects.ts';
 import { pushSigned, pushUnsigned } from '../../base/leb.ts';
 import { GATE_HEADROOM_BYTES, SPACE_MAX_FRAMES, SPACE_MIN_FRAMES } from '../../base/limits.ts';
@@ -38,10 +38,11 @@ export const STATE_BIT = { inside: 1, shut: 2 } as const;
 export const GATE = {
   ...{ callee: 0, caller: 4, epoch: 8, depth: 16, slot: 20 },
   // The kind that is asked before; `guard` is 0 where none is. `asking` is the guard's line while it is asked.
-  ...{ guard: 24, guardSlot: 28, guardDepth: 32, asking: 36, badge: 40 },
+  // `values` is not 0 where the procedure's parameters lie in the transfer area meanwhile.
+  ...{ guard: 24, guardSlot: 28, guardDepth: 32, asking: 36, badge: 40, values: 48 },
 } as const;
 
-const [I32, I64] = [0x7f, 0x7e];
+const [I32, I64, V128] = [0x7f, 0x7e, 0x7b];
 const [ADD, NE, GE, OR, XOR, LT, NE64] = [0x6a, 0x47, 0x4f, 0x72, 0x73, 0x48, 0x52];
 const [END, RETURN, ELSE] = [0x0b, 0x0f, 0x05];
 
@@ -123,22 +124,40 @@ const disturbed = (line: number): number[] => [
   ...[...moved(), OR],
 ];
 
+/** Most values of the transfer area that are kept while a kind is asked. */
+export const KEPT_VALUES_MAX = 8;
+/** Value n of the transfer area, and putting one there that a local has. */
+const place = (n: number): number[] => [...[4 | 0x40, 1], ...unsigned(TRANSFER_ADDRESS + VALUE_BYTES * n)];
+const eachKept = (of: (n: number) => number[]): number[] => [
+  ...[...load(get(0), GATE.values), 0x04, 0x40],
+  ...Array.from({ length: KEPT_VALUES_MAX }, (_, n) => of(n)).flat(),
+  END,
+];
+const keepValues = (local: number): number[] =>
+  eachKept((n) => [...signed(0x42, 0), 0xfd, 0, ...place(n), ...set(local + n)]);
+const putBack = (local: number): number[] =>
+  eachKept((n) => [...signed(0x42, 0), ...get(local + n), 0xfd, 11, ...place(n)]);
+
 function goBody(params: number, i: number, numbers: Numbers): number[] {
   const [callee, depth, result, guard, error, slot] = [1, 2, 3, 4, 5, 6].map((n) => params + n) as [
     ...[number, number, number, number, number, number],
   ];
   const types = typesOf(i);
   const args = Array.from({ length: params }, (_, n) => get(n + 1)).flat();
+  // Only a gate without parameters of its own can have any there.
+  const kept = params === 0 ? slot + 1 : -1;
   const ask = [
     ...[...load(get(guard), LINE.state), ...brIf(1)],
     ...[...get(depth), ...load(get(0), GATE.guardDepth), GE, ...brIf(1)],
     ...[...word(WORD.error), ...set(error)],
+    ...(kept < 0 ? [] : keepValues(kept)),
     ...store(get(0), GATE.asking, get(guard)),
     ...enter(guard, depth),
     ...[...load64(get(0), GATE.badge), ...num(RIGHT.invoke), ...load(get(0), GATE.guardSlot)],
     ...[...callTable(KIND_TYPE), ...set(result)],
     ...comeBack(depth, get(error)),
     ...store(get(0), GATE.asking, num(0)),
+    ...(kept < 0 ? [] : putBack(kept)),
     // Whom it has called may have left the callee to others.
     ...[...disturbed(guard), ...get(result), OR, ...load(get(callee), LINE.state), OR, 0x04, 0x40],
     ...[...get(0), ...get(result), ...args, ...call(numbers.judged(i)), RETURN],
@@ -146,7 +165,7 @@ function goBody(params: number, i: number, numbers: Numbers): number[] {
     ...store(get(guard), LINE.state, num(0)),
   ];
   return [
-    ...[1, 6, I32],
+    ...(kept < 0 ? [1, 6, I32] : [2, 6, I32, KEPT_VALUES_MAX, V128]),
     ...[...num(0), ...call(numbers.probe)],
     ...[0x02, 0x40],
     ...[...moved(), ...brIf(0)],

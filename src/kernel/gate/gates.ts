@@ -24,7 +24,7 @@ import { entryFrame, I32, type RawValue } from '../frames.ts';
 import { headroom } from '../headroom.ts';
 import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
-import { GATE } from './board-code.ts';
+import { GATE, KEPT_VALUES_MAX } from './board-code.ts';
 import type { Boards, Caller, Entrance } from './boards.ts';
 import { cameOut, EMPTY, goIn, goOut } from './crossing.ts';
 import { type Hand, handOf, handOver, takeOver } from './hands.ts';
@@ -276,7 +276,7 @@ export class Gate implements Caller {
     if (broken !== null) return ERRNO.GONE;
     const call = callee.instance?.exports[GUEST_EXPORT + procedure.exported] as Callable;
     // A call of this gate by the short way, which has come here by way of others, comes back to what it has entered.
-    const other = callee !== this.#callee || procedure !== this.#procedure;
+    const other = this.#procedure !== null && (callee !== this.#callee || procedure !== this.#procedure);
     if (other && this.#callee.unnoted !== 0) throw core.unwind;
     this.#callee = callee;
     this.#procedure = procedure;
@@ -298,8 +298,8 @@ export class Gate implements Caller {
     boards.set(line + GATE.slot, this.#slot as number);
     boards.set64(line + GATE.epoch, BigInt(this.#epoch));
     const plain = capabilityParams.length + capabilityResults.length === 0;
-    // What lies in the transfer area would have to be kept.
-    const judges = this.#asks !== 0 && (this.#direct || this.#shape.params.length === 0) && !this.#asking;
+    const values = this.#direct ? 0 : this.#shape.params.length;
+    const judges = this.#asks !== 0 && values <= KEPT_VALUES_MAX && !this.#asking;
     const judge = judges ? core.kinds.judge(this.#caller, this.#asks) : null;
     const open = plain && (this.#asks === 0 || judge !== null);
     boards.set(line + GATE.depth, open ? depth : 0);
@@ -308,6 +308,7 @@ export class Gate implements Caller {
     this.#judge = judge;
     this.#judgeSlot = boards.plug(judge.check, false);
     boards.set(line + GATE.guard, judge.domain.line);
+    boards.set(line + GATE.values, values);
     boards.set(line + GATE.guardSlot, this.#judgeSlot);
     boards.set(line + GATE.guardDepth, judge.depth);
     boards.set64(line + GATE.badge, judge.badge);
