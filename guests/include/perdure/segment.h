@@ -2,6 +2,10 @@
  * Segments: memory that several domains may have at once, each as far as its capability allows. Mapped, a segment is reached through ordinary
  * pointers, from 2 GiB up; what is not mapped, or not to be written, traps as what lies outside of memory. To share a segment is to
  * pass a capability to it. A mapping ends with the capability that it was made with: when that is revoked, the next access traps.
+ *
+ * The ring's PERDURE_OP_MAP gives a segment with the bytes of a file. Those of a file of the host are read when they are touched, so it may
+ * be far larger than the program's memory; once the file is changed from outside, what was not read yet traps. What is written into
+ * such a segment goes to no file.
  */
 #ifndef PERDURE_SEGMENT_H
 #define PERDURE_SEGMENT_H

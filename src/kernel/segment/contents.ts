@@ -281,12 +281,13 @@ export class SegmentObjects {
     const at = this.#state(object);
     const segment = S.segment.get(space, at);
     const [first, end] = [Math.floor(offset / FRAME_BYTES), Math.ceil((offset + length) / FRAME_BYTES)];
-    if (end === first + 1) {
+    const isThere = lists.frame(segment, first) !== 0;
+    if (end === first + 1 && !isThere) {
       const bad = this.#load(at, offset, length);
       if (bad !== 0) return bad;
       this.#own(segment, offset, length, HAVE.filled);
     }
-    if (lists.frame(segment, first) !== 0 && lists.rowEnd(segment, first, end) === end)
+    if (end === first + 1 || (isThere && lists.rowEnd(segment, first, end) === end))
       return space.segments.addressOf(segment, offset);
     const much = length > FRAME_BYTES;
     if (much && !mayCharge(space, domain.account, RESOURCE.memory, length)) return -ERRNO.DQUOT;

@@ -58,7 +58,7 @@ export class Windows {
   readonly #contents: SegmentObjects;
   #table: RecordTable | null = null;
   /** By domain, what `#writable` has found: a cache. */
-  readonly #writers = new Map<number, readonly number[]>();
+  readonly #writers = new Map<number, Set<number>>();
 
   constructor(core: Core, contents: SegmentObjects) {
     this.#core = core;
@@ -118,6 +118,7 @@ export class Windows {
       const mapping = space.getNumber(table + slot * WINDOW.bytes + WINDOW.mapping);
       if (mapping !== 0) this.#drop(domain, mapping);
     }
+    this.#writers.delete(domain.id);
     D.windows.set(space, domain.at, 0);
     D.windowCount.set(space, domain.at, 0);
     space.heap.free(table);
@@ -268,14 +269,15 @@ export class Windows {
     const space = this.#space;
     if ((M.rights.get(space, mapping) & RIGHT.write) !== 0) return true;
     const segment = this.#contents.bytesOf(M.object.get(space, mapping));
-    return this.#writable(domain).some((each) => {
+    for (const each of this.#writable(domain)) {
       const object = M.object.get(space, each);
-      if (this.#core.objects.isGone(object)) return false;
-      return space.segments.lists.isFamily(segment, this.#contents.bytesOf(object));
-    });
+      if (this.#core.objects.isGone(object)) continue;
+      if (space.segments.lists.isFamily(segment, this.#contents.bytesOf(object))) return true;
+    }
+    return false;
   }
   /** Mappings of a domain with the right to write. */
-  #writable(domain: Domain): readonly number[] {
+  #writable(domain: Domain): ReadonlySet<number> {
     const known = this.#writers.get(domain.id);
     if (known !== undefined) return known;
     const space = this.#space;
@@ -285,9 +287,8 @@ export class Windows {
       const mapping = space.getNumber(table + slot * WINDOW.bytes + WINDOW.mapping);
       if (mapping !== 0 && (M.rights.get(space, mapping) & RIGHT.write) !== 0) found.add(mapping);
     }
-    const list = [...found];
-    this.#writers.set(domain.id, list);
-    return list;
+    this.#writers.set(domain.id, found);
+    return found;
   }
 
   /** The mapping that a near address belongs to, 0 for none. */
@@ -338,7 +339,6 @@ export class Windows {
 
   #write(domain: Domain, row: number, wanted: Mapping, slots: number): void {
     const space = this.#space;
-    this.#writers.delete(domain.id);
     const at = this.#rows().address(row);
     M.row.set(space, at, row);
     M.capability.set(space, at, wanted.capability);
@@ -348,6 +348,7 @@ export class Windows {
     M.bytes.set(space, at, wanted.bytes);
     M.offset.set(space, at, wanted.offset);
     M.rights.set(space, at, RIGHT.read | (wanted.writable ? RIGHT.write : 0));
+    if (wanted.writable) this.#writers.get(domain.id)?.add(at);
     this.#core.capabilities.retain(wanted.capability);
     const table = D.windows.get(space, domain.at) + slotOf(wanted.near) * WINDOW.bytes;
     for (let i = 0; i < slots; i++) space.setNumber(table + i * WINDOW.bytes + WINDOW.mapping, at);
@@ -355,13 +356,13 @@ export class Windows {
 
   #drop(domain: Domain, mapping: number): void {
     const space = this.#space;
-    this.#writers.delete(domain.id);
     const first = slotOf(M.near.get(space, mapping));
     const slots = Math.ceil(M.bytes.get(space, mapping) / FRAME_BYTES);
     space.zero(D.windows.get(space, domain.at) + first * WINDOW.bytes, slots * WINDOW.bytes);
     const [capability, object] = [M.capability.get(space, mapping), M.object.get(space, mapping)];
     const writes = (M.rights.get(space, mapping) & RIGHT.write) !== 0;
     if (!this.#core.objects.isGone(object)) this.#contents.mapped(object, writes, false);
+    this.#writers.get(domain.id)?.delete(mapping);
     this.#rows().remove(M.row.get(space, mapping));
     this.#core.capabilities.release(capability);
   }
