@@ -11,11 +11,21 @@
  * far the program is by then; so a seed tells which kind of life it was, and the verdict depends on no time.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { guest } from '../guests/build.ts';
 import { Prng } from '../src/base/prng.ts';
 import { LAUNCHER } from '../src/cli/cli.testing.ts';
+import { Space } from '../src/index.ts';
 import { HOST_GRANT, inputFile, type Seen, type Victim } from './kill-programs.ts';
 
 /** A process that takes longer than this hangs. In milliseconds; nothing comes near it. */
@@ -97,6 +107,7 @@ class Trial {
   /** The whole life. Returns the problem, if there is one. */
   async run(kills: number): Promise<string | undefined> {
     const program = await guest(this.#victim.guest);
+    if (this.#victim.partners !== undefined) await this.#makePartners(this.#victim.partners);
     let born = false;
     for (let n = 0; n < kills; n++) {
       const ended = await this.#start(born ? this.#up() : this.#run(program), this.#pickMoment(born));
@@ -111,6 +122,11 @@ class Trial {
     return this.#checkEnd(ended) ?? this.#checkAll();
   }
 
+  async #makePartners(partners: readonly string[]): Promise<void> {
+    await using space = await Space.open(this.#space);
+    for (const name of partners) await space.spawn(readFileSync(await guest(name)), { name });
+  }
+
   #run(program: string): string[] {
     const grant = this.#victim.host ? ['--dir', `${this.#granted}::${HOST_GRANT}`] : [];
     return [
@@ -119,6 +135,7 @@ class Trial {
       ...grant,
       ...(this.#alone ? ['--isolation', 'process'] : []),
       ...(this.#victim.compiler ? ['--grant', 'compiler'] : []),
+      ...(this.#victim.partners ?? []).flatMap((name) => ['--grant', `${name}=${name}`]),
       '--name',
       this.#victim.name,
       program,
@@ -214,12 +231,20 @@ class Trial {
 
   /** After a kill: what has come out is how the undisturbed run begins, and never less than before. */
   #checkPrefix(): string | undefined {
-    const found = readFileSync(this.#output);
+    const { size } = statSync(this.#output);
     const wanted = this.#expected.output;
-    if (found.length < this.#out) return `output shrank from ${this.#out} to ${found.length} bytes`;
-    this.#out = found.length;
+    if (size < this.#out) return `output shrank from ${this.#out} to ${size} bytes`;
+    this.#out = size;
+    const found = this.#found();
     if (wanted.subarray(0, found.length).equals(found)) return undefined;
     return `output differs ${difference(found, wanted)}`;
+  }
+
+  /** What has come out, without the name before each line that is there as soon as several programs may write. */
+  #found(): Buffer {
+    const found = readFileSync(this.#output);
+    if (this.#victim.prints === undefined) return found;
+    return Buffer.from(found.toString().replaceAll(new RegExp(`^${this.#victim.name} \\| `, 'gm'), ''));
   }
 
   #checkEnd({ code, said, idle }: Ended): string | undefined {
@@ -233,11 +258,12 @@ class Trial {
   async #checkAll(): Promise<string | undefined> {
     const { code, output, files } = this.#expected;
     const listed = await this.#ask('ps', '--json');
-    const programs = JSON.parse(listed.toString() || '[]') as { state: string; exitCode: number }[];
+    const all = JSON.parse(listed.toString() || '[]') as { name: string; state: string; exitCode: number }[];
+    const programs = all.filter(({ name }) => this.#victim.partners?.includes(name) !== true);
     if (programs.length !== 1 || programs[0]!.state !== 'exited' || programs[0]!.exitCode !== code) {
       return `ps says ${JSON.stringify(programs)}, not one program that ended with ${code}`;
     }
-    const found = readFileSync(this.#output);
+    const found = this.#found();
     if (!found.equals(output)) return `output differs ${difference(found, output)}`;
     for (const [path, bytes] of files) {
       const file = this.#victim.host
@@ -253,7 +279,7 @@ class Trial {
   }
 
   async #isThere(): Promise<boolean> {
-    return (await this.#ask('ps', '--names')).toString() === `${this.#victim.name}\n`;
+    return (await this.#ask('ps', '--names')).toString().split('\n').includes(this.#victim.name);
   }
 
   /** The standard output of a command that only looks. */

@@ -28,6 +28,10 @@ export interface Victim {
   readonly host?: true;
   /** It makes code while it runs. */
   readonly compiler?: true;
+  /** Programs that are there before it, which it is granted under their names; only their procedures are used. */
+  readonly partners?: readonly string[];
+  /** Where plain V8 cannot run it: what it prints, worked out here. It ends with 0 and leaves no files. */
+  readonly prints?: () => readonly string[];
 }
 
 /** Everything that can be seen of a run from outside. */
@@ -99,6 +103,34 @@ const EXPRESSIONS = [
   '1[0-9]+1 .*dd',
 ];
 
+const FACTOR = 6364136223846793005n;
+const POSTS = 1_000_000;
+const ASKED = 20_000;
+const THOUSANDS = 2000;
+
+/** A line for each so many numbers: how many there were, and a number made of all of them. */
+function summed(numbers: number, each: number, verb: string): string[] {
+  const lines: string[] = [];
+  let hash = 0n;
+  for (let n = 1; n <= numbers; n++) {
+    hash = BigInt.asUintN(64, hash * FACTOR + BigInt(n));
+    if (n % each === 0) lines.push(`${n} ${verb}: ${hash.toString(16).padStart(16, '0')}`);
+  }
+  return lines;
+}
+
+/** The longest Collatz sequences of guests/c/workers.c. */
+export function longest(thousands: number): string[] {
+  const lines: string[] = [];
+  let [best, most] = [0, 0];
+  for (let start = 1; start <= 1000 * thousands; start++) {
+    let steps = 0;
+    for (let n = start; n !== 1; n = n % 2 === 0 ? n / 2 : 3 * n + 1) steps++;
+    if (steps > most) [best, most] = [start, steps];
+    if (start % 100_000 === 0) lines.push(`up to ${start}: ${best}, ${most} steps`);
+  }
+  return [...lines, `longest: ${best}, ${most} steps`];
+}
 const speaks = (file: string): string[] => ['-t', speech(100), '-o', file];
 
 export const VICTIMS: readonly Victim[] = [
@@ -132,6 +164,28 @@ export const VICTIMS: readonly Victim[] = [
     files: [],
     compiler: true,
   },
+  {
+    name: 'clerk',
+    guest: 'clerk',
+    arguments: [`${POSTS}`],
+    files: [],
+    partners: ['ledger'],
+    prints: () => summed(POSTS, 20_000, 'posted'),
+  },
+  {
+    name: 'teller',
+    guest: 'teller',
+    arguments: [`${ASKED}`],
+    files: [],
+    prints: () => [...summed(ASKED, 1000, 'asked'), `rung ${ASKED} times, 0 left, 0 wrong`],
+  },
+  {
+    name: 'workers',
+    guest: 'workers',
+    arguments: ['3', `${THOUSANDS}`],
+    files: [],
+    prints: () => longest(THOUSANDS),
+  },
 ];
 
 /** Nothing where the program can be had here, else why not. Where CI is set, what cannot be had is an error. */
@@ -157,6 +211,10 @@ export function inputFile(victim: Victim, folder: string): string | undefined {
 
 /** What an undisturbed run on plain V8 leaves behind. */
 export async function expected(victim: Victim, folder: string): Promise<Seen> {
+  if (victim.prints !== undefined) {
+    const text = victim.prints().map((line) => `${line}\n`);
+    return { code: 0, output: Buffer.from(text.join('')), files: new Map() };
+  }
   const home = join(folder, `${victim.name}-plain`);
   const input = inputFile(victim, folder);
   const { code, output } = await runPlain(await guest(victim.guest), victim.arguments, home, input);

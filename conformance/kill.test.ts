@@ -18,7 +18,8 @@ after(() => rmSync(root, { recursive: true, force: true }));
 
 const killsOf = ({ kills }: Life): number => kills.starting + kills.running + kills.writing;
 
-for (const victim of VICTIMS) {
+// Workers are killed in cli/workers.test.ts.
+for (const victim of VICTIMS.filter(({ name }) => name !== 'workers')) {
   test(`${victim.name}, killed again and again, is from outside one run on plain V8`, async (t) => {
     const missing = await unavailable(victim.guest);
     if (missing !== undefined) return t.skip(missing); // no tools to build the guest: it names them

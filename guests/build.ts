@@ -70,6 +70,9 @@ const EXTRA_FLAGS: Readonly<Record<string, readonly string[]>> = {
   regex: ['-Wl,--growable-table', '-Wl,--export-table'],
   stream: CALLED_FLAGS,
   workers: ['-I', INCLUDE],
+  clerk: ['-I', INCLUDE],
+  teller: ['-I', INCLUDE],
+  ledger: CALLED_FLAGS,
 };
 const STACK_BYTES: Readonly<Record<string, number>> = { deep: 16 << 20, lisp: 8 << 20 };
 

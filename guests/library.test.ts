@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { RESOURCE } from '../src/abi/account.ts';
+import { DOMAIN_FLAG } from '../src/abi/domains.ts';
 import { ERRNO } from '../src/abi/errno.ts';
 import { OBJECT, RIGHT } from '../src/abi/objects.ts';
-import { OPERATION, OPTION, SUBMIT } from '../src/abi/ring.ts';
+import { OPERATION, OPTION, SUBMIT, TABLE_KIND } from '../src/abi/ring.ts';
 import { load, TestSystem } from '../src/kernel/kernel.testing.ts';
 // @ts-expect-error: AssemblyScript's compiler loads this transform as JavaScript, so it has no types
 import Gates from './assembly/gates.mjs';
@@ -113,7 +114,7 @@ test('each function of the library for AssemblyScript has an example, which does
   const names = declaredIn(ASSEMBLY, ASSEMBLY_SCRIPT).filter((name) => name !== 'Description');
   for (const name of names) assert.ok(told.has(name), `${name} has an example`);
   assert.ok(names.length >= 10);
-  const imports = `import { ${[...names, 'Errno', 'Operation', 'Resource', 'Right', 'FOREVER'].join(', ')} } from "./perdure";\n`;
+  const imports = `import { ${[...names, 'DomainFlag', 'Errno', 'Operation', 'Resource', 'Right', 'Submit', 'TableKind', 'FOREVER'].join(', ')} } from "./perdure";\n`;
   const whole = (example: Example): boolean => example.code.includes(ASSEMBLY_MAIN);
   const together = examples
     .filter((example) => !whole(example))
@@ -188,15 +189,34 @@ test('the numbers in the libraries are those of the kernel', () => {
     assert.equal(numbers.get(`OPTION_${upper(name)}`), value, name);
   for (const [name, value] of Object.entries(SUBMIT))
     assert.equal(numbers.get(`SUBMIT_${upper(name)}`), value, name);
-  const tables: Record<string, Readonly<Record<string, number>>> = { ERRNO, RIGHT, OPERATION, RESOURCE };
-  for (const [name, table] of Object.entries(tables)) {
-    const title = `${name[0]}${name.slice(1).toLowerCase()}`;
+  for (const [name, value] of Object.entries(DOMAIN_FLAG))
+    assert.equal(numbers.get(`DOMAIN_${upper(name)}`), value, name);
+  for (const [name, value] of Object.entries(RESOURCE)) assert.equal(numbers.get(upper(name)), value, name);
+  const tables: Record<string, Readonly<Record<string, number>>> = {
+    ...{
+      Errno: ERRNO,
+      Right: RIGHT,
+      Operation: OPERATION,
+      Resource: RESOURCE,
+      Option: OPTION,
+      Submit: SUBMIT,
+    },
+    ...{ DomainFlag: DOMAIN_FLAG, TableKind: TABLE_KIND },
+  };
+  for (const [title, table] of Object.entries(tables)) {
     const body = new RegExp(`namespace ${title} \\{([^}]*)\\}`).exec(ASSEMBLY)?.[1] ?? '';
     const told = [...body.matchAll(/const (\w+): i32 = (\d+)/g)];
-    assert.ok(told.length > 5, title);
+    // Of the errors only those that the kernel gives.
+    const all = title === 'Errno' ? [] : Object.keys(table).map(upper);
+    const names = told.map(([, key]) => key);
+    assert.deepEqual(
+      all.filter((key) => !names.includes(key)),
+      [],
+      title,
+    );
     for (const [, key = '', value = ''] of told) {
       const known = Object.keys(table).find((each) => upper(each) === key || each === key);
-      if (key !== 'ALL' && key !== 'COUNT')
+      if (!['ALL', 'COUNT', 'CANCELED', 'RELEASED'].includes(key) || title === 'Errno')
         assert.equal(table[known ?? ''], Number(value), `${title}.${key}`);
     }
   }

@@ -213,6 +213,8 @@ export namespace Resource {
   export const OUTBOX: i32 = 6;
   export const COUNT: i32 = 7;
 }
+// A limit that is none.
+export const UNLIMITED: u64 = 9007199254740991;
 
 // The account that pays for what the program does. A handle, or an error.
 //
@@ -506,6 +508,16 @@ export declare function segmentRead(segment: Handle, offset: u64, out: usize, by
 @external("perdure_kernel", "seg_write")
 export declare function segmentWrite(segment: Handle, offset: u64, from: usize, bytes: u32): i32;
 
+// How a domain is made.
+export namespace DomainFlag {
+  // It is destroyed when the domain that made it ends.
+  export const LINKED: i32 = 1;
+  // A restart ends it.
+  export const VOLATILE: i32 = 2;
+  // It goes on to exist when its function has returned or trapped, and can be started again.
+  export const RESIDENT: i32 = 4;
+}
+
 // The program that runs. A handle, or an error.
 //
 //     assert(describe(programOwn())!.kind == 2);
@@ -513,7 +525,7 @@ export declare function segmentWrite(segment: Handle, offset: u64, from: usize, 
 export declare function programOwn(): Handle;
 
 // A new domain of a program, in which nothing has run. `name` is told after the maker's own, "" for a number; `account` pays for it, 0 for the
-// maker's own. `flags`: 1 it is destroyed with its maker, 2 a restart ends it, 4 it can be started again. A handle, or an error.
+// maker's own. `flags`: of DomainFlag. A handle, or an error.
 //
 //     export function work(): void {
 //       const at = <usize>segmentMap(granted("memory"), 0, 4096, Right.READ | Right.WRITE);
@@ -523,7 +535,7 @@ export declare function programOwn(): Handle;
 //     export function main(): void {
 //       const memory = segmentCreate(4096);
 //       const at = <usize>segmentMap(memory, 0, 4096, Right.READ | Right.WRITE);
-//       const worker = domainCreate(programOwn(), "worker", 0, 1);
+//       const worker = domainCreate(programOwn(), "worker", 0, DomainFlag.LINKED);
 //       assert(domainGrant(worker, "memory", memory, Right.READ | Right.WRITE | Right.MAP) == 0);
 //       assert(domainStart(worker, "work") == 0);
 //       assert(new Semaphore(0, at).take() == 0 && load<u32>(at, 64) == 42);
@@ -603,6 +615,10 @@ export namespace Operation {
   export const DESCRIBE: i32 = 5;
   export const CREATE: i32 = 6;
   export const REMOVE: i32 = 7;
+  export const RENAME: i32 = 8;
+  export const LINK: i32 = 9;
+  export const CHANGE: i32 = 10;
+  export const READ_LINK: i32 = 11;
   export const SYNC: i32 = 12;
   export const WAIT: i32 = 13;
   export const INVOKE: i32 = 14;
@@ -612,7 +628,56 @@ export namespace Operation {
   export const CLOSE: i32 = 18;
   export const TIMEOUT: i32 = 19;
   export const REPLY: i32 = 20;
+  // In requests only: the client has given up the request of this number; nobody holds the object any more.
+  export const CANCELED: i32 = 254;
+  export const RELEASED: i32 = 255;
 }
+
+// Bits of a submission's flags.
+export namespace Submit {
+  // The next one begins when this one has succeeded, and is CANCELED where it fails.
+  export const LINK: i32 = 1;
+  // Begins when all before it have completed; those behind it wait for it.
+  export const DRAIN: i32 = 2;
+  // `first` is a list of buffers: pairs of u32, address and bytes. `firstLength` says how many.
+  export const VECTOR: i32 = 4;
+  // No completion where it succeeds.
+  export const QUIET: i32 = 8;
+  // Of read and write: `first` is part of a segment; see Submission.useSegment.
+  export const SEGMENT: i32 = 16;
+}
+
+// Bits of a submission's options.
+export namespace Option {
+  export const CREATE: i32 = 1;
+  export const EXCLUSIVE: i32 = 2;
+  export const TRUNCATE: i32 = 4;
+  export const DIRECTORY: i32 = 8;
+  export const FOLLOW: i32 = 16;
+  export const READ: i32 = 32;
+  export const WRITE: i32 = 64;
+  export const SYMBOLIC: i32 = 128;
+  // Of change: what of the three numbers counts.
+  export const SIZE: i32 = 256;
+  export const ACCESSED: i32 = 512;
+  export const MODIFIED: i32 = 1024;
+  // Of reply: what is given is no longer the server's.
+  export const MOVE: i32 = 2048;
+  // Of invoke: what it brings is lent until it has completed; `other` is a number of handles, the first words of `first`.
+  export const LEND: i32 = 4096;
+  export const HANDLES: i32 = 8192;
+}
+
+// What a table serves: which operations may reach it.
+export namespace TableKind {
+  export const STREAM: i32 = 1;
+  export const FILE: i32 = 2;
+  export const GENERIC: i32 = 3;
+}
+
+// Offsets that say something else: none for a stream; at the end of a file.
+export const STREAM_OFFSET: u64 = u64.MAX_VALUE;
+export const APPEND_OFFSET: u64 = u64.MAX_VALUE - 1;
 
 // An operation to be asked for: what it does not use stays 0. Buffers are addresses; what is there has to stay until it has completed.
 //
@@ -655,7 +720,7 @@ export class Submission {
   //     const out = new StaticArray<u8>(1);
   //     assert(segmentRead(to, 0, changetype<usize>(out), 1) == 1 && out[0] == 104);
   useSegment(segment: Handle, offset: u64, bytes: u32): void {
-    this.flags |= 16;
+    this.flags |= <u8>Submit.SEGMENT;
     this.first = segment;
     this.firstLength = bytes;
     this.second = <u32>offset;
@@ -782,11 +847,11 @@ export class Ring {
   }
 }
 
-// A table, which serves objects through a ring that serves. `kind`: 1 streams, 2 files, 3 objects with so many `methods` of their own. A handle, or
+// A table, which serves objects through a ring that serves. `kind`: of TableKind; a generic one has so many `methods` of its own. A handle, or
 // an error.
 //
 //     const ring = new Ring(8, true);
-//     const object = tableObject(tableCreate(ring.handle, 3, 10), 42, Right.ALL);
+//     const object = tableObject(tableCreate(ring.handle, TableKind.GENERIC, 10), 42, Right.ALL);
 //     const ask = new Submission(Operation.INVOKE);
 //     ask.handle = object;
 //     ask.method = 3;
@@ -795,7 +860,7 @@ export class Ring {
 //     const request = ring.request();
 //     assert(load<u64>(request, 8) == 42 && load<u16>(request, 26) == 3);
 //     const answer = new Submission(Operation.REPLY);
-//     answer.flags = 8;
+//     answer.flags = <u8>Submit.QUIET;
 //     answer.offset = load<u64>(request);
 //     answer.rights = 5;
 //     heap.free(request);
@@ -807,7 +872,7 @@ export declare function tableCreate(ring: Handle, kind: i32, methods: i32): Hand
 
 // A capability to an object of a table, which its requests name by `number`, at most 2^53 - 1. A handle, or an error.
 //
-//     const table = tableCreate(new Ring(8, true).handle, 1, 0);
+//     const table = tableCreate(new Ring(8, true).handle, TableKind.STREAM, 0);
 //     assert(tableObject(table, 7, Right.READ | Right.SHARE) > 0);
 @external("perdure_kernel", "table_object")
 export declare function tableObject(table: Handle, number: u64, rights: i32): Handle;

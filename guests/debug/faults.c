@@ -1,11 +1,12 @@
 /*
- * Ends badly below a few calls, some of which are inlined: `faults load|deep|late|abort`. `deep` does so 5000 calls
- * down; `late` says "ready", then sleeps for half a second in small pieces before it does. Tests look for the comments.
+ * Ends badly below a few calls, some of which are inlined: `faults load|deep|late FILE|abort`. `deep` does so 5000 calls
+ * down; `late` sleeps in small pieces until there is that file. Tests look for the comments.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static volatile unsigned far = 0xfffffff0u;
 
@@ -28,11 +29,9 @@ __attribute__((noinline)) static int deep(int x) {
   return deep(x - 1) * 3 ^ x; /* line: deep */
 }
 
-__attribute__((noinline)) static int late(int x) {
+__attribute__((noinline)) static int late(int x, const char *file) {
   struct timespec piece = {0, 5000000};
-  puts("ready");
-  fflush(stdout);
-  for (int i = 0; i < 100; i++) nanosleep(&piece, 0); /* line: sleep */
+  while (access(file, F_OK) != 0) nanosleep(&piece, 0); /* line: sleep */
   return work(x) + 1; /* line: late */
 }
 
@@ -40,6 +39,6 @@ int main(int argc, char **argv) {
   const char *how = argc > 1 ? argv[1] : "load";
   if (!strcmp(how, "abort")) abort();
   if (!strcmp(how, "deep")) return deep(5000);
-  if (!strcmp(how, "late")) return late(argc) + 1; /* line: main */
+  if (!strcmp(how, "late")) return late(argc, argv[2]) + 1; /* line: main */
   return work(argc) + 1;
 }

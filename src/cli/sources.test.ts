@@ -77,13 +77,25 @@ test(
   missing,
   async (t) => {
     const tool = new Tool(t);
-    const run = tool.start(['run', '--name', 'late', await guest('debug/faults-O2'), 'late']);
-    await run.saw(/ready/);
+    const grant = ['--dir', `${tool.folder}::/d`];
+    const run = tool.start([
+      'run',
+      '--name',
+      'late',
+      ...grant,
+      await guest('debug/faults-O2'),
+      'late',
+      '/d/go',
+    ]);
+    const sleeps = async (): Promise<boolean> =>
+      shown((await tool.run('inspect', 'late')).stdout).includes(`late ${c('sleep')}`);
+    while (!(await sleeps())) await new Promise((resolve) => setTimeout(resolve, 20));
     run.child.kill('SIGKILL');
     await run.ended;
     const suspended = shown((await tool.run('inspect', 'late')).stdout);
     assert.ok(suspended.includes(`late ${c('sleep')}`), suspended.join('\n'));
     assert.ok(suspended.includes(`main ${c('main')}`), suspended.join('\n'));
+    writeFileSync(join(tool.folder, 'go'), '');
     const up = await tool.run('up', '--exit-when-idle');
     assert.equal(up.code, 134);
     assert.deepEqual(shown(up.stderr).slice(0, 5), [...below, `late ${c('late')}`, `main ${c('main')}`]);

@@ -1,23 +1,11 @@
 /** A program in C that makes domains of itself and talks with them through shared memory (guests/c/workers.c), under the tool. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { longest } from '../../conformance/kill-programs.ts';
 import { canBuild, guest } from '../../guests/build.ts';
 import { Tool } from './cli.testing.ts';
 
 const skip = canBuild('workers');
-
-/** What it prints for so many thousands. */
-function expected(thousands: number): string[] {
-  const lines: string[] = [];
-  let [best, most] = [0, 0];
-  for (let start = 1; start <= 1000 * thousands; start++) {
-    let steps = 0;
-    for (let n = start; n !== 1; n = n % 2 === 0 ? n / 2 : 3 * n + 1) steps++;
-    if (steps > most) [best, most] = [start, steps];
-    if (start % 100_000 === 0) lines.push(`up to ${start}: ${best}, ${most} steps`);
-  }
-  return [...lines, `longest: ${best}, ${most} steps`];
-}
 
 /** Lines, without the name that stands before each where there are several programs. */
 const linesOf = (text: string): string[] =>
@@ -31,7 +19,7 @@ test('a program that is several domains gives one answer, killed in the middle o
 }, async (t) => {
   const tool = new Tool(t);
   const program = await guest('workers');
-  const want = expected(2000);
+  const want = longest(2000);
   const whole = await tool.run('run', '--name', 'whole', program, '3', '2000');
   assert.deepEqual([whole.code, linesOf(whole.stdout)], [0, want], whole.stderr);
   const first = tool.start(['run', '--name', 'killed', program, '4', '2000']);

@@ -80,6 +80,28 @@ enum perdure_option {
 #define PERDURE_STREAM_OFFSET ((uint64_t)-1)
 #define PERDURE_APPEND_OFFSET ((uint64_t)-2)
 
+/* What DESCRIBE fills in: times are ns since 1970, the type is numbered as WASI's filetype. */
+typedef struct perdure_attributes {
+  uint64_t device, number;
+  uint8_t type;
+  uint64_t links, size, accessed, modified, changed;
+} perdure_attributes;
+
+/* What CHANGE is given: those count that PERDURE_OPTION_SIZE, _ACCESSED and _MODIFIED name. */
+typedef struct perdure_change {
+  uint64_t size, accessed, modified;
+} perdure_change;
+
+/* What LIST fills in: entries that begin with this, each followed by its name. `cookie` is the offset of what follows it. */
+typedef struct perdure_listed {
+  uint64_t cookie, number;
+  uint32_t name_bytes;
+  uint8_t type;
+} perdure_listed;
+
+_Static_assert(sizeof(perdure_attributes) == 64 && offsetof(perdure_attributes, size) == 32, "as abi/ring.ts");
+_Static_assert(sizeof(perdure_listed) == 24 && offsetof(perdure_listed, type) == 20, "as abi/ring.ts");
+
 typedef struct perdure_submission {
   uint8_t operation;
   uint8_t flags;
