@@ -11,7 +11,7 @@ import { HANDLE_TAGS, OBJECT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { TABLE_KIND } from '../../abi/ring.ts';
 import { EnvironmentError, MalformedError } from '../../base/errors.ts';
 import { CAPABILITIES_MAX, FRAME_BYTES } from '../../base/limits.ts';
-import { mayCharge } from '../account/account.ts';
+import { limitOf, mayCharge } from '../account/account.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { procedureAt } from '../gate/procedures.ts';
@@ -116,13 +116,18 @@ class Arrival {
       }
     }
     const taken = places.filter(({ state }) => state !== 0).length;
+    // Places that were given back cost nothing, and are no more than a list here could have.
+    const most = limitOf(this.#core.space, this.#domain.account, RESOURCE.capabilities);
+    if (places.length > most) this.#refuse('places of its list');
     this.#may(RESOURCE.memory, memory, 'memory');
     this.#may(RESOURCE.entries, entries, 'entries of rings');
     this.#may(RESOURCE.capabilities, taken + members + image.capabilities.length, 'capabilities');
     this.#may(RESOURCE.requests, image.operations.length, 'operations under way');
   }
   #may(resource: Resource, amount: number, what: string): void {
-    if (mayCharge(this.#core.space, this.#domain.account, resource, amount)) return;
+    if (!mayCharge(this.#core.space, this.#domain.account, resource, amount)) this.#refuse(what);
+  }
+  #refuse(what: string): never {
     const { name } = this.#domain;
     throw new EnvironmentError('over-limit', `${name}: it brings along more ${what} than it may have here`);
   }

@@ -1,10 +1,12 @@
 /**
- * What goes with a domain that is carried to another space: that it is the same object there, and the sturdy references to
- * it. Its list stays behind, for what that points at does: handles are bad ones where it arrives.
+ * What a domain that is carried to another space is to others: the same object there, and the sturdy references to it. What it
+ * has itself is in belongings.ts.
  */
+import { RESOURCE } from '../../abi/account.ts';
 import { OBJECT, RIGHTS_ALL } from '../../abi/objects.ts';
-import { MalformedError } from '../../base/errors.ts';
+import { EnvironmentError, MalformedError } from '../../base/errors.ts';
 import { CAPABILITIES_MAX } from '../../base/limits.ts';
+import { mayCharge } from '../account/account.ts';
 import type { Core } from '../core.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
 
@@ -36,7 +38,7 @@ function demand(ok: boolean, what: string): asserts ok {
 /**
  * Makes the domain that object, unless the space has it already (the domain was copied, or has come back): then it is
  * another, to which no reference leads. The image may be hostile.
- * @throws MalformedError, SpaceFullError; the caller drops the domain
+ * @throws MalformedError, EnvironmentError where that is more than it may have, SpaceFullError; the caller drops the domain
  */
 export function adoptObject(core: Core, domain: Domain, image: ObjectImage): void {
   const { space, objects, capabilities, sturdies } = core;
@@ -49,6 +51,11 @@ export function adoptObject(core: Core, domain: Domain, image: ObjectImage): voi
       'the rights of a reference to it',
     );
     demand(typeof badge === 'bigint' && badge >= 0n && badge < 1n << 64n, 'the badge of a reference to it');
+  }
+  // Nobody pays for these, so they are no more than the domain could have made itself.
+  if (!mayCharge(space, domain.account, RESOURCE.capabilities, 2 * image.sturdies.length)) {
+    const what = `${domain.name}: there are more references to it than a program may have here`;
+    throw new EnvironmentError('over-limit', what);
   }
   if (objects.find(image.id) !== 0) return;
   const id = { high: BigInt(`0x${image.id.slice(0, 16)}`), low: BigInt(`0x${image.id.slice(16)}`) };

@@ -166,6 +166,11 @@ export class Places {
     this.#tell(key, false);
   }
 
+  /** A segment is no more: its number may be another object's from now on. */
+  segmentGone(segment: number): void {
+    for (const place of this.held) if (place.key.owner === 2 * segment + 1) this.held.delete(place);
+  }
+
   /** All places in a segment. */
   inSegment(segment: number): Place[] {
     return [...(this.#owners.get(2 * segment + 1)?.values() ?? [])];

@@ -256,6 +256,7 @@ export class Waits {
       }
       this.sets.placeGone(place);
     }
+    this.places.segmentGone(segment);
   }
 
   /** The domain is no more: it waits nowhere, and no set for what it had added. */

@@ -276,3 +276,29 @@ test('who waits in a segment that is revoked, or ends, is told so', async () => 
   assert.deepEqual(system.values('c'), [-ERRNO.GONE]);
   assert.equal(system.kernel.core.waits?.count, 0);
 });
+
+test('what was to be said in a segment when it thaws is not said where that has ended meanwhile', async () => {
+  const { system, handle } = await shared([]);
+  await system.domains('other');
+  const { clists, segments, waits, windows } = system.kernel.core;
+  assert.ok(waits !== null);
+  const { places, sets } = waits;
+  const [owner, other] = [system.domain('owner'), system.domain('other')];
+  const there = system.pass('owner', handle, 'other');
+  const near = system.map('other', there);
+  const setHandle = sets.create(other);
+  const set = sets.of(clists.objectAt(other, setHandle));
+  const key = places.semaphore(other, near);
+  assert.ok(typeof key !== 'number');
+  assert.equal(sets.add(set, other, key, near, 1n), 0);
+  assert.equal(segments.freeze(clists.objectAt(owner, handle), owner, handle), 0);
+  assert.equal(sets.remove(set, key), 0);
+  assert.equal(places.held.size, 1, 'the semaphore says that somebody waits, and may not be changed');
+  windows.unmap(other, near);
+  clists.close(other, there);
+  clists.close(owner, handle);
+  assert.equal(places.held.size, 0);
+  const before = system.space.nextNumber();
+  system.runAll();
+  assert.ok(system.space.nextNumber() > before, 'nothing is written where the segment was told of');
+});

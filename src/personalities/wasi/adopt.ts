@@ -148,7 +148,10 @@ function mostRights(kind: number, object: number): number {
       return RIGHTS_STREAM & ~(object === 0 ? RIGHT.FD_WRITE : RIGHT.FD_READ);
     case KIND.file:
     case KIND.hostFile:
+    case KIND.servedFile:
       return RIGHTS_FILE;
+    case KIND.servedStream:
+      return RIGHTS_STREAM;
     case KIND.socket:
       return RIGHTS_SOCKET;
     case KIND.listener:

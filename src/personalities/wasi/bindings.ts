@@ -63,12 +63,10 @@ export class Bindings {
     this.#domains.set(state, id);
     const { space } = this.core;
     if (S.version.get(space, state) === BOUND_VERSION) return;
-    const all = [...openNumbers(space, state)].map((fd) => find(space, state, fd));
     // Names first: what was opened through a folder says the folder's handle where it was carried here.
-    const isNamed = (at: number): boolean =>
-      D.kind.get(space, at) === KIND.stream || D.name.get(space, at) !== 0;
-    for (const at of all) if (isNamed(at)) this.#bindDescriptor(domain, at);
-    for (const at of all) if (!isNamed(at)) this.#bindDescriptor(domain, at);
+    const all = [...openNumbers(space, state)].map((fd) => this.#named(fd, find(space, state, fd)));
+    for (const { at, name } of all) if (name.length > 0) this.#bindDescriptor(domain, at, name);
+    for (const { at, name } of all) if (name.length === 0) this.#bindDescriptor(domain, at, name);
     const { hosts, authority } = this.core;
     for (const kind of ['clock', 'random'] as const) {
       if (authority.lacks(domain, bytesOf(kind)))
@@ -84,10 +82,18 @@ export class Bindings {
     const handle = D.handle.get(this.#space, at);
     if (!this.core.clists.isLeft(domain, handle)) this.core.clists.close(domain, handle);
     this.#checked.delete(at);
-    this.#bindDescriptor(domain, at);
+    this.#bindDescriptor(domain, at, this.#nameOf(at));
   }
 
-  #bindDescriptor(domain: Domain, at: number): void {
+  /** A descriptor with the name that the program knows it by, empty for none. */
+  #named(fd: number, at: number): { at: number; name: Uint8Array } {
+    const kind = D.kind.get(this.#space, at);
+    const which = kind === KIND.stream ? D.object.get(this.#space, at) : kind === KIND.servedStream ? fd : 3;
+    const stream = STREAMS[which];
+    return { at, name: stream === undefined ? this.#nameOf(at) : bytesOf(stream) };
+  }
+
+  #bindDescriptor(domain: Domain, at: number, name: Uint8Array): void {
     const { hosts, nodes } = this.core;
     const space = this.#space;
     const kind = D.kind.get(space, at);
@@ -98,24 +104,24 @@ export class Bindings {
       // Until now it has held the capability itself.
       const held = { capability: object, turn: D.offset.get(space, at) };
       D.offset.set(space, at, 0);
-      this.#grant(domain, at, held, rights);
+      this.#grant(domain, at, held, rights, name);
       this.core.capabilities.release(object);
       D.object.set(space, at, D.handle.get(space, at));
     } else if (kind === KIND.stream) {
       const which = object as 0 | 1 | 2;
       const mine = RIGHTS_ALL & ~(which === 0 ? RIGHT.write : RIGHT.read);
       const held = hosts.capability({ kind: 'stream', domain: domain.id, which }, mine);
-      this.#grant(domain, at, held, mine, bytesOf(STREAMS[which]));
+      this.#grant(domain, at, held, mine, name);
     } else if (kind === KIND.file || kind === KIND.directory) {
-      this.#grant(domain, at, nodes.capability(object, rights), rights);
+      this.#grant(domain, at, nodes.capability(object, rights), rights, name);
     } else if (object !== 0 || !this.core.clists.isLeft(domain, D.handle.get(space, at))) {
       // What stayed behind does so until it is granted again.
-      this.#grant(domain, at, hosts.capability({ kind: 'port', id: object }, rights), rights);
+      this.#grant(domain, at, hosts.capability({ kind: 'port', id: object }, rights), rights, name);
     }
   }
 
-  /** Under the name that the program knows it by, where it has one that can be granted. */
-  #grant(domain: Domain, at: number, held: Held, rights: number, name = this.#nameOf(at)): void {
+  /** Under this name, where it is one that can be granted. */
+  #grant(domain: Domain, at: number, held: Held, rights: number, name: Uint8Array): void {
     const { authority, capabilities, clists, space } = this.core;
     const mine = rights & ~RIGHT.revoke;
     const text = new TextDecoder().decode(name);

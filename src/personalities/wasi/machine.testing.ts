@@ -93,6 +93,15 @@ export class Machine {
     return id;
   }
 
+  /** A domain of another machine comes here, as by a file, with what it is granted. */
+  take(from: Machine, id: number, grants: NamedGrant[] = []): number {
+    const { hash, name } = from.status(id);
+    const module = from.#modules.get(hash) as LoadedModule;
+    this.#modules.set(hash, module);
+    const image = structuredClone(from.kernel.exportDomain(id));
+    return this.kernel.importDomain(image, module, name, false, grants);
+  }
+
   /** Runs until all domains have ended or wait for something outside. */
   run(): void {
     for (;;) {

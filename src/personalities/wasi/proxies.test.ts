@@ -81,6 +81,64 @@ describe('proxies, of which neither side knows', { skip: missing ?? false }, () 
     }
   });
 
+  it('a program behind a proxy is carried elsewhere, and goes on behind another where it is granted that', () => {
+    const begin = (): { machine: Machine; stream: Held } => {
+      const machine = new Machine({ seed });
+      const out = machine.kernel.core.hosts.capability({ kind: 'stream', domain: 1, which: 1 });
+      return { machine, stream: proxy(machine, program('proxies/firewall'), ['secret'], { stream: out }) };
+    };
+    const { machine, stream } = begin();
+    machine.ports.stdin.say('one\na secret line\n');
+    const id = machine.start('client', program('cat'), ['--echo'], [{ kind: 'stream', fd: 1, ...stream }]);
+    machine.run();
+    assert.equal(machine.ports.stdout.text(), 'one\n');
+    for (const granted of [true, false]) {
+      const there = begin();
+      const grants = granted ? [{ name: 'stdout', ...there.stream }] : [];
+      const arrived = there.machine.take(machine, id, grants);
+      for (const lives of [1, 2]) {
+        there.machine.ports.stdin.say(`${lives}\nsecret ${lives}\n`);
+        there.machine.run();
+        there.machine.crash();
+      }
+      there.machine.ports.stdin.ended = true;
+      there.machine.kernel.wake(arrived);
+      there.machine.run();
+      assert.equal(there.machine.status(arrived).end, 'exit');
+      assert.equal(there.machine.ports.stdout.text(), granted ? '1\n2\n' : '');
+    }
+  });
+
+  it('a program in a logged folder is carried elsewhere: its handles are STALE until the folder is granted again', () => {
+    const begin = (): { machine: Machine; tree: Held } => {
+      const machine = new Machine({ seed });
+      put(machine, '/behind', 'text', 'behind');
+      return {
+        machine,
+        tree: proxy(machine, program('proxies/logger'), [], { tree: folder(machine, '/behind') }),
+      };
+    };
+    const { machine, tree } = begin();
+    const id = machine.start(
+      'client',
+      program('tree'),
+      ['cat', 'text'],
+      [{ kind: 'served', guest: '/', ...tree }],
+    );
+    for (const grants of [true, false]) {
+      const there = begin();
+      const arrived = there.machine.take(machine, id, grants ? [{ name: '/', ...there.tree }] : []);
+      const { core } = there.machine.kernel;
+      const domain = core.peek(arrived);
+      assert.ok(domain);
+      there.machine.run();
+      const { end, exitCode } = there.machine.status(arrived);
+      assert.deepEqual([end, exitCode], ['exit', 0]);
+      const said = there.machine.ports.stdout.text().split('\n').at(-2);
+      assert.equal(said, grants ? 'cat text: behind' : 'cat text: error 72');
+    }
+  });
+
   it('logger: a program does with a logged tree what it does with the tree itself', () => {
     const plain = new Machine({ seed });
     plain.start('guest', program('files'), ['.']);
