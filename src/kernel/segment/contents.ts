@@ -42,7 +42,7 @@ export class SegmentObjects {
     this.#core = core;
     this.#space = core.space;
     this.joined = new Joined(core.space, () => core.pauseSoon());
-    this.#sources = new Sources(core, (frames) => this.joined.retire(frames));
+    this.#sources = new Sources(core, this.joined);
     core.objects.onEnd(OBJECT.segment, (object) => this.#end(object));
   }
 
@@ -232,13 +232,16 @@ export class SegmentObjects {
    */
   mapped(object: number, writes: boolean, begins: boolean): number {
     const [space, at] = [this.#space, this.#state(object)];
-    const family = space.segments.hasFamily(S.segment.get(space, at));
+    const segment = S.segment.get(space, at);
+    const family = space.segments.hasFamily(segment);
     if (begins && (writes || !(family || this.#hasSource(at)))) {
       const bad = this.#layOut(at);
       if (bad !== 0) return bad;
     }
-    // Who may write one of them now is shown the others in their places alone.
-    if (begins && writes && family) moveEpoch(space);
+    // Who may write one of them now is shown all in their places alone, and may have been shown some elsewhere.
+    const frames = framesOf(S.size.get(space, at));
+    if (begins && writes && (family || !space.segments.lists.inPlace(segment, 0, frames, false)))
+      moveEpoch(space);
     if (writes) S.writers.set(space, at, S.writers.get(space, at) + (begins ? 1 : -1));
     return 0;
   }
@@ -289,8 +292,9 @@ export class SegmentObjects {
     }
     if (end === first + 1 || (isThere && lists.rowEnd(segment, first, end) === end))
       return space.segments.addressOf(segment, offset);
-    const much = length > FRAME_BYTES;
-    if (much && !mayCharge(space, domain.account, RESOURCE.memory, length)) return -ERRNO.DQUOT;
+    // Copies go soon, and are not charged; but there are no more than could be.
+    const held = this.joined.copiedBytes + length;
+    if (held > FRAME_BYTES && !mayCharge(space, domain.account, RESOURCE.memory, held)) return -ERRNO.DQUOT;
     const copy = this.joined.room(offset, length);
     const got = this.read(object, offset, copy, length);
     return got < 0 ? got : copy;

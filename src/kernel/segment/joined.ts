@@ -25,6 +25,11 @@ export class Joined {
     this.#stopSoon = stopSoon;
   }
 
+  /** Bytes that copies take. */
+  copiedBytes = 0;
+  /** Frames that are to be free. */
+  retired = 0;
+
   /** Global address of room for a copy of bytes from this offset of a segment on. @throws SpaceFullError */
   room(offset: number, length: number): number {
     const lead = offset % ALIGNMENT;
@@ -34,6 +39,7 @@ export class Joined {
       const address = this.#space.frames.alloc(frames, (OWNER.segment | OWNER_VOLATILE) >>> 0);
       if (this.#runs.length > 0) this.#stopSoon();
       this.#runs.push({ address, frames });
+      this.copiedBytes += frames * FRAME_BYTES;
       this.#end = address + frames * FRAME_BYTES;
       at = address + lead;
     }
@@ -43,6 +49,7 @@ export class Joined {
 
   /** Frees frames when nothing runs. */
   retire(frames: readonly number[]): void {
+    this.retired += frames.length;
     for (const frame of frames) this.#runs.push({ address: frame * FRAME_BYTES, frames: 1 });
   }
 
@@ -51,5 +58,7 @@ export class Joined {
     for (const { address, frames } of this.#runs.splice(0)) this.#space.frames.free(address, frames);
     this.#next = 0;
     this.#end = 0;
+    this.copiedBytes = 0;
+    this.retired = 0;
   }
 }

@@ -32,6 +32,7 @@ import { charge, mayCharge, refund } from '../account/account.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import type { HostFile, HostStat } from '../ports.ts';
+import type { Joined } from './joined.ts';
 import { StateRecord } from './state.ts';
 
 const SourceRecord = defineRecord('segment source', {
@@ -49,6 +50,8 @@ const [S, F] = [StateRecord.fields, SourceRecord.fields];
 
 /** A part of what a segment has is dropped at once, this one of so many. */
 const DROPPED_PART = 4;
+/** Most frames that wait for nothing to run, before no more are dropped. */
+const DROPPED_FRAMES_MAX = 4096;
 
 /** A file that can be read, by a capability. */
 export interface SourceFile {
@@ -60,14 +63,14 @@ export interface SourceFile {
 export class Sources {
   readonly #core: Core;
   readonly #space: Space;
-  readonly #retire: (frames: readonly number[]) => void;
+  readonly #joined: Joined;
   #table: RecordTable | null = null;
 
-  /** @param retire frees frames when nothing runs */
-  constructor(core: Core, retire: (frames: readonly number[]) => void) {
+  /** @param joined frees what is dropped when nothing runs */
+  constructor(core: Core, joined: Joined) {
     this.#core = core;
     this.#space = core.space;
-    this.#retire = retire;
+    this.#joined = joined;
     if (core.space.root(ROOT.sources) !== 0) this.#restart();
   }
 
@@ -185,6 +188,8 @@ export class Sources {
 
   /** Drops so many frames, if there are as many: of this segment first, of others of the same payer, or of all for null. */
   #drop(count: number, state: number, keep: number, keepEnd: number, payer: number | null): void {
+    // What never comes to a safepoint has no end of frames that others cannot have yet.
+    if (this.#joined.retired > DROPPED_FRAMES_MAX) return;
     let left = count - this.#dropOf(state, count, keep, keepEnd);
     for (const row of this.#rows().rows()) {
       if (left <= 0) break;
@@ -204,7 +209,7 @@ export class Sources {
     const from = F.next.get(space, source);
     const { frames, next } = takeLoaded(space, segment, from, count, keep, keepEnd);
     F.next.set(space, source, next);
-    this.#retire(frames);
+    this.#joined.retire(frames);
     this.#charge(state, -frames.length * FRAME_BYTES);
     return frames.length;
   }
