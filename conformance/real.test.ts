@@ -199,7 +199,7 @@ async function journey(spaces: readonly [Space, Space, Space], work: number): Pr
     const depth = await suspendWhen(domain, (now) => now >= 1000 && now !== before);
     if (depth === undefined) return undefined;
     last = depth;
-    domain = await space.import(await domain.export(), `deep-${work}`);
+    domain = await space.import(await domain.export(), { name: `deep-${work}` });
     await domain.follow(take);
     await domain.resume();
   }

@@ -183,7 +183,7 @@ test('a domain exported while it runs goes on in another space from that very po
   await using there = await Space.open(join(folder, 'there'));
   const domain = await here.spawn(queens, { name: 'q', arguments: ['q', '13'], stdout: first.take });
   await first.saw(/ 2: /);
-  const moved = await there.import(await domain.export(), 'moved');
+  const moved = await there.import(await domain.export(), { name: 'moved' });
   await moved.follow(second.take);
   assert.equal((await moved.ended()).exitCode, 0);
   const numbers = [...(first.text + second.text).matchAll(/^ *(\d+): /gm)].map((found) => Number(found[1]));

@@ -51,6 +51,7 @@ export { Capability, type DeriveOptions, type Grant, type Grantable } from './li
 export { Domain, Following } from './library/domain.ts';
 export { type EventOptions, EventStream, type MissedEvents } from './library/events.ts';
 export type {
+  ImportOptions,
   InstallOptions,
   Mappable,
   OutputCallback,

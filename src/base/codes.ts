@@ -16,6 +16,7 @@ export const ENVIRONMENT_CODES = {
   'store-host': 'The operating system does not let the folder be used.',
   'space-full': 'The space has no room for what was to be made.',
   closed: 'The space was closed before the answer came.',
+  'old-node': 'Perdure needs a later Node.',
   // Programs and domains.
   'no-program': 'There is no such file to run.',
   'not-a-program': 'The file or bytes are no program that can be started.',
@@ -35,7 +36,7 @@ export const ENVIRONMENT_CODES = {
   'memory-limit': 'The program needs more memory from the beginning than its limit.',
   'bad-name': 'A name of a program has characters that it may not have, or too many.',
   'name-taken': 'There is a program of that name.',
-  'bad-argument': 'A value cannot be handed to the program.',
+  'bad-argument': 'A value is not what is wanted there, or cannot be handed to a program.',
   'no-such-export': 'The program exports nothing of that name that can be called.',
   'reference-result': 'A result is a reference, which cannot leave the program.',
   'no-such-domain': 'There is no program of that name in the space, or it was removed.',

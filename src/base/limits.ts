@@ -148,6 +148,8 @@ export const DEFAULT_DOMAINS = 1024;
 export const DEFAULT_OUTBOX_BYTES = 16 << 20;
 /** How many times what an account may use can be divided. */
 export const ACCOUNT_DEPTH_MAX = 16;
+/** The oldest Node that can run this; package.json and bin/perdure.mjs say the same. */
+export const NODE_NEEDED = 26;
 /** Most capabilities derived of one another. */
 export const CAPABILITY_DEPTH_MAX = 64;
 /** Names under which a domain has been granted something: how many, and bytes of one. */

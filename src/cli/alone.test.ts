@@ -149,7 +149,7 @@ test('a program exported from one kind goes on in the other, and a closed space 
     await until('two solutions', () => / 2: /.test(text));
     const archive = await domain.export();
     await domain.remove({ force: true });
-    const alone = await space.import(archive, 'q', [], 'process');
+    const alone = await space.import(archive, { name: 'q', isolation: 'process' });
     await alone.follow(take);
     const seen = text.split('\n').length;
     await until('some more', () => text.split('\n').length > seen + 2);
@@ -160,7 +160,7 @@ test('a program exported from one kind goes on in the other, and a closed space 
   await again.follow(take);
   const seen = text.split('\n').length;
   await until('more', () => text.split('\n').length > seen + 2);
-  const back = await space.import(await again.export(), 'back', [], 'space');
+  const back = await space.import(await again.export(), { name: 'back' });
   await back.follow(take);
   assert.equal((await back.ended()).exitCode, 0);
   const numbers = [...text.matchAll(/^ *(\d+): /gm)].map((found) => Number(found[1]));

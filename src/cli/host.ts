@@ -13,6 +13,7 @@ import { EnvironmentError } from '../base/errors.ts';
 import { CORE_STACK_MIB, TICK_MS } from '../base/limits.ts';
 import type { ProgramForm } from '../kernel/program.ts';
 import { type Carried, packCarried, unpackCarried } from './carry.ts';
+import { checkGranted, checkImport, checkRequest } from './check-request.ts';
 import { unpackError } from './failure.ts';
 import { Followers, type Output } from './followers.ts';
 import { FORMS, formFor } from './forms.ts';
@@ -61,6 +62,7 @@ export class Host implements SpaceApi {
       if (this.#lost === undefined) this.#post({ kind: 'reply', id, answer });
     },
   });
+  readonly #ending = new AbortController();
   #nextId = 1;
   #flag: Int32Array | undefined;
   #ticker: NodeJS.Timeout | undefined;
@@ -128,7 +130,7 @@ export class Host implements SpaceApi {
     foreground = false,
     signal?: AbortSignal,
   ): Promise<DomainSummary> {
-    checkName(request.name);
+    checkRequest(request);
     const { sourceMap, ...wanted } = request;
     const form = formFor(request.isolation, request.maps.length > 0);
     const installed = await this.install(program, form, step, sourceMap, signal);
@@ -147,14 +149,15 @@ export class Host implements SpaceApi {
     sourceMap?: Uint8Array,
     signal?: AbortSignal,
   ): Promise<InstalledProgram> {
-    signal?.throwIfAborted();
+    const signals = AbortSignal.any([this.#ending.signal, ...(signal === undefined ? [] : [signal])]);
+    signals.throwIfAborted();
     const space = this.#space;
     const hash = createHash('sha256').update(program).digest('hex');
     const map = space.getMap(hash) ?? sourceMap;
     if (map !== undefined) await space.putMap(hash, map);
     const known = space.getProgram(hash, form);
     if (known !== undefined) return { ...known, sourceMap: map };
-    const installed = { ...(await installProgram(hash, program, form, step, signal)), sourceMap: map };
+    const installed = { ...(await installProgram(hash, program, form, step, signals)), sourceMap: map };
     await this.#space.putProgram(installed);
     return installed;
   }
@@ -197,14 +200,13 @@ export class Host implements SpaceApi {
     return packCarried({ about, image, program: installed.original, sourceMap });
   }
 
-  async import(
-    archive: Uint8Array,
-    { name, dirs, grants, imports, isolation }: ImportOptions,
-  ): Promise<DomainSummary> {
+  async import(archive: Uint8Array, options: ImportOptions, signal?: AbortSignal): Promise<DomainSummary> {
+    const { name, dirs, grants, imports, isolation } = options;
+    checkGranted(options);
     const { about, image, program, sourceMap } = unpackCarried(archive);
     checkName(name ?? about.name);
     const form = formFor(isolation, about.windows === true);
-    const installed = await this.install(program, form, () => {}, sourceMap);
+    const installed = await this.install(program, form, () => {}, sourceMap, signal);
     const named = { ...about, name: name ?? about.name };
     const args = { about: named, image, program: installed, dirs, grants, imports };
     return (await this.#ask('import', args)) as DomainSummary;
@@ -212,6 +214,7 @@ export class Host implements SpaceApi {
 
   /** Gives a program one more capability. */
   async grant(name: string, given: ImportGrant): Promise<void> {
+    checkImport(given);
     await this.#ask('grant', { name, given });
   }
 
@@ -282,7 +285,7 @@ export class Host implements SpaceApi {
   }
 
   async #close(): Promise<void> {
-    this.served.over(new EnvironmentError('closed', 'the space was closed'));
+    this.#end(new EnvironmentError('closed', 'the space was closed'));
     try {
       if (this.#lost === undefined) await this.#ask('finish', {});
     } finally {
@@ -421,12 +424,18 @@ export class Host implements SpaceApi {
     }
   }
 
+  /** Nothing more is begun, and what goes on for this process alone is given up. */
+  #end(reason: Error): void {
+    this.#ending.abort(reason);
+    this.served.over(reason);
+  }
+
   #lose(error: Error): void {
     if (this.#lost !== undefined) return;
-    this.#lost = error;
-    this.served.over(error);
-    clearInterval(this.#ticker);
     const told = this.#closing === undefined ? error : new EnvironmentError('closed', 'the space was closed');
+    this.#lost = told;
+    this.#end(told);
+    clearInterval(this.#ticker);
     for (const { reject } of this.#asked.values()) reject(told);
     this.#asked.clear();
     if (this.#closing === undefined) this.events.lost(error);

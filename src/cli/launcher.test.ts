@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { folderFor } from '../base/folder.testing.ts';
+import { NODE_NEEDED } from '../base/limits.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const launcher = join(root, 'bin', 'perdure.mjs');
@@ -60,4 +61,10 @@ test('the launcher works on the Node of the system, whatever its age', (t) => {
   assert.equal(stderr, '');
   assert.match(stdout, /^perdure \d+\.\d+\.\d+\n$/);
   assert.equal(status, 0);
+});
+
+test('all that say which Node is needed say the same', () => {
+  const { engines } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  assert.equal(engines.node, `>=${NODE_NEEDED}`);
+  assert.match(readFileSync(launcher, 'utf8'), new RegExp(`^const NEEDED = ${NODE_NEEDED};$`, 'm'));
 });

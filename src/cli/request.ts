@@ -150,10 +150,14 @@ export function isolationOf(parsed: Parsed): Isolation {
 
 /** Names are for command lines and folders: letters, digits and a few signs, not beginning with a sign. */
 export function checkName(name: string): void {
-  if (!/^[\p{L}\p{N}][\p{L}\p{N}._+@-]*$/u.test(name) || Buffer.byteLength(name) > DOMAIN_NAME_MAX_BYTES) {
+  if (
+    typeof name !== 'string' ||
+    !/^[\p{L}\p{N}][\p{L}\p{N}._+@-]*$/u.test(name) ||
+    Buffer.byteLength(name) > DOMAIN_NAME_MAX_BYTES
+  ) {
     throw new EnvironmentError(
-      'usage',
-      `--name: "${name}" cannot be a name`,
+      'bad-name',
+      `"${name}" cannot be a name`,
       `letters, digits and . _ + @ - are allowed, at most ${DOMAIN_NAME_MAX_BYTES} bytes`,
     );
   }

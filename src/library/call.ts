@@ -1,6 +1,5 @@
 /** Calling a program's procedures as typed functions. */
 import { errnoName } from '../abi/errno.ts';
-import { EnvironmentError } from '../base/errors.ts';
 import type { Host } from '../cli/host.ts';
 import type { CallResult, CallValue } from '../cli/types.ts';
 import { Capability, type Grant, type Grantable, importOf, SOURCE } from './capability.ts';
@@ -68,12 +67,7 @@ export function procedureOf<F extends (...args: never[]) => unknown>(
 
 function given(value: CallArgument): CallValue {
   if (typeof value === 'number' || typeof value === 'bigint' || value instanceof Uint8Array) return value;
-  const isGrant =
-    value === 'clock' ||
-    value === 'random' ||
-    (value !== null && ['object', 'function'].includes(typeof value));
-  if (!isGrant) throw new EnvironmentError('bad-argument', `${String(value)} cannot be handed to a program`);
-  const { name, ...rest } = importOf('', value);
+  const { name, ...rest } = importOf('an argument', value);
   return rest;
 }
 

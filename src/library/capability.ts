@@ -1,4 +1,5 @@
 /** Capabilities in the hands of whoever embeds a space: to grant, to narrow, to take away again. */
+import { EnvironmentError } from '../base/errors.ts';
 import type { Host } from '../cli/host.ts';
 import type { GrantSource, ImportGrant, RightName } from '../cli/types.ts';
 
@@ -29,11 +30,21 @@ export interface DeriveOptions {
 /** Every right there is. */
 const ALL: readonly RightName[] = ['read', 'write', 'invoke', 'map', 'share', 'derive', 'revoke', 'manage'];
 
+function isGrant(grant: unknown): boolean {
+  const to =
+    typeof grant === 'object' && grant !== null && 'to' in grant ? (grant as { to: unknown }).to : grant;
+  if (to === 'clock' || to === 'random') return true;
+  return (typeof to === 'object' || typeof to === 'function') && to !== null && SOURCE in to;
+}
+
 const sourceOf = (what: Grantable | 'clock' | 'random'): GrantSource =>
   typeof what === 'string' ? { kind: what } : what[SOURCE];
 
-/** @internal A grant as the space takes it. */
+/** @internal A grant as the space takes it. @throws EnvironmentError bad-argument */
 export function importOf(name: string, grant: Grant): ImportGrant {
+  if (!isGrant(grant)) {
+    throw new EnvironmentError('bad-argument', `"${name}": ${String(grant)} cannot be granted`);
+  }
   if (typeof grant !== 'string' && 'to' in grant) {
     return { name, from: sourceOf(grant.to), rights: grant.rights };
   }

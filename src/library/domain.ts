@@ -136,7 +136,8 @@ export class Domain implements Grantable, Disposable {
 
   /**
    * Takes what it writes, beginning with what nobody has taken yet, until that is stopped or the signal aborted. One at a
-   * time: another call replaces the first.
+   * time: another call replaces the first. A callback that throws is given no more; what it was given counts as not taken, and an event
+   * `problem` tells.
    */
   async follow(
     stdout: OutputCallback,
@@ -146,7 +147,15 @@ export class Domain implements Grantable, Disposable {
     signal?.throwIfAborted();
     this.unfollow();
     const attaching = this.#host.attach(this.name, async (isError, bytes) => {
-      await (isError ? stderr : stdout)(bytes);
+      try {
+        await (isError ? stderr : stdout)(bytes);
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        this.#host.problem(
+          `${this.name}: what takes its output has failed, and is given no more of it: ${why}`,
+        );
+        throw error;
+      }
     });
     const attachment = await unlessAborted(signal, attaching).catch((error: unknown) => {
       attaching.then((late) => late.detach()).catch(() => {});
@@ -191,8 +200,8 @@ export class Domain implements Grantable, Disposable {
    * Gives it one more capability under a name, in the place of the one it had under that name.
    * @throws EnvironmentError no-capability: what is granted was revoked; too-many-grants; bad-name
    */
-  grant(name: string, grant: Grant): Promise<void> {
-    return this.#host.grant(this.name, importOf(name, grant));
+  async grant(name: string, grant: Grant): Promise<void> {
+    await this.#host.grant(this.name, importOf(name, grant));
   }
 
   /**
@@ -258,7 +267,7 @@ export class Domain implements Grantable, Disposable {
   }
 
   /** The program in the middle of what it does, as one file for `Space.import`. It is suspended here unless `keep`. */
-  export(keep = false): Promise<Uint8Array> {
+  export({ keep = false }: { readonly keep?: boolean } = {}): Promise<Uint8Array> {
     return this.#host.export(this.name, keep);
   }
 }

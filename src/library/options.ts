@@ -75,6 +75,18 @@ export type Mappable =
   | Grantable
   | { readonly of: number | Uint8Array | Grantable; readonly readOnly?: boolean };
 
+/** How a program that was exported is taken in. */
+export interface ImportOptions extends Abortable {
+  /** Default its old one. */
+  readonly name?: string;
+  /** Where the folders of the host that it had are here. */
+  readonly dirs?: readonly DirGrant[];
+  /** As for `spawn`. */
+  readonly isolation?: Isolation;
+  readonly grants?: readonly GrantName[];
+  readonly imports?: Readonly<Record<string, Grant>>;
+}
+
 /** How a program is installed. */
 export interface InstallOptions extends Abortable {
   /** For programs that memory is mapped for (`SpawnOptions.map`), where they do not map any themselves. */

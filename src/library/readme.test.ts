@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { guest } from '../../guests/build.ts';
+import { NODE_NEEDED } from '../base/limits.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const run = promisify(execFile);
@@ -36,6 +37,14 @@ async function installInto(folder: string): Promise<void> {
   }
 }
 
+/** The Node of the system, where it is one that is too old but can read the package. */
+async function oldNode(): Promise<string | undefined> {
+  const path = '/usr/bin/node';
+  const { stdout } = await run(path, ['--version']).catch(() => ({ stdout: '' }));
+  const version = Number(/^v(\d+)/.exec(stdout)?.[1]);
+  return version >= 20 && version < NODE_NEEDED ? path : undefined;
+}
+
 test('the example of README prints what README says', async (t) => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
   const part = readme.slice(readme.indexOf('### As a library'));
@@ -49,6 +58,14 @@ test('the example of README prints what README says', async (t) => {
   const { stdout, stderr } = await run(process.execPath, ['example.mts'], { cwd: folder });
   assert.equal(stdout, printed);
   assert.equal(stderr, '');
+  const old = await oldNode();
+  if (old !== undefined) {
+    writeFileSync(
+      join(folder, 'old.mjs'),
+      "import { Space } from 'perdure';\nawait Space.open('old').catch((e) => console.log(e.code));\n",
+    );
+    assert.equal((await run(old, ['old.mjs'], { cwd: folder })).stdout, 'old-node\n');
+  }
   const types = ['--noEmit', '--strict', '--target', 'esnext', '--module', 'nodenext', '--types', 'node'];
   const roots = ['--typeRoots', join(ROOT, 'node_modules/@types')];
   const tsc = join(ROOT, 'node_modules/.bin/tsc');

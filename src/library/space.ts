@@ -1,15 +1,14 @@
 /** A space in this process: opening, programs, their ends, events. */
 import { resolve } from 'node:path';
 import { EnvironmentError } from '../base/errors.ts';
+import { NODE_NEEDED } from '../base/limits.ts';
 import { Host } from '../cli/host.ts';
 import type {
   CallFrame,
   DirGrant,
   DomainSummary,
   ExitReport,
-  GrantName,
   ImportGrant,
-  Isolation,
   MapGrant,
   RunRequest,
   SpaceEvent,
@@ -18,7 +17,14 @@ import { compactMap } from '../debug/index.ts';
 import { Capability, type Grant, type Grantable, importOf, SOURCE } from './capability.ts';
 import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
-import type { InstallOptions, Mappable, Program, SpaceOptions, SpawnOptions } from './options.ts';
+import type {
+  ImportOptions,
+  InstallOptions,
+  Mappable,
+  Program,
+  SpaceOptions,
+  SpawnOptions,
+} from './options.ts';
 import { Segment } from './segment.ts';
 import { Served, type ServeOptions } from './serve.ts';
 import type { ServedObject } from './served-object.ts';
@@ -65,9 +71,17 @@ export class Space implements AsyncDisposable {
 
   /**
    * Opens the space in a folder, and goes on with its programs.
-   * @throws EnvironmentError store-missing, store-foreign, store-damaged, store-newer, store-busy (it says who has it)
+   * @throws EnvironmentError old-node, store-missing, store-foreign, store-damaged, store-newer, store-busy (it says who has it)
    */
   static async open(folder: string, options: SpaceOptions = {}): Promise<Space> {
+    if (Number.parseInt(process.versions.node, 10) < NODE_NEEDED) {
+      const hint = `npm install node@${NODE_NEEDED} brings one`;
+      throw new EnvironmentError(
+        'old-node',
+        `Perdure needs Node ${NODE_NEEDED} or later, and this is ${process.versions.node}`,
+        hint,
+      );
+    }
     const host = await Host.open({
       folder: resolve(folder),
       create: options.create ?? true,
@@ -96,15 +110,22 @@ export class Space implements AsyncDisposable {
    */
   async spawn(program: Program | Uint8Array, options: SpawnOptions = {}): Promise<Domain> {
     const bytes = program instanceof Uint8Array ? program : program.bytes;
+    for (const callback of [options.stdout, options.stderr]) checkCallback(callback);
+    if (!(bytes instanceof Uint8Array)) throw new EnvironmentError('bad-argument', 'a program is its bytes');
     const summary = await this.#host.run(requestOf(options), bytes, () => {}, false, options.signal);
     const domain = this.#domain(summary);
     if (options.stdout !== undefined || options.stderr !== undefined) {
       await domain.follow(options.stdout ?? (() => {}), options.stderr ?? (() => {}));
     }
-    if (!options.signal?.aborted) return domain;
+    return this.#unlessAborted(options.signal, domain);
+  }
+
+  /** A program that has come; none, where the signal was aborted meanwhile. */
+  async #unlessAborted(signal: AbortSignal | undefined, domain: Domain): Promise<Domain> {
+    if (!signal?.aborted) return domain;
     // Its folder may be older than it.
     await domain.remove({ force: true, keepFiles: true });
-    throw options.signal.reason;
+    throw signal.reason;
   }
 
   /** The program with this name. @throws EnvironmentError no-such-domain */
@@ -119,17 +140,14 @@ export class Space implements AsyncDisposable {
     return this.#host.list();
   }
 
-  /** Takes in what `Domain.export` gave, here or elsewhere; it goes on at once. @throws MalformedError */
-  async import(
-    archive: Uint8Array,
-    name?: string,
-    dirs: readonly DirGrant[] = [],
-    isolation: Isolation = 'space',
-    grants: readonly GrantName[] = [],
-    imports: Readonly<Record<string, Grant>> = {},
-  ): Promise<Domain> {
-    const options = { name: name ?? null, dirs, grants, imports: importsOf(imports), isolation };
-    return this.#domain(await this.#host.import(archive, options));
+  /**
+   * Takes in what `Domain.export` gave, here or elsewhere; it goes on at once. Aborted before it resolves, no program is left.
+   * @throws MalformedError; EnvironmentError archive-newer, no-such-folder; and as `spawn`
+   */
+  async import(archive: Uint8Array, options: ImportOptions = {}): Promise<Domain> {
+    const { name = null, dirs = [], grants = [], imports = {}, isolation = 'space', signal } = options;
+    const wanted = { name, dirs: dirsOf(dirs), grants, imports: importsOf(imports), isolation };
+    return this.#unlessAborted(signal, this.#domain(await this.#host.import(archive, wanted, signal)));
   }
 
   /**
@@ -138,7 +156,10 @@ export class Space implements AsyncDisposable {
    * checkpoint that holds it is durable; an answer is not given twice, but after a crash a request may come again.
    * @throws EnvironmentError name-taken: this process serves it already; bad-name
    */
-  serve(name: string, object: ServedObject, options: ServeOptions = {}): Promise<Served> {
+  async serve(name: string, object: ServedObject, options: ServeOptions = {}): Promise<Served> {
+    if (typeof object !== 'object' || object === null) {
+      throw new EnvironmentError('bad-argument', 'what is served is an object');
+    }
     return Served.begin(this.#host, name, object, options);
   }
 
@@ -148,7 +169,7 @@ export class Space implements AsyncDisposable {
   }
 
   /** Holds a capability to something, to be derived from and revoked. */
-  hold(what: Grantable): Promise<Capability> {
+  async hold(what: Grantable): Promise<Capability> {
     return Capability.of(this.#host, what[SOURCE], {});
   }
 
@@ -242,6 +263,11 @@ export class Space implements AsyncDisposable {
   }
 }
 
+function checkCallback(callback: unknown): void {
+  if (callback === undefined || typeof callback === 'function') return;
+  throw new EnvironmentError('bad-argument', 'what takes output is a function');
+}
+
 function wasRemoved(name: string): EnvironmentError {
   return new EnvironmentError('no-such-domain', `${name} was removed`);
 }
@@ -249,11 +275,23 @@ function wasRemoved(name: string): EnvironmentError {
 const importsOf = (imports: Readonly<Record<string, Grant>>): ImportGrant[] =>
   Object.entries(imports).map(([name, grant]) => importOf(name, grant));
 
+function variableOf([key, value]: [string, string]): string {
+  if (!key.includes('=')) return `${key}=${value}`;
+  throw new EnvironmentError('bad-argument', `environment: a name cannot have "=" in it: ${key}`);
+}
+
+/** Paths of the host as this process means them. */
+const dirsOf = (dirs: readonly DirGrant[]): DirGrant[] =>
+  dirs.map((dir) => ({ ...dir, host: typeof dir.host === 'string' ? resolve(dir.host) : dir.host }));
+
 function mapOf(name: string, what: Mappable): MapGrant {
-  const given = typeof what === 'object' && 'of' in what ? what : { of: what };
+  const given = typeof what === 'object' && what !== null && 'of' in what ? what : { of: what };
   const { of, readOnly = false } = given;
   if (typeof of === 'number') return { name, from: { kind: 'zeros', bytes: of }, readOnly };
   if (of instanceof Uint8Array) return { name, from: { kind: 'bytes', bytes: of }, readOnly };
+  if (typeof of !== 'object' || of === null || !(SOURCE in of)) {
+    throw new EnvironmentError('bad-argument', `"${name}": ${String(of)} cannot be mapped`);
+  }
   return { name, from: { kind: 'segment', from: of[SOURCE] }, readOnly };
 }
 
@@ -263,8 +301,8 @@ function requestOf(options: SpawnOptions): RunRequest {
     name,
     exact: options.name !== undefined,
     arguments: options.arguments ?? [name],
-    environment: Object.entries(options.environment ?? {}).map(([key, value]) => `${key}=${value}`),
-    dirs: (options.dirs ?? []).map((dir) => ({ ...dir, host: resolve(dir.host) })),
+    environment: Object.entries(options.environment ?? {}).map(variableOf),
+    dirs: dirsOf(options.dirs ?? []),
     listen: options.listen ?? [],
     connect: options.connect ?? [],
     memoryLimitBytes: options.memoryLimitBytes ?? null,

@@ -31,7 +31,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { type Database, open, type RootDatabase, type Transaction } from 'lmdb';
 import { assert } from '../base/assert.ts';
 import { EnvironmentError, MalformedError } from '../base/errors.ts';
@@ -325,7 +325,7 @@ export const hostPowers: StorePowers = {
   lock(path) {
     let database: DatabaseSync | undefined;
     try {
-      database = new DatabaseSync(path, { timeout: 0 });
+      database = openDatabase(path, { timeout: 0 });
       database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE'); // no journal file beside it
     } catch (error) {
       database?.close();
@@ -340,7 +340,7 @@ export const hostPowers: StorePowers = {
     if (!existsSync(path)) return false;
     let database: DatabaseSync | undefined;
     try {
-      database = new DatabaseSync(path, { timeout: 0, readOnly: true });
+      database = openDatabase(path, { timeout: 0, readOnly: true });
       database.prepare('SELECT count(*) FROM sqlite_schema').get();
       return false;
     } catch (error) {
@@ -374,6 +374,12 @@ export const hostPowers: StorePowers = {
     return { pid: process.pid, command: words.join(' ').slice(0, 200), host: hostname() };
   },
 };
+
+/** Not imported: so an older Node, which has no such module, gets as far as to be told that it is too old. */
+function openDatabase(path: string, options: { timeout: number; readOnly?: boolean }): DatabaseSync {
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
+  return new DatabaseSync(path, options);
+}
 
 /** SQLITE_BUSY and SQLITE_LOCKED, with their extended codes. */
 function isBusy(error: unknown): boolean {
