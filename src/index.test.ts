@@ -166,7 +166,7 @@ test('errors say what kind they are', async (t) => {
   });
   const domain = await space.spawn(queens, { name: 'q', arguments: ['q', '16'] });
   await assert.rejects(space.spawn(queens, { name: 'q' }), { code: 'name-taken' });
-  await assert.rejects(space.spawn(queens, { name: 'a b' }), { code: 'usage' });
+  await assert.rejects(space.spawn(queens, { name: 'a b' }), { code: 'bad-name' });
   await assert.rejects(domain.remove(), { code: 'running' });
   assert.throws(() => domain.write(Uint8Array.of(1)), EnvironmentError);
   const ended = domain.ended();
