@@ -138,6 +138,9 @@ COMP_WORDS=(${line}); COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); _perdure; printf '%s
   assert.deepEqual(ask('perdure in'), ['inspect']);
   assert.deepEqual(ask('perdure run --vol'), ['--volatile']);
   assert.deepEqual(ask('perdure help at'), ['attach']);
+  assert.deepEqual(ask('perdure run --isolation p'), ['process']);
+  assert.deepEqual(ask('perdure run --isolation process --ma'), ['--map']);
+  assert.deepEqual(ask('perdure up --output at-l'), ['at-least-once']);
   assert.match(completionScript('fish'), /-a run/);
   assert.match(completionScript('zsh'), /^#compdef perdure/);
   assert.throws(() => completionScript('bsh'), /no completion/);

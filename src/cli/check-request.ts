@@ -28,9 +28,12 @@ export function checkRequest(request: RunRequest): void {
   for (const entry of request.environment) {
     if (entry.indexOf('=') < 1) refuse(`environment: "${entry}" has no name`);
   }
-  const { memoryLimitBytes: memory, cpuLimitMs: cpu } = request;
+  const { memoryLimitBytes: memory, outboxLimitBytes: outbox, cpuLimitMs: cpu } = request;
   if (memory !== null && !(Number.isSafeInteger(memory) && memory >= FRAME_BYTES)) {
     refuse(`the most memory is a whole number of bytes from ${FRAME_BYTES} up, not ${memory}`);
+  }
+  if (outbox !== null && !(Number.isSafeInteger(outbox) && outbox > 0)) {
+    refuse(`the most waiting output is a whole number of bytes, not ${outbox}`);
   }
   if (cpu !== null && !(Number.isFinite(cpu) && cpu > 0)) {
     refuse(`the most processor time is a number of milliseconds, not ${cpu}`);

@@ -9,6 +9,8 @@ export interface OptionSpec {
   readonly short?: string;
   /** The name of its value in the help; a flag where missing. */
   readonly value?: string;
+  /** The values that it can have, or that they are folders; for completion. Files, where nothing is said. */
+  readonly values?: readonly string[] | 'folder';
   /** May be given several times. */
   readonly multiple?: boolean;
   readonly help: string;
@@ -35,6 +37,7 @@ const SPACE: OptionSpec = {
   name: 'space',
   short: 's',
   value: 'FOLDER',
+  values: 'folder',
   help: 'the space: a folder (default: $PERDURE_SPACE, or .perdure in the current folder)',
 };
 const JSON_OUT: OptionSpec = { name: 'json', help: 'answer with JSON' };
@@ -47,6 +50,7 @@ const CHECKPOINT_EVERY: OptionSpec = {
 const ISOLATION: OptionSpec = {
   name: 'isolation',
   value: 'KIND',
+  values: ['space', 'process'],
   help: 'where its code runs: space (the default), checked and beside other programs; process, in a process of its own with its own memory, for what must not share one: there its calls cost more',
 };
 const GRANT: OptionSpec = {
@@ -64,6 +68,7 @@ const MAP: OptionSpec = {
 const OUTPUT: OptionSpec = {
   name: 'output',
   value: 'POLICY',
+  values: ['at-least-once', 'at-most-once'],
   help: 'after a crash, output to a pipe or terminal whose fate is unknown is written again (at-least-once, the default) or not (at-most-once); files are always exact',
 };
 

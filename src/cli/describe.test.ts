@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { guest } from '../../guests/build.ts';
 import { wat } from '../wasm/wat.testing.ts';
 import { Tool } from './cli.testing.ts';
-import { describeProgram } from './describe.ts';
+import { describeProgram, kernelCalls, kernelParts } from './describe.ts';
 
 test('a program is described by what it imports and exports, in words and for scripts, and nothing is made of it', async (t) => {
   const tool = new Tool(t);
@@ -111,4 +111,23 @@ test('who made a program is told where it says so', async () => {
     tools.some((tool) => /clang/.test(tool)),
     tools.join(),
   );
+});
+
+test('every call of the kernel is of a part that has a name, and every name has calls', () => {
+  const parts = kernelParts(kernelCalls().names());
+  const others = parts.filter(({ part }) => part === 'other calls').flatMap(({ functions }) => functions);
+  assert.deepEqual(others, []);
+  assert.deepEqual(parts.map(({ part }) => part).sort(), [
+    'accounts',
+    'capabilities',
+    'domains',
+    'gates',
+    'kinds of capability',
+    'rings',
+    'segments',
+    'semaphores',
+    'serving objects',
+    'sturdy references',
+    'wait sets',
+  ]);
 });

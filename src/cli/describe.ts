@@ -97,17 +97,17 @@ const WASI_PARTS: readonly (readonly [RegExp, string])[] = [
   [/^(proc_exit|proc_raise|sched_)/, 'ending itself and giving way'],
 ];
 const KERNEL_PARTS: readonly (readonly [RegExp, string])[] = [
-  [/^(cap_|granted)/, 'capabilities'],
+  [/^(cap_|caps$|granted)/, 'capabilities'],
   [/^(sem_|wait_any)/, 'semaphores'],
   [/^waitset_/, 'wait sets'],
   [/^account_/, 'accounts'],
   [/^ring_/, 'rings'],
-  [/^(table_|served?_)/, 'serving objects'],
+  [/^(table_|request_)/, 'serving objects'],
   [/^seg_/, 'segments'],
   [/^(gate_|activation_end)/, 'gates'],
   [/^(domain|program|activation)_/, 'domains'],
   [/^kind_/, 'kinds of capability'],
-  [/^(sturdy|ref)_/, 'sturdy references'],
+  [/^sturdy_/, 'sturdy references'],
 ];
 
 export async function runDescribe(parsed: Parsed): Promise<number> {
@@ -217,7 +217,7 @@ function wantsOf(module: Module, shapes: readonly FunctionShape[]): ProgramDescr
   }
   return {
     wasi: partsOf(wasi, WASI_PARTS),
-    kernel: partsOf(kernel, KERNEL_PARTS),
+    kernel: kernelParts(kernel),
     gates,
     compiler,
     unknown,
@@ -225,10 +225,13 @@ function wantsOf(module: Module, shapes: readonly FunctionShape[]): ProgramDescr
 }
 
 /** What the kernel offers: asked of one that runs nothing. */
-function kernelCalls(): Kernel['core']['calls'] {
+export function kernelCalls(): Kernel['core']['calls'] {
   const powers = { monotonicNs: () => 0n, threadCpuMicros: () => 0 };
   return new Kernel(Space.create(), { powers, personality: { resolve: () => undefined } }).core.calls;
 }
+
+/** What calls of the kernel are about. */
+export const kernelParts = (functions: readonly string[]): Part[] => partsOf(functions, KERNEL_PARTS);
 
 function partsOf(functions: readonly string[], table: readonly (readonly [RegExp, string])[]): Part[] {
   const parts = new Map<string, string[]>();

@@ -20,6 +20,7 @@ test('options that make no sense are refused with a code, and nothing of the spa
     arguments: ['text', [5], ['a\0b']],
     environment: [{ '': 'x' }, { 'A=B': 'x' }, { A: 'x\0y' }],
     memoryLimitBytes: [0, -1, 1.5, Number.NaN, 100, '64M'],
+    outboxLimitBytes: [0, -1, 1.5, Number.NaN],
     cpuLimitMs: [0, -1, Number.NaN, Number.POSITIVE_INFINITY],
     dirs: [[{}], [{ host: '/tmp', guest: 'x', readOnly: true }], [{ host: '/tmp', guest: '/x' }]],
     listen: [['garbage'], [5], 'text'],

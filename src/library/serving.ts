@@ -70,7 +70,7 @@ export class Serving implements HostServing {
     }
     const opened = this.#opened.get(id);
     this.#opened.delete(id);
-    // Where it is still being found again, nobody has begun with it.
+    // Where it is still being found again, whoever does that closes it.
     if (opened !== undefined && !(opened instanceof Promise)) this.#close(opened);
   }
 
@@ -138,6 +138,7 @@ export class Serving implements HostServing {
     try {
       const found = await finding;
       if (this.#opened.get(id) === finding) this.#opened.set(id, found);
+      else this.#close(found);
       return found;
     } catch (error) {
       if (this.#opened.get(id) === finding) this.#opened.delete(id);
