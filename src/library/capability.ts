@@ -67,6 +67,11 @@ export class Capability implements Grantable, AsyncDisposable {
   }
 
   /** @internal */
+  static hostOf(capability: Capability): Host {
+    return capability.#host;
+  }
+
+  /** @internal */
   static held(host: Host, id: number): Capability {
     return new Capability(host, id);
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { folderFor } from '../base/folder.testing.ts';
-import { Space } from '../index.ts';
+import { Segment, Space } from '../index.ts';
 import { wat } from '../wasm/wat.testing.ts';
 
 /** Knows nothing of Perdure: adds 1 to the number at the near address that it is called with, gives what it was. */
@@ -47,6 +47,10 @@ test('what a program does to a segment its owner sees, and another program; a re
   assert.equal(await (await space.get('a')).call('add', [FIRST]), 43);
   assert.equal(await (await space.get('b')).call('read', [FIRST]), 44);
   await using again = await space.restore(text);
+  assert.deepEqual(await Segment.from(again).read(0, 4), Uint8Array.of(44, 0, 0, 0));
+  await assert.rejects(Segment.from(await space.hold(await space.get('a'))).size(), {
+    code: 'no-capability',
+  });
   const late = await space.spawn(adder, { name: 'late', map: { board: again } });
   assert.equal(await late.call('read', [FIRST]), 44);
 });

@@ -21,6 +21,14 @@ export class Segment extends Capability {
     return new Segment(host, (await host.segment({ what: 'make', init })) as number);
   }
 
+  /**
+   * The segment that a capability is to, such as one of `Space.restore` or one that a procedure gave: the same held capability, let go with either.
+   * What it is shows when it is used: no-capability, where that is no segment.
+   */
+  static from(capability: Capability): Segment {
+    return new Segment(Capability.hostOf(capability), capability[SOURCE].id);
+  }
+
   /** Bytes. @throws EnvironmentError no-capability: it was revoked; not-held */
   size({ signal }: Abortable = {}): Promise<number> {
     return unlessAborted(
