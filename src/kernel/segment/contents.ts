@@ -77,7 +77,7 @@ export class SegmentObjects {
     }
     S.payer.set(space, at, payer);
     nameAccount(space, payer);
-    this.#charge(at, framesOf(bytes) * FRAME_BYTES);
+    chargeState(this.#space, at, framesOf(bytes) * FRAME_BYTES);
     return object;
   }
 
@@ -150,7 +150,7 @@ export class SegmentObjects {
     const segment = S.segment.get(space, at);
     if (space.segments.isLaidOut(segment)) this.#places(at, bytes);
     space.segments.truncate(segment, bytes);
-    this.#charge(at, more);
+    chargeState(this.#space, at, more);
     S.size.set(space, at, bytes);
     return 0;
   }
@@ -338,7 +338,7 @@ export class SegmentObjects {
     const more = this.#hasSource(at) ? framesOf(bytes) * FRAME_BYTES - S.charged.get(space, at) : 0;
     if (!mayCharge(space, S.payer.get(space, at), RESOURCE.memory, more)) return -ERRNO.DQUOT;
     this.#places(at, bytes);
-    this.#charge(at, more);
+    chargeState(this.#space, at, more);
     return 0;
   }
   #places(at: number, bytes: number): void {
@@ -350,13 +350,6 @@ export class SegmentObjects {
     const loads = this.#hasSource(at) && !this.#space.segments.isLaidOut(S.segment.get(this.#space, at));
     return loads ? ENTRY_BYTES : FRAME_BYTES;
   }
-  #charge(at: number, bytes: number): void {
-    const [space, payer] = [this.#space, S.payer.get(this.#space, at)];
-    S.charged.set(space, at, S.charged.get(space, at) + bytes);
-    if (bytes > 0) charge(space, payer, RESOURCE.memory, bytes);
-    else if (bytes < 0) refund(space, payer, RESOURCE.memory, -bytes);
-  }
-
   /** A new object for a domain, which pays `cost` bytes for it; `fill` gives the state its segment. A handle or -errno. */
   #make(
     domain: Domain,
@@ -387,7 +380,7 @@ export class SegmentObjects {
     }
     S.payer.set(space, at, domain.account);
     nameAccount(space, domain.account);
-    this.#charge(at, cost);
+    chargeState(this.#space, at, cost);
     return handle;
   }
 

@@ -28,12 +28,12 @@ import {
   u32,
   u64,
 } from '../../space/index.ts';
-import { charge, mayCharge, refund } from '../account/account.ts';
+import { mayCharge } from '../account/account.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import type { HostFile, HostStat } from '../ports.ts';
 import type { Joined } from './joined.ts';
-import { StateRecord } from './state.ts';
+import { chargeState, StateRecord } from './state.ts';
 
 const SourceRecord = defineRecord('segment source', {
   state: num('kernel', 'The state of the segment that has it.'),
@@ -128,7 +128,7 @@ export class Sources {
         return result;
       }
       putLoaded(space, segment, i, at / FRAME_BYTES);
-      if (counted) this.#charge(state, FRAME_BYTES);
+      if (counted) chargeState(this.#space, state, FRAME_BYTES);
     }
     return 0;
   }
@@ -210,15 +210,8 @@ export class Sources {
     const { frames, next } = takeLoaded(space, segment, from, count, keep, keepEnd);
     F.next.set(space, source, next);
     this.#joined.retire(frames);
-    this.#charge(state, -frames.length * FRAME_BYTES);
+    chargeState(this.#space, state, -frames.length * FRAME_BYTES);
     return frames.length;
-  }
-
-  #charge(state: number, bytes: number): void {
-    const [space, payer] = [this.#space, S.payer.get(this.#space, state)];
-    S.charged.set(space, state, S.charged.get(space, state) + bytes);
-    if (bytes > 0) charge(space, payer, RESOURCE.memory, bytes);
-    else if (bytes < 0) refund(space, payer, RESOURCE.memory, -bytes);
   }
 
   /** What was read is in no checkpoint. */
@@ -229,7 +222,7 @@ export class Sources {
       const state = F.state.get(space, this.#rows().address(row));
       const segment = S.segment.get(space, state);
       const count = forgetLoaded(space, segment);
-      if (!space.segments.isLaidOut(segment)) this.#charge(state, -count * FRAME_BYTES);
+      if (!space.segments.isLaidOut(segment)) chargeState(this.#space, state, -count * FRAME_BYTES);
     }
   }
 

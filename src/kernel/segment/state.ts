@@ -1,5 +1,7 @@
 /** What is kept of each object of the kind `segment` (contents.ts). */
-import { defineRecord, num, u8, u32 } from '../../space/index.ts';
+import { RESOURCE } from '../../abi/account.ts';
+import { defineRecord, num, type Space, u8, u32 } from '../../space/index.ts';
+import { charge, refund } from '../account/account.ts';
 
 export const StateRecord = defineRecord('segment state', {
   segment: num('kernel', 'The segment of the space with the bytes.'),
@@ -23,4 +25,12 @@ export interface SegmentFacts {
   /** The domain that keeps it frozen, 0 for none, and the handle of who froze it last. */
   readonly freezer: number;
   readonly handle: number;
+}
+
+/** Its payer is charged so much more for it, or less. Whether that may be was asked. */
+export function chargeState(space: Space, state: number, bytes: number): void {
+  const { payer, charged } = StateRecord.fields;
+  charged.set(space, state, charged.get(space, state) + bytes);
+  if (bytes > 0) charge(space, payer.get(space, state), RESOURCE.memory, bytes);
+  else if (bytes < 0) refund(space, payer.get(space, state), RESOURCE.memory, -bytes);
 }
