@@ -17,13 +17,13 @@ import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
 import { HAVE, type Have, SEGMENT_MAX_BYTES, type Space, shareable } from '../../space/index.ts';
-import { charge, mayCharge, nameAccount, refund, unnameAccount } from '../account/account.ts';
+import { mayCharge, nameAccount, refund, unnameAccount } from '../account/account.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Core } from '../core.ts';
 import { type Domain, STATE } from '../domain.ts';
 import { Joined } from './joined.ts';
 import { type SourceFile, Sources } from './sources.ts';
-import { type SegmentFacts, StateRecord } from './state.ts';
+import { chargeState, type SegmentFacts, StateRecord } from './state.ts';
 
 const S = StateRecord.fields;
 
