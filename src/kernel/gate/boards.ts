@@ -15,7 +15,7 @@ import type { Callable } from './thunks.ts';
 import type { Visited } from './visited.ts';
 
 /** What a gate does where the board cannot. Each throws only what its caller may see. */
-export interface Caller {
+export interface Subscriber {
   slowly(args: number[]): number;
   judged(answer: number, args: number[]): number;
   back(result: number): number;
@@ -57,7 +57,7 @@ export class Boards {
   readonly #freeSlots: number[] = [];
   readonly #instances = new Map<WebAssembly.Module, WebAssembly.Exports>();
   /** Whose line begins there, by LINE_BYTES. */
-  readonly #holders: (Visited | Caller | null)[] = [];
+  readonly #holders: (Visited | Subscriber | null)[] = [];
   readonly #freeLines: number[] = [];
   readonly #freeGates: number[] = [];
   #next = LINES_ADDRESS;
@@ -87,7 +87,7 @@ export class Boards {
   closeDomain(at: number): void {
     this.#close(at, this.#freeLines);
   }
-  openGate(gate: Caller): number {
+  openGate(gate: Subscriber): number {
     return this.#open(gate, GATE_LINES, this.#freeGates);
   }
   closeGate(at: number): void {
@@ -165,16 +165,16 @@ export class Boards {
     return exports;
   }
 
-  #relay(at: number, what: (gate: Caller) => number): number {
+  #relay(at: number, what: (gate: Subscriber) => number): number {
     try {
-      return what(this.#holders[at / LINE_BYTES] as Caller);
+      return what(this.#holders[at / LINE_BYTES] as Subscriber);
     } catch (error) {
       this.relayed = true;
       throw error;
     }
   }
 
-  #open(holder: Visited | Caller, lines: number, free: number[]): number {
+  #open(holder: Visited | Subscriber, lines: number, free: number[]): number {
     let at = free.pop();
     if (at === undefined) {
       at = this.#next;

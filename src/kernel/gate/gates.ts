@@ -25,7 +25,7 @@ import { headroom } from '../headroom.ts';
 import type { LoadedModule } from '../program.ts';
 import { STACK_EXHAUSTED } from '../traps.ts';
 import { GATE, KEPT_VALUES_MAX } from './board-code.ts';
-import type { Boards, Caller, Entrance } from './boards.ts';
+import type { Boards, Entrance, Subscriber } from './boards.ts';
 import { cameOut, EMPTY, goIn, goOut } from './crossing.ts';
 import { type Hand, handOf, handOver, takeOver } from './hands.ts';
 import type { Passage } from './passage.ts';
@@ -40,7 +40,7 @@ const readsErrors = ({ info }: LoadedModule): boolean =>
   info.imports.some(({ module, name }) => module === KERNEL_MODULE && name === 'gate_error');
 
 /** The import of a procedure in one instance of a program. */
-export class Gate implements Caller {
+export class Gate implements Subscriber {
   readonly #core: Core;
   readonly #passage: Passage;
   readonly #boards: Boards;
