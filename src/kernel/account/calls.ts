@@ -22,6 +22,16 @@ export function registerAccounts(core: Core): void {
   calls.add(accountCalls(core));
 }
 
+/** What an account is as an object, made where it was none yet: whoever asks holds it. @throws SpaceFullError with nothing changed */
+export function accountObject({ space, objects }: Core, account: number): number {
+  const known = A.object.get(space, account);
+  if (known !== 0) return known;
+  const object = objects.create(OBJECT.account, account);
+  A.object.set(space, account, object);
+  holdAccount(space, account);
+  return object;
+}
+
 /** A capability to an account, in the domain's list: a handle, or -DQUOT. @throws SpaceFullError with nothing changed */
 function giveAccount({ space, capabilities, clists }: Core, domain: Domain, account: number): number {
   const object = A.object.get(space, account);

@@ -12,6 +12,7 @@ import { TABLE_KIND } from '../../abi/ring.ts';
 import { EnvironmentError, MalformedError } from '../../base/errors.ts';
 import { CAPABILITIES_MAX, FRAME_BYTES } from '../../base/limits.ts';
 import { limitOf, mayCharge } from '../account/account.ts';
+import { accountObject } from '../account/calls.ts';
 import type { Core } from '../core.ts';
 import type { Domain } from '../domain.ts';
 import { procedureAt } from '../gate/procedures.ts';
@@ -145,6 +146,8 @@ class Arrival {
     switch (image.kind) {
       case OBJECT.domain:
         return this.#core.capabilities.object(this.#self());
+      case OBJECT.account:
+        return accountObject(this.#core, domain.account);
       case OBJECT.gate: {
         const { procedure } = image;
         demand(isCount(procedure) && procedureAt(domain.module, procedure) !== undefined, 'a gate');

@@ -1,6 +1,6 @@
 /**
  * What goes with a domain that is carried to another space, beside its own state (image.ts): its list with the same handles, and
- * what that leads to, as far as it is the domain's own. That is: itself and its gates; segments that it may read, with their bytes as
+ * what that leads to, as far as it is the domain's own. That is: itself, its account and its gates; segments that it may read, with their bytes as
  * of now, whoever else has them and wherever they come from; rings, with what is under way in them; the tables and objects that it serves; wait sets, with the members it
  * added; what it has mapped.
  *
@@ -14,7 +14,7 @@ import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, type ObjectKind, RIGHT } from '../../abi/objects.ts';
 import { EnvironmentError } from '../../base/errors.ts';
-import { FRAME_BYTES } from '../../base/limits.ts';
+import { DEFAULT_REQUESTS, FRAME_BYTES } from '../../base/limits.ts';
 import { left } from '../account/account.ts';
 import type { Core } from '../core.ts';
 import { type Domain, DomainRecord } from '../domain.ts';
@@ -36,7 +36,7 @@ export interface SegmentImage {
 
 /** Other objects are given by their index, which is lower than their own. */
 export type BelongingImage =
-  | { kind: typeof OBJECT.domain }
+  | { kind: typeof OBJECT.domain | typeof OBJECT.account }
   | { kind: typeof OBJECT.gate; procedure: number }
   | SegmentImage
   | ({ kind: typeof OBJECT.ring } & RingImage)
@@ -83,6 +83,7 @@ const KINDS: readonly ObjectKind[] = [
   OBJECT.table,
   OBJECT.served,
   OBJECT.domain,
+  OBJECT.account,
   OBJECT.gate,
   OBJECT.segment,
   OBJECT.waitSet,
@@ -151,6 +152,7 @@ class Packer {
         .map(({ capability }) => capabilities.object(capability)),
     );
     const found = new Set([...candidates].map((capability) => capabilities.object(capability)));
+    this.#addServed(found);
     const own = [...found].filter((object) => KINDS.includes(objects.kind(object)));
     own.sort((a, b) => KINDS.indexOf(objects.kind(a)) - KINDS.indexOf(objects.kind(b)));
     for (const object of own) {
@@ -167,6 +169,18 @@ class Packer {
     for (const capability of this.#along) this.#add(capability);
   }
 
+  /** Objects of its tables that only others have: they have let go of them where it arrives, of which it is told. */
+  #addServed(found: Set<number>): void {
+    const { objects, rings } = this.#core;
+    let left = DEFAULT_REQUESTS;
+    for (const table of [...found].filter((object) => objects.kind(object) === OBJECT.table)) {
+      for (const object of rings.tables.objectsOf(objects.a(table))) {
+        if (left-- <= 0) return;
+        found.add(object);
+      }
+    }
+  }
+
   #isOwn(object: number, readable: ReadonlySet<number>): boolean {
     const { objects, rings } = this.#core;
     const { id } = this.#domain;
@@ -175,6 +189,8 @@ class Packer {
       case OBJECT.domain:
       case OBJECT.gate:
         return a === id;
+      case OBJECT.account:
+        return a === this.#domain.account;
       case OBJECT.segment:
         return readable.has(object) && this.#hasBytes(object);
       case OBJECT.ring:
@@ -223,7 +239,7 @@ class Packer {
       const table = rings.tables.describe(a)?.object ?? 0;
       return { kind, table: this.#objects.get(table) as number, number: b };
     }
-    if (kind === OBJECT.domain) return { kind };
+    if (kind === OBJECT.domain || kind === OBJECT.account) return { kind };
     const near = (at: number): boolean =>
       at < this.#domain.bytesOf(0) || mappings.some((m) => at >= m.near && at < m.near + m.bytes);
     const members = waits?.sets.membersOf(object, this.#domain.id) ?? [];

@@ -6,6 +6,7 @@ import { RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import { OPERATION, RING_SERVES, SUBMIT, TABLE_KIND } from '../../abi/ring.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
 import { usedOf } from '../account/account.ts';
+import { accountObject } from '../account/calls.ts';
 import type { Domain } from '../domain.ts';
 import type { DomainImage } from '../image.ts';
 import { TestSystem } from '../kernel.testing.ts';
@@ -37,6 +38,10 @@ async function rich(system: TestSystem): Promise<RingUser> {
   clists.close(domain, clists.copy(domain, child, RIGHTS_ALL));
   const table = user.call('table_create', user.handle, TABLE_KIND.generic, 3);
   const own = user.call('table_object', table, 5n, RIGHTS_ALL);
+  const { core } = system.kernel;
+  clists.insert(domain, core.capabilities.root(accountObject(core, domain.account)), 0, RIGHT.read);
+  const abroad = user.call('table_object', table, 6n, RIGHTS_ALL);
+  clists.move(domain, abroad, domainOf(system, 'friend'));
   assert.ok(waits);
   const set = found(system, 'a', waits.sets.create(domain)).object;
   for (const at of [near + 8, 64]) {

@@ -7,6 +7,7 @@ import {
   COMPLETION,
   COMPLETION_BYTES,
   OPERATION,
+  REQUEST_RELEASED,
   RING_HEADER,
   RING_HEADER_BYTES,
   RING_SERVES,
@@ -17,6 +18,7 @@ import {
   TABLE_KIND,
 } from '../../abi/ring.ts';
 import { FRAME_BYTES } from '../../base/limits.ts';
+import { accountObject } from '../account/calls.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
 import { RingUser } from '../ring/ring.testing.ts';
 import { byteAt } from '../segment/file.testing.ts';
@@ -143,6 +145,12 @@ test('capabilities come along with rights, badges and descent; the rest of the l
   const friend = authority.grant(a.id, { name: 'friend', ...authority.domain(c.id) });
   const clock = authority.grant(a.id, { name: 'clock', ...hosts.capability({ kind: 'clock' }) });
   const self = authority.grant(a.id, { name: 'me', ...authority.domain(a.id), rights: RIGHT.read });
+  const money = clists.insert(
+    a,
+    system.kernel.core.capabilities.root(accountObject(system.kernel.core, a.account)),
+    0,
+    RIGHT.read,
+  );
   const unnamed = clists.insert(a, authority.domain(c.id).capability, 0, RIGHT.invoke);
 
   const other = new SegmentSystem();
@@ -164,6 +172,7 @@ test('capabilities come along with rights, badges and descent; the rest of the l
   );
   const there = domainOf(other, 'a');
   assert.equal(other.kernel.core.objects.a(found(other, 'a', self).object), there.id);
+  assert.equal(other.kernel.core.objects.a(found(other, 'a', money).object), there.account);
   assert.equal(found(other, 'a', self).capability, other.kernel.core.authority.domain(there.id).capability);
   // No handle that was closed comes to life by what is made now.
   assert.notEqual(other.kernel.core.clists.copy(there, segment, RIGHTS_ALL), closed);
@@ -184,7 +193,21 @@ test('capabilities come along with rights, badges and descent; the rest of the l
   assert.equal(errno(third, 'a', clock), ERRNO.LEFT);
   assert.equal(errno(third, 'a', friend), ERRNO.LEFT);
   assert.equal(errno(third, 'a', segment), 'good');
+  // Who may manage it gives it the same handle again too.
+  const manager = third.add('m', await MANAGER, { resident: true });
+  const held = third.kernel.authority.domain(third.kernel.find('a'));
+  const [of, what] = [1, 2].map((n) => third.kernel.authority.grant(manager, { name: `${n}`, ...held }));
+  const outcome = third.kernel.invoke(manager, 'give', [of!, what!]);
+  assert.equal(outcome.kind === 'returned' && outcome.results[0]?.low, 0n);
+  assert.equal(errno(third, 'a', friend), 'good');
 });
+
+/** Grants a domain something as `friend`. */
+const MANAGER = program(`(module
+  (import "perdure_kernel" "domain_grant" (func $grant (param i32 i32 i32 i32 i32) (result i32)))
+  (memory 1) (data (i32.const 0) "friend")
+  (func (export "give") (param i32 i32) (result i32)
+    (call $grant (local.get 0) (i32.const 0) (i32.const 6) (local.get 1) (i32.const 255))))`);
 
 const RING_AT = 4096;
 /** WAT that puts submission `n` of a timeout into the ring. */
@@ -297,6 +320,9 @@ test('what is under way in rings goes on where its object came along or is grant
   const closed = give('closed', stream(4n));
   const ownTable = client.call('table_create', client.handle, TABLE_KIND.stream, 0);
   const own = client.call('table_object', ownTable, 5n, RIGHTS_ALL);
+  const lent = client.call('table_object', ownTable, 8n, RIGHTS_ALL);
+  core.clists.pass(domainOf(system, 'client'), lent, domainOf(system, 'server'), RIGHTS_ALL);
+  client.call('cap_close', lent);
   const read = { op: OPERATION.read, first: 0x8000, firstLength: 100, offset: STREAM_OFFSET };
   client.submit({ ...read, user: 3n, handle: given });
   assert.equal(server.requests().length, 1, 'its server has this one');
@@ -335,12 +361,13 @@ test('what is under way in rings goes on where its object came along or is grant
   host.submit({ ...answer, offset: request?.number ?? 0n, firstLength: 3 });
   assert.equal(there.text(0x8000, 3), 'abc');
   assert.deepEqual(there.results(), { 1: 3, 6: 0 });
+  const [, released] = there.requests();
+  assert.deepEqual([released?.op, released?.object], [REQUEST_RELEASED, 8n], 'who had that stayed behind');
   // It serves what it did.
   there.submit({ ...read, user: 7n, handle: own });
   assert.deepEqual(
     there.requests().map(({ object }) => object),
-    [5n, 5n],
-    'the first of them is an old one',
+    [5n],
   );
   there.submit({ op: OPERATION.cancel, offset: 7n, flags: SUBMIT.quiet });
   assert.deepEqual(there.results(), { 7: -ERRNO.CANCELED });

@@ -64,6 +64,8 @@ export function adoptObject(core: Core, domain: Domain, image: ObjectImage): voi
   capabilities.retain(root);
   D.capability.set(space, domain.at, root);
   for (const { hash, rights, badge } of image.sturdies) {
+    // Who knows a reference to something else cannot take its place by it.
+    if (sturdies.knows(hash)) continue;
     const derived = capabilities.derive(root, capabilities.turn(root), rights, badge, 0);
     sturdies.add({ capability: derived, turn: 0 }, rights, 0, hash);
   }

@@ -202,17 +202,25 @@ function make(
 function grant(core: Core, domain: Domain, name: Uint8Array, what: number, rights: number): number {
   if (domain.state === STATE.exited) return -ERRNO.BUSY;
   return attempt(() => {
-    const handle = core.clists.pass(core.caller(), what, domain, rights);
+    const { clists, space } = core;
+    const old = findGrant(space, domain, name);
+    if (old >= 0 && clists.isLeft(domain, old)) {
+      const found = clists.look(core.caller(), what, RIGHT.share);
+      if (typeof found === 'number') return found;
+      clists.revive(domain, old, found, found.rights & rights & ~RIGHT.revoke);
+      core.moveEpoch();
+      return 0;
+    }
+    const handle = clists.pass(core.caller(), what, domain, rights);
     if (handle < 0) return handle;
-    const old = findGrant(core.space, domain, name);
     let bad: number = -ERRNO.NOMEM;
     try {
-      bad = setGrant(core.space, domain, name, handle);
+      bad = setGrant(space, domain, name, handle);
     } finally {
-      if (bad !== 0) core.clists.close(domain, handle);
+      if (bad !== 0) clists.close(domain, handle);
     }
     if (bad === 0 && old >= 0) {
-      core.clists.close(domain, old);
+      clists.close(domain, old);
       core.moveEpoch(); // imports that were bound by the name lead elsewhere now
     }
     return bad;

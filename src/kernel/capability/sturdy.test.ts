@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT, RIGHTS_ALL, STURDY_BYTES } from '../../abi/objects.ts';
+import { sha256 } from '../../base/sha256.ts';
 import { Space } from '../../space/index.ts';
 import type { Domain } from '../domain.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
@@ -102,6 +103,18 @@ test('a text for a domain works where the domain was carried to', async () => {
   assert.throws(() => elsewhere.importDomain(bad, module, 'c'), /hash of a reference/);
   elsewhere.remove(twin);
   assert.deepEqual([elsewhere.core.objects.count, elsewhere.core.capabilities.count], [0, 0]);
+});
+
+test('who knows a text cannot take its place by an image of a program', async () => {
+  const { system } = await two();
+  const { authority, core } = system.kernel;
+  const [a, b] = [system.kernel.find('a'), system.kernel.find('b')];
+  const text = authority.sturdy(authority.domain(b), RIGHT.read);
+  const image = structuredClone(system.kernel.exportDomain(a));
+  const hash = sha256(Buffer.from(text.slice(-43), 'base64url'));
+  image.object = { id: 'f'.repeat(32), sturdies: [{ hash, rights: 255, badge: 0n }] };
+  system.kernel.importDomain(image, await PROGRAM, 'c');
+  assert.equal(core.objects.a(core.capabilities.object(authority.restore(text).capability)), b);
 });
 
 test('texts for what is gone vanish with a restart', async () => {

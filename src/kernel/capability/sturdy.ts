@@ -73,7 +73,12 @@ export class Sturdies {
     return `perdure:${this.#objects.idText(this.#capabilities.object(capability))}:${encode(secret)}`;
   }
 
-  /** The record of a reference whose hash is known. @throws SpaceFullError with nothing changed */
+  /** Whether there is a reference with this hash. */
+  knows(hash: Uint8Array): boolean {
+    return this.#hashes().has(keyOf(hash));
+  }
+
+  /** The record of a reference whose hash is known, and no other's. @throws SpaceFullError with nothing changed */
   add({ capability, turn }: Held, rights: number, payer: number, hash: Uint8Array): void {
     const space = this.#space;
     const row = this.#rows().insert();

@@ -82,7 +82,7 @@ export class Ledger {
 
   /** Gives an operation a record. False where there is no room, or its domain has as many under way as it may. */
   keep(op: Operation, phase: number): boolean {
-    const payer = op.domain === 0 ? 0 : (this.#core.peek(op.domain)?.account ?? 0);
+    const payer = op.domain === 0 ? op.payer : (this.#core.peek(op.domain)?.account ?? 0);
     if (!mayCharge(this.#space, payer, RESOURCE.requests, 1)) return false;
     let row = -1;
     try {

@@ -44,7 +44,7 @@ export const OperationRecord = defineRecord('operation', {
   id: num('kernel', 'Its number; never used twice. Of a request: the number its server knows.'),
   row: u32('kernel', 'Its row in the table.'),
   domain: u32('kernel', 'Whose it is; 0 for a notice.'),
-  payer: num('kernel', 'The account that is charged for it, 0 for the system.'),
+  payer: num('kernel', "The account that is charged for it: of a notice, its server's; 0 for the system."),
   ring: num('kernel', 'The ring it came through, 0 for a call that waits for it.'),
   phase: u8('kernel', 'One of PHASE.'),
   code: u8('kernel', 'One of OPERATION.'),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { RIGHT, RIGHTS_ALL } from '../../abi/objects.ts';
 import {
@@ -12,6 +13,8 @@ import {
   SUBMIT,
   TABLE_KIND,
 } from '../../abi/ring.ts';
+import { usedOf } from '../account/account.ts';
+import type { Domain } from '../domain.ts';
 import { TestSystem } from '../kernel.testing.ts';
 import { type Request, RingUser } from './ring.testing.ts';
 
@@ -336,4 +339,26 @@ test('what cannot be a table or an object of one is refused', async () => {
   assert.equal(server.call('table_object', table, -1n, RIGHTS_ALL), -ERRNO.INVAL);
   assert.equal(server.call('table_object', server.handle, 1n, RIGHTS_ALL), -ERRNO.INVAL);
   assert.equal(server.call('table_object', 12345, 1n, RIGHTS_ALL), -ERRNO.BADF);
+});
+
+test('what a server is told and does not take is charged to it, and ends where it may have no more', async () => {
+  const { system, server, table } = await pair(TABLE_KIND.stream, 0, {
+    server: { limits: { requests: 20 } },
+  });
+  const { account } = system.kernel.core.peek(server.id) as Domain;
+  for (let n = 0; n < 100; n++) {
+    server.call('cap_close', server.call('table_object', table, BigInt(n), RIGHTS_ALL));
+  }
+  assert.equal(system.kernel.core.rings.count, 20);
+  assert.equal(usedOf(system.space, account, RESOURCE.requests), 20);
+  const told: bigint[] = [];
+  for (let i = 0; i < 4; i++) {
+    told.push(...server.requests().map(({ object }) => object));
+    server.enter();
+  }
+  assert.deepEqual(
+    told,
+    Array.from({ length: 28 }, (_, n) => BigInt(n)),
+  );
+  assert.equal(usedOf(system.space, account, RESOURCE.requests), 0);
 });

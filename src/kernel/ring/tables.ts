@@ -122,6 +122,10 @@ export class Tables implements ObjectServer {
     const { ring, kind, methods } = table;
     return { ring: ring.at, kind, methods, object: T.object.get(this.#space, at) };
   }
+  /** The objects of a table. */
+  objectsOf(at: number): Iterable<number> {
+    return this.#tables.get(at)?.objects ?? [];
+  }
   /** The object of a table that was carried here with its ring, and an object of that; nobody holds them yet. @throws SpaceFullError */
   arrive(ring: Ring, kind: number, methods: number): number {
     const at = this.#insert(ring, kind, methods);
@@ -359,7 +363,10 @@ export class Tables implements ObjectServer {
     this.#notify(table.at, REQUEST_RELEASED, objects.b(object), 0n);
   }
 
-  /** Tells a server something that has no answer. Where there is no room for that in the space it is not told. */
+  /**
+   * Tells a server something that has no answer. Where there is no room for that in the space, or the server's account has none for
+   * one more request, it is not told.
+   */
   #notify(at: number, code: number, object: number, number: bigint): void {
     const table = this.#tables.get(at);
     if (table === undefined) return;
@@ -368,6 +375,7 @@ export class Tables implements ObjectServer {
     op.table = at;
     op.object = object;
     op.offset64 = number;
+    op.payer = this.#core.peek(table.ring.domainId)?.account ?? 0;
     if (!this.#rings.keep(op, PHASE.notice)) return;
     this.index(op);
     this.deliver(table.ring);
