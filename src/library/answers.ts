@@ -4,6 +4,7 @@ import { OPERATION, OPTION } from '../abi/ring.ts';
 import type { Outgoing } from '../drivers/served.ts';
 import { FILE_TYPE, type ServedAnswer } from '../kernel/ports.ts';
 import { decodeChange, encodeListed, encodeStat, plainStat } from '../kernel/ring/attributes.ts';
+import { apart } from './bytes.ts';
 import {
   GuestError,
   type RequestContext,
@@ -35,7 +36,7 @@ export const failed = (errno: number): ServedAnswer => ({ result: -errno, value:
 export const done = (result: number, data: Uint8Array = NONE, value = 0n): ServedAnswer => ({
   result,
   value,
-  data,
+  data: apart(data),
 });
 const UNSUPPORTED = failed(ERRNO.NOTSUP);
 
@@ -110,7 +111,7 @@ function typeNumber(type: ServedType = 'file'): number {
 async function read(object: ServedObject, { offset, room, context }: Request): Promise<ServedAnswer> {
   if (object.read === undefined) return object.list === undefined ? UNSUPPORTED : failed(ERRNO.ISDIR);
   const data = bytesOf(await object.read({ offset: positionOf(offset), length: room }, context), 'read');
-  return done(Math.min(data.length, room), data);
+  return some(data, room);
 }
 
 async function write(object: ServedObject, { offset, given, context }: Request): Promise<ServedAnswer> {
@@ -125,6 +126,10 @@ async function write(object: ServedObject, { offset, given, context }: Request):
   const size = end ?? (await object.describe?.('', { follow: true }, context))?.size ?? 0;
   return done(taken, NONE, BigInt(size));
 }
+
+/** As many of these bytes as there is room for. */
+const some = (data: Uint8Array, room: number): ServedAnswer =>
+  done(Math.min(data.length, room), data.subarray(0, room));
 
 function positionOf(offset: bigint): bigint | null {
   return offset === STREAM ? null : offset;
@@ -210,7 +215,7 @@ function rename(object: ServedObject, request: Request): ServedAnswer | Promise<
 async function readLink(object: ServedObject, request: Request): Promise<ServedAnswer> {
   if (object.readLink === undefined) return UNSUPPORTED;
   const text = new TextEncoder().encode(await object.readLink(pathOf(request), request.context));
-  return done(Math.min(text.length, request.room), text);
+  return some(text, request.room);
 }
 
 function change(object: ServedObject, request: Request): ServedAnswer | Promise<ServedAnswer> {
@@ -259,11 +264,11 @@ async function invoke(
 ): Promise<ServedAnswer> {
   if (object.invoke === undefined) return UNSUPPORTED;
   const made = await object.invoke(method, given, context);
-  if (made instanceof Uint8Array) return done(Math.min(made.length, room), made);
+  if (made instanceof Uint8Array) return some(made, room);
   if (!Number.isInteger(made.result) || made.result < 0 || made.result >= 2 ** 31) {
     throw new RangeError('the result of a method is a whole number from 0 to 2147483647');
   }
-  return done(made.result, made.bytes);
+  return done(made.result, bytesOf(made.bytes ?? NONE, 'invoke').subarray(0, room));
 }
 
 async function nothing(doing: void | Promise<void>): Promise<ServedAnswer> {

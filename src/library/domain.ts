@@ -10,6 +10,7 @@ import type {
   RemoveOptions,
   RightName,
 } from '../cli/types.ts';
+import { apart } from './bytes.ts';
 import { type CallArgument, type CallReturn, call, type ProcedureFunction, procedureOf } from './call.ts';
 import {
   Capability,
@@ -49,7 +50,7 @@ export class Following implements Disposable {
 
   /** Feeds its standard input. */
   write(bytes: Uint8Array): void {
-    if (bytes.length > 0) this.#fed().input(bytes);
+    if (bytes.length > 0) this.#fed().input(apart(bytes));
   }
 
   /** Ends its standard input. */

@@ -1,5 +1,6 @@
 /** Shared memory in the hands of whoever embeds a space. */
 import type { Host } from '../cli/host.ts';
+import { apart } from './bytes.ts';
 import { Capability, SOURCE } from './capability.ts';
 import { type Abortable, unlessAborted } from './signal.ts';
 
@@ -18,7 +19,13 @@ export class Segment extends Capability {
 
   /** @internal */
   static async make(host: Host, init: number | Uint8Array): Promise<Segment> {
-    return new Segment(host, (await host.segment({ what: 'make', init })) as number);
+    return new Segment(
+      host,
+      (await host.segment({
+        what: 'make',
+        init: typeof init === 'number' ? init : apart(init),
+      })) as number,
+    );
   }
 
   /**
@@ -52,7 +59,7 @@ export class Segment extends Capability {
   write(bytes: Uint8Array, offset = 0, { signal }: Abortable = {}): Promise<void> {
     return unlessAborted(
       signal,
-      this.#host.segment({ what: 'write', id: this[SOURCE].id, offset, bytes }),
+      this.#host.segment({ what: 'write', id: this[SOURCE].id, offset, bytes: apart(bytes) }),
     ) as Promise<void>;
   }
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { ATTRIBUTE, OPERATION, OPTION } from '../abi/ring.ts';
 import { folderFor } from '../base/folder.testing.ts';
+import type { Outgoing } from '../drivers/served.ts';
 import {
   ERRNO,
   GuestError,
@@ -15,7 +16,9 @@ import {
   type ServedObject,
   Space,
 } from '../index.ts';
+import type { ServedAnswer } from '../kernel/ports.ts';
 import { clientOf, encode } from './client.testing.ts';
+import { Serving } from './serving.ts';
 
 const { open, read, write, describe, change, rename, link, map, close, list, readLink } = OPERATION;
 
@@ -212,6 +215,45 @@ test('what is thrown is an errno to the program; what makes no sense is IO, and 
     problems.join('\n'),
     /of Node itself\n.*text\n.*undefined\n.*no Uint8Array\n[\s\S]*has taken 99 of 3[\s\S]*a\/b/,
   );
+});
+
+test('what makes no sense never reaches the space; of a large buffer only what is wanted does', async () => {
+  const problems: string[] = [];
+  const large = Buffer.alloc(1 << 22, 'x');
+  const serving = new Serving(
+    {
+      read: ({ length }) => large.subarray(10, 10 + 2 * length),
+      invoke: () => ({ result: 1, bytes: 'text' as unknown as Uint8Array }),
+      open: (path) => ({ key: path === 'number' ? (5 as unknown as string) : '\ud800' }),
+      write: () => ({ end: 0.5 }),
+      wait: () => ({ read: true, bytes: 1.5 }),
+      describe: () => ({ number: 5 as unknown as bigint }),
+    },
+    (text) => problems.push(text),
+  );
+  const ask = (operation: number, more: Partial<Outgoing> = {}): Promise<ServedAnswer> => {
+    const plain = {
+      name: 'x',
+      again: false,
+      opened: null,
+      to: null,
+      other: null,
+      method: 0,
+      badge: 0n,
+      rights: 255,
+    };
+    const given = new TextEncoder().encode('number');
+    const rest = { options: OPTION.read, offset: 0n, given, givenFirst: given.length, room: 64 };
+    return serving.perform({ id: operation, operation, ...plain, ...rest, ...more });
+  };
+  const { result, data } = await ask(read, { room: 5 });
+  assert.deepEqual([result, Buffer.from(data).toString(), data.buffer.byteLength], [5, 'xxxxx', 5]);
+  const other = { given: new Uint8Array(1).fill(97), givenFirst: 1 };
+  const senseless = [ask(OPERATION.invoke), ask(open), ask(open, other), ask(OPERATION.wait), ask(describe)];
+  senseless.push(ask(write, { offset: 2n ** 64n - 2n }));
+  for (const answer of await Promise.all(senseless)) assert.equal(answer.result, -ERRNO.IO);
+  assert.equal(problems.length, 6);
+  assert.equal((await ask(200)).result, -ERRNO.NOTSUP);
 });
 
 test('a request that nobody waits for is given up: its program is gone, its object, the space', async (t) => {

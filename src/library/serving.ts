@@ -168,6 +168,8 @@ export class Serving implements HostServing {
 }
 
 function checked(object: ServedObject): ServedObject {
-  if (typeof object === 'object' && object !== null) return object;
-  throw new TypeError('what is opened is no object');
+  if (typeof object !== 'object' || object === null) throw new TypeError('what is opened is no object');
+  const { key } = object;
+  if (key === undefined || (typeof key === 'string' && key.isWellFormed())) return object;
+  throw new TypeError('a key is a text');
 }

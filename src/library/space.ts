@@ -14,6 +14,7 @@ import type {
   SpaceEvent,
 } from '../cli/types.ts';
 import { compactMap } from '../debug/index.ts';
+import { apart } from './bytes.ts';
 import { Capability, type Grant, type Grantable, importOf, SOURCE } from './capability.ts';
 import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
@@ -288,7 +289,7 @@ function mapOf(name: string, what: Mappable): MapGrant {
   const given = typeof what === 'object' && what !== null && 'of' in what ? what : { of: what };
   const { of, readOnly = false } = given;
   if (typeof of === 'number') return { name, from: { kind: 'zeros', bytes: of }, readOnly };
-  if (of instanceof Uint8Array) return { name, from: { kind: 'bytes', bytes: of }, readOnly };
+  if (of instanceof Uint8Array) return { name, from: { kind: 'bytes', bytes: apart(of) }, readOnly };
   if (typeof of !== 'object' || of === null || !(SOURCE in of)) {
     throw new EnvironmentError('bad-argument', `"${name}": ${String(of)} cannot be mapped`);
   }
