@@ -25,8 +25,8 @@ export const RESOURCE = {
   /** Domains that programs have made. */
   domains: 5,
   /**
-   * Bytes on their way out: written to the console, to files of the host, to connections, and not there yet. Where there is
-   * no room a write waits until some have left; it fails with DQUOT where none are on their way.
+   * Bytes on their way out: written to the console, to files of the host, to connections, and not there yet; given with a
+   * request to an object that is served outside, and not answered yet. Where there is no room a write waits until some have left; it fails with DQUOT where none are on their way.
    */
   outbox: 6,
 } as const;

@@ -2,6 +2,7 @@
  * The core: what one thread running the kernel has in its hands while it runs. All of it is of the moment; nothing
  * here outlives a checkpoint. One domain runs at a time, so system calls find their caller in `current`.
  */
+import { RESOURCE } from '../abi/account.ts';
 import { FLAG_ADDRESS, GRACE_ADDRESS } from '../abi/layout.ts';
 import { OBJECT } from '../abi/objects.ts';
 import { assert } from '../base/assert.ts';
@@ -13,7 +14,7 @@ import {
   TICK_MS,
 } from '../base/limits.ts';
 import { type Space, SpaceFullError, SUPERBLOCK_ADDRESS, Superblock } from '../space/index.ts';
-import { parentOf, releaseAccount } from './account/account.ts';
+import { parentOf, refund, releaseAccount } from './account/account.ts';
 import { registerAccounts } from './account/calls.ts';
 import type { OutboxMeter } from './account/meter.ts';
 import type { Ending } from './activation.ts';
@@ -178,6 +179,12 @@ export class Core {
     const parent = parentOf(this.space, account);
     releaseAccount(this.space, account);
     if (parent !== 0) this.meter?.roomMade(parent);
+  }
+
+  /** Bytes on their way out are there, or will never be. */
+  refundOutbox(account: number, bytes: number): void {
+    if (this.meter !== null) this.meter.refund(account, bytes);
+    else if (bytes > 0) refund(this.space, account, RESOURCE.outbox, bytes);
   }
 
   /** Monotonic time of the space, ns: goes on from the last checkpoint after a restart. */

@@ -3,12 +3,22 @@ import { test } from 'node:test';
 import { ACCOUNT_PARTS, RESOURCE } from '../../abi/account.ts';
 import { DOMAIN_FLAG } from '../../abi/domains.ts';
 import { ERRNO } from '../../abi/errno.ts';
+import { OPERATION, REQUEST_BYTES, SUBMIT } from '../../abi/ring.ts';
+import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
 import type { Space } from '../../space/index.ts';
 import type { Caller } from '../caller.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
 import { OUTBOX_RECORD_BYTES, Outbox, STDOUT } from '../outbox.ts';
 import { Block } from '../outbox-memory.ts';
 import { stateMemory } from '../outbox-space.ts';
+import {
+  type Operation,
+  type ServedAnswer,
+  type ServedPort,
+  type ServedRequest,
+  WOULD_BLOCK,
+} from '../ports.ts';
+import { RingUser } from '../ring/ring.testing.ts';
 import { openAccount, usedOf } from './account.ts';
 import { OutboxMeter } from './meter.ts';
 
@@ -198,4 +208,74 @@ test('what a volatile domain had said before a crash is heard, and then paid for
   const before = system.space.heap.blockCount;
   system.hear(system.waiting);
   assert.equal(system.space.heap.blockCount, before - 1, `its account is gone (${blocks})`);
+});
+
+/** Whoever serves an object outside, and answers when the test says so. */
+class SlowServer implements ServedPort {
+  readonly asked: { id: number; bytes: number }[] = [];
+  answers = false;
+  #next = 1;
+  ask(
+    op: Operation,
+    _object: number,
+    _isOpened: boolean,
+    request: () => ServedRequest,
+  ): ServedAnswer | typeof WOULD_BLOCK {
+    if (op.effect === 0) {
+      op.effect = this.#next++;
+      this.asked.push({ id: op.effect, bytes: request().given.length });
+    }
+    return this.answers ? { result: 0, value: 0n, data: new Uint8Array(0) } : WOULD_BLOCK;
+  }
+  cancel(): void {}
+  keep(): boolean {
+    return true;
+  }
+  release(): void {}
+  rootOf(object: number): number {
+    return object;
+  }
+}
+
+test('what is asked of an object served outside is kept for so long, and no more of it than its account may have', async () => {
+  const served = new SlowServer();
+  const ports = Object.assign(new FakePorts(), { served });
+  const system = new TestSystem({ ports });
+  const account = openAccount(system.space, { outbox: 50_000, requests: 1000 });
+  const user = await RingUser.make(system, 'a', 64, 0, { account });
+  const { hosts, authority } = system.kernel.core;
+  authority.grant(user.id, { name: 'x', ...hosts.capability({ kind: 'served', id: 5 }) });
+  user.write(60_000, 'x');
+  const handle = user.call('granted', 60_000, 1);
+  const used = (): number => usedOf(system.space, account, OUT);
+  const ask = (n: number, firstLength: number) => ({
+    ...{ op: OPERATION.write, user: BigInt(n), handle, first: 1024, firstLength },
+  });
+  user.submit(...Array.from({ length: 20 }, (_, n) => ask(n, 4000)));
+  assert.equal(served.asked.length, 11);
+  assert.ok(used() <= 50_000 && used() > 45_000);
+  system.checkpoint();
+  system.crash();
+  assert.equal(used(), 11 * (4000 + REQUEST_BYTES), 'it is asked again, and charged once');
+  served.answers = true;
+  system.powers.ns += 10_000_000n;
+  system.kernel.wake(user.id);
+  system.runAll();
+  system.powers.ns += 10_000_000n;
+  system.runAll();
+  assert.equal(user.completions().filter(({ result }) => result === 0).length, 20);
+  assert.equal(used(), 0);
+  // A list of buffers that all lie at one place comes to more than there is of anything.
+  const pairs = new Uint32Array(2 * 64).map((_, i) => (i % 2 === 0 ? 0 : 60_000));
+  user.write(2000, new Uint8Array(pairs.buffer));
+  user.submit({ ...ask(50, 64), first: 2000, flags: SUBMIT.vector });
+  assert.deepEqual(
+    user.completions().map(({ result }) => result),
+    [-ERRNO.DQUOT],
+  );
+  served.answers = false;
+  user.submit(ask(60, 10_000));
+  assert.ok(used() > 10_000);
+  system.kernel.remove(user.id);
+  assert.equal(system.kernel.core.rings.count, 0);
 });

@@ -3,13 +3,17 @@
  * later. What such an object opens is an object of its own, known by the number of the request that opened it; both sides
  * know that number without telling it.
  */
+import { RESOURCE } from '../../abi/account.ts';
 import { ERRNO } from '../../abi/errno.ts';
 import { OBJECT, RIGHT } from '../../abi/objects.ts';
-import { OPERATION } from '../../abi/ring.ts';
+import { OPERATION, REQUEST_BYTES } from '../../abi/ring.ts';
+import { TRANSFER_MAX_BYTES } from '../../base/limits.ts';
+import { charge, limitOf, mayCharge, usedOf } from '../account/account.ts';
 import type { Core } from '../core.ts';
 import { type ServedAnswer, type ServedPort, WOULD_BLOCK } from '../ports.ts';
 import { writeSegment } from '../segment/outside.ts';
 import { HOST } from './hosts.ts';
+import { updateOperation } from './kept.ts';
 import { giveOpened } from './opened.ts';
 import type { Operation } from './operation.ts';
 import { PHASE } from './records.ts';
@@ -51,6 +55,9 @@ const ASKED = new Set<number>([
   map,
 ]);
 
+/** How soon it is asked again whether there is room, where nobody tells, ns. */
+const ASK_AGAIN_NS = 10_000_000n;
+
 export class HostServed {
   readonly #core: Core;
 
@@ -77,6 +84,8 @@ export class HostServed {
       if (found < 0) return found;
       other = found;
     }
+    const bad = this.#pay(op);
+    if (bad !== 0) return bad;
     const answer = port.ask(op, number, isOpened, () => ({
       operation: op.code,
       method: op.method,
@@ -90,6 +99,29 @@ export class HostServed {
       other,
     }));
     return answer === WOULD_BLOCK ? WOULD_BLOCK : this.#done(op, target, answer, port);
+  }
+
+  /**
+   * What it gives is copied and kept until it is answered: charged to its account. 0; WOULD_BLOCK while there is no room, -DQUOT
+   * where there will be none by itself.
+   */
+  #pay(op: Operation): number {
+    if (op.outbox !== 0) return 0;
+    const core = this.#core;
+    const { space, rings } = core;
+    const bytes = op.given + REQUEST_BYTES;
+    if (bytes > TRANSFER_MAX_BYTES) return -ERRNO.INVAL;
+    if (mayCharge(space, op.payer, RESOURCE.outbox, bytes)) {
+      charge(space, op.payer, RESOURCE.outbox, bytes);
+      op.outbox = bytes;
+      updateOperation(op);
+      return 0;
+    }
+    const never = bytes > limitOf(space, op.payer, RESOURCE.outbox);
+    if (never || usedOf(space, op.payer, RESOURCE.outbox) === 0) return -ERRNO.DQUOT;
+    core.meter?.subscribe(op.payer, op.domain);
+    rings.at(core.now() + ASK_AGAIN_NS, op);
+    return WOULD_BLOCK;
   }
 
   #done(op: Operation, target: Target, answer: ServedAnswer, port: ServedPort): number {

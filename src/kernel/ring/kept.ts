@@ -49,6 +49,7 @@ export function updateOperation(op: Operation): void {
   O.deadline.set(space, at, op.deadline);
   O.after.set(space, at, op.after);
   O.effect.set(space, at, op.effect);
+  O.outbox.set(space, at, op.outbox);
   O.table.set(space, at, op.table);
   O.object.set(space, at, op.object);
   O.badge.set(space, at, op.badge);
@@ -92,6 +93,7 @@ export function readOperation(core: Core, at: number): Operation {
   op.row = O.row.get(space, at);
   op.domain = O.domain.get(space, at);
   op.payer = O.payer.get(space, at);
+  op.outbox = O.outbox.get(space, at);
   op.phase = O.phase.get(space, at);
   op.code = O.code.get(space, at);
   op.flags = O.flags.get(space, at);

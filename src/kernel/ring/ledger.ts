@@ -110,6 +110,7 @@ export class Ledger {
     if (op.holds) this.#core.capabilities.release(op.capability);
     op.holds = false;
     refund(this.#space, op.payer, RESOURCE.requests, 1);
+    this.#core.refundOutbox(op.payer, op.outbox);
     const { ring } = op;
     if (ring !== null) {
       if (op.phase === PHASE.done) ring.backlog--;

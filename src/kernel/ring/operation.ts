@@ -46,8 +46,9 @@ export class Operation implements PortOperation {
   row = 0;
   owner: Domain | null = null;
   domain = 0;
-  /** The account that pays for its record. */
+  /** The account that pays for its record, and bytes of RESOURCE.outbox that it is charged. */
   payer = 0;
+  outbox = 0;
   ring: Ring | null = null;
   phase = 0;
   code = 0;

@@ -83,6 +83,10 @@ export const OperationRecord = defineRecord('operation', {
   segmentOffset: num('kernel', 'With SUBMIT.segment: where in the segment `first` begins.'),
   loans: num('kernel', 'Of a request: heap block of what its server was lent (loans.ts), 0 for none.'),
   otherObject: num('kernel', 'Of a request: number of the other object, where it is of the same table.'),
+  outbox: num(
+    'kernel',
+    'Bytes its account is charged for what is kept of it for whoever serves the object outside.',
+  ),
 });
 
 export const TableRecord = defineRecord('table', {
