@@ -74,6 +74,8 @@ export interface DomainImage {
   hash: string;
   state: 'created' | 'ready' | 'blocked' | 'stopped' | 'idle';
   memoryLimitBytes: number;
+  /** Missing where it was written before outboxes were charged. */
+  outboxLimitBytes?: number;
   cpuLimitMs: number;
   cpuMicros: number;
   resident: boolean;
@@ -121,6 +123,7 @@ export function makeImage(core: Core, domain: Domain): DomainImage {
     hash: domain.module.hash,
     state: STATE_NAMES[domain.state] as DomainImage['state'],
     memoryLimitBytes: limitOf(space, domain.account, RESOURCE.memory),
+    outboxLimitBytes: limitOf(space, domain.account, RESOURCE.outbox),
     cpuLimitMs: cpuLimitMs(domain),
     cpuMicros: R.cpuUsed.get(space, at),
     resident: domain.hasFlag(FLAG.resident),
@@ -215,6 +218,7 @@ export function checkImage(image: DomainImage, module: LoadedModule): void {
     demand(isBytes(answer.values) && answer.values.length <= most, 'the results of a call');
   }
   demand(isCount(image.cpuMicros) && isCount(image.memoryLimitBytes), 'limits');
+  demand(isCount(image.outboxLimitBytes ?? 0), 'limits');
   demand(
     typeof image.cpuLimitMs === 'number' && image.cpuLimitMs >= 0 && image.cpuLimitMs < 2 ** 40,
     'limits',

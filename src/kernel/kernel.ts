@@ -416,9 +416,10 @@ export class Kernel {
     grants: readonly Grant[] = [],
   ): number {
     checkImage(image, module);
-    const { memoryLimitBytes, cpuLimitMs } = image;
+    const { memoryLimitBytes, cpuLimitMs, outboxLimitBytes: outbox } = image;
     const trapUnknownImports = image.trapUnknownImports === true;
-    const options = { name, module, memoryLimitBytes, cpuLimitMs, trapUnknownImports, compiler };
+    const limits = outbox === undefined ? {} : { outbox };
+    const options = { name, module, memoryLimitBytes, cpuLimitMs, limits, trapUnknownImports, compiler };
     checkGrants(this.core, options);
     checkProcedures(module);
     const domain = this.#roster.add({ ...options, resident: image.resident === true });

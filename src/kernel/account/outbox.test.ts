@@ -7,6 +7,7 @@ import { OPERATION, REQUEST_BYTES, SUBMIT } from '../../abi/ring.ts';
 import { FakePorts } from '../../personalities/wasi/ports.testing.ts';
 import type { Space } from '../../space/index.ts';
 import type { Caller } from '../caller.ts';
+import type { Domain } from '../domain.ts';
 import { program, TestSystem } from '../kernel.testing.ts';
 import { OUTBOX_RECORD_BYTES, Outbox, STDOUT } from '../outbox.ts';
 import { Block } from '../outbox-memory.ts';
@@ -19,7 +20,7 @@ import {
   WOULD_BLOCK,
 } from '../ports.ts';
 import { RingUser } from '../ring/ring.testing.ts';
-import { openAccount, usedOf } from './account.ts';
+import { limitOf, openAccount, usedOf } from './account.ts';
 import { OutboxMeter } from './meter.ts';
 
 const OUT = RESOURCE.outbox;
@@ -145,6 +146,16 @@ test('one who may say nothing is told so and does not wait for ever', async () =
     system.runAll();
     assert.deepEqual(system.values(name), [-ERRNO.DQUOT]);
   }
+});
+
+test('a domain that is carried to another space may say as much there', async () => {
+  const [system, other] = [new SayingSystem(), new TestSystem()];
+  const module = await guest('(func (export "_start") (call $flood))');
+  const id = system.add('flood', module, { limits: { outbox: 3000 } });
+  const image = system.kernel.exportDomain(id);
+  const there = other.kernel.core.peek(other.kernel.importDomain(image, module)) as Domain;
+  assert.equal(limitOf(other.space, there.account, OUT), 3000);
+  assert.throws(() => other.kernel.importDomain({ ...image, outboxLimitBytes: -1 }, module, 'b'), /limits/);
 });
 
 test('a hundred children that flood have no more than their parent, however it divides', async () => {

@@ -5,7 +5,7 @@ import { WINDOW_BASE } from '../../base/limits.ts';
 import { Prng, seedFrom } from '../../base/prng.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import { program } from '../kernel.testing.ts';
-import { SharedSystem } from './wait.testing.ts';
+import { liveOn, SharedSystem } from './wait.testing.ts';
 
 const IMPORTS = `
   (import "env" "log" (func $log (param i32)))
@@ -310,33 +310,7 @@ test('no wake-up is lost: whatever the turns, stops, deaths, moves and restarts,
       system.kernel.start(id, 'run', [prng.below(1 << 30), 20]);
     }
     system.checkpoint();
-    const alive = (name: string): boolean =>
-      system.kernel.status(system.kernel.find(name)).state !== 'exited';
-    const killed = new Set<string>();
-    let kept = new Set(killed);
-    for (let step = 0; names.some(alive); step++) {
-      assert.ok(step < 60000, `life ${life}: they get on`);
-      if (prng.chance(0.2)) system.powers.ns += BigInt(prng.below(5));
-      system.kernel.run({ maxSlices: 1 + prng.below(4) });
-      const act = prng.below(stress ? 150 : 40);
-      const name = prng.pick(names);
-      const id = system.kernel.find(name);
-      if (act < 3) {
-        system.checkpoint();
-        kept = new Set(killed);
-      } else if (act === 3) {
-        system.crash();
-        for (const gone of killed) if (!kept.has(gone)) killed.delete(gone);
-      } else if (act === 4 && alive(name)) system.kernel.relocate(id);
-      else if (act === 5 && system.kernel.stop(id)) {
-        system.kernel.run({ maxSlices: prng.below(5) });
-        system.kernel.resume(id);
-      } else if (act === 6 && victims.has(name) && alive(name)) {
-        system.kernel.kill(id);
-        killed.add(name);
-      } else if (act === 7) system.kernel.wake(id);
-      else if (act === 8) system.kernel.compact();
-    }
+    const killed = liveOn(system, prng, { names, awaited: names, victims, stress, life });
     const left = [0, 8, 16, 24].map((at) => system.count(at)).reduce((sum, count) => sum + count, 0);
     assert.ok(left <= tokens && left >= tokens - killed.size, `life ${life}: ${left} of ${tokens} are left`);
     assert.equal(system.waits.count, 0);

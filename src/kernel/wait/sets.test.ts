@@ -7,7 +7,7 @@ import { Prng, seedFrom } from '../../base/prng.ts';
 import { moveEpoch } from '../capability/epoch.ts';
 import type { Domain } from '../domain.ts';
 import { program } from '../kernel.testing.ts';
-import { SharedSystem } from './wait.testing.ts';
+import { liveOn, SharedSystem } from './wait.testing.ts';
 
 /** Members are at 8 times their number in the shared memory; the number stands in memory with it. Handles are logged. */
 const PROGRAM = program(`(module
@@ -303,25 +303,7 @@ test('no wake-up is lost by sets: whatever the turns, stops, deaths and restarts
     }
     for (let i = 0; i < tokens; i++) system.setCount(8 * (i % members), system.count(8 * (i % members)) + 1);
     system.checkpoint();
-    const others = names.slice(1);
-    const alive = (name: string): boolean =>
-      system.kernel.status(system.kernel.find(name)).state !== 'exited';
-    for (let step = 0; others.some(alive); step++) {
-      assert.ok(step < 60000, `life ${life}: they get on`);
-      if (prng.chance(0.2)) system.powers.ns += BigInt(prng.below(5));
-      system.kernel.run({ maxSlices: 1 + prng.below(4) });
-      const act = prng.below(stress ? 150 : 40);
-      const name = prng.pick(names);
-      const id = system.kernel.find(name);
-      if (act < 3) system.checkpoint();
-      else if (act === 3) system.crash();
-      else if (act === 4 && alive(name)) system.kernel.relocate(id);
-      else if (act === 5 && system.kernel.stop(id)) {
-        system.kernel.run({ maxSlices: prng.below(5) });
-        system.kernel.resume(id);
-      } else if (act === 6 && victims.has(name) && alive(name)) system.kernel.kill(id);
-      else if (act === 7) system.kernel.wake(id);
-    }
+    liveOn(system, prng, { names, awaited: names.slice(1), victims, stress, life });
     system.kernel.kill(system.kernel.find('d0'));
     assert.equal(system.waits.count, 0);
     assert.equal(system.waits.sets.count, 0);

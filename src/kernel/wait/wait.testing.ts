@@ -2,9 +2,11 @@
  * For tests only: a memory that several domains share, at near addresses from WINDOW_BASE up, and programs that use
  * semaphores in it.
  */
+import assert from 'node:assert/strict';
 import { ERRNO } from '../../abi/errno.ts';
 import { SEMAPHORE } from '../../abi/semaphore.ts';
 import { WINDOW_BASE } from '../../base/limits.ts';
+import type { Prng } from '../../base/prng.ts';
 import type { Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
 import { type TestPersonality, TestSystem } from '../kernel.testing.ts';
@@ -78,4 +80,49 @@ export class SharedSystem extends TestSystem {
       return this.space.view.getUint32(word(pointer) * 4 + SEMAPHORE.waiters, true);
     };
   }
+}
+
+export interface Life {
+  readonly names: readonly string[];
+  /** It goes on until these have ended. */
+  readonly awaited: readonly string[];
+  /** Those that may be killed. */
+  readonly victims: ReadonlySet<string>;
+  readonly stress: boolean;
+  readonly life: number;
+}
+
+/** Turns, restarts, moves, suspensions, deaths and wakes in random order. Returns who was killed. */
+export function liveOn(
+  system: SharedSystem,
+  prng: Prng,
+  { names, awaited, victims, stress, life }: Life,
+): Set<string> {
+  const alive = (name: string): boolean => system.kernel.status(system.kernel.find(name)).state !== 'exited';
+  let killed = new Set<string>();
+  let kept = new Set<string>();
+  for (let step = 0; awaited.some(alive); step++) {
+    assert.ok(step < 60000, `life ${life}: they get on`);
+    if (prng.chance(0.2)) system.powers.ns += BigInt(prng.below(5));
+    system.kernel.run({ maxSlices: 1 + prng.below(4) });
+    const act = prng.below(stress ? 150 : 40);
+    const name = prng.pick(names);
+    const id = system.kernel.find(name);
+    if (act < 3) {
+      system.checkpoint();
+      kept = new Set(killed);
+    } else if (act === 3) {
+      system.crash();
+      killed = new Set(kept);
+    } else if (act === 4 && alive(name)) system.kernel.relocate(id);
+    else if (act === 5 && system.kernel.stop(id)) {
+      system.kernel.run({ maxSlices: prng.below(5) });
+      system.kernel.resume(id);
+    } else if (act === 6 && victims.has(name) && alive(name)) {
+      system.kernel.kill(id);
+      killed.add(name);
+    } else if (act === 7) system.kernel.wake(id);
+    else if (act === 8) system.kernel.compact();
+  }
+  return killed;
 }
