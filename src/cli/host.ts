@@ -225,11 +225,13 @@ export class Host implements SpaceApi {
 
   /** Holds a capability, or one derived of it, until it is released or the space is closed. Its number. */
   async hold(from: GrantSource, narrow?: Narrowing): Promise<number> {
+    checkImport({ name: 'a capability', from, rights: narrow?.rights });
     return (await this.#ask('hold', { from, narrow })) as number;
   }
 
   /** A text that gives a capability back, in this process or another. */
   async sturdy(from: GrantSource, rights?: readonly RightName[]): Promise<string> {
+    checkImport({ name: 'a reference', from, rights });
     return (await this.#ask('sturdy', { from, rights })) as string;
   }
 

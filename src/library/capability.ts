@@ -40,6 +40,12 @@ function isGrant(grant: unknown): boolean {
 const sourceOf = (what: Grantable | 'clock' | 'random'): GrantSource =>
   typeof what === 'string' ? { kind: what } : what[SOURCE];
 
+/** @internal @throws EnvironmentError bad-argument */
+export function sourceFrom(what: Grantable): GrantSource {
+  if (isGrant(what) && typeof what !== 'string') return what[SOURCE];
+  throw new EnvironmentError('bad-argument', `${String(what)} is nothing that can be held or granted`);
+}
+
 /** @internal A grant as the space takes it. @throws EnvironmentError bad-argument */
 export function importOf(name: string, grant: Grant): ImportGrant {
   if (!isGrant(grant)) {
@@ -79,6 +85,7 @@ export class Capability implements Grantable, AsyncDisposable {
   /** @internal */
   static async of(host: Host, from: GrantSource, options?: DeriveOptions): Promise<Capability> {
     const { rights = ALL, badge = 0n } = options ?? {};
+    if (typeof badge !== 'bigint') throw new EnvironmentError('bad-argument', 'a badge is a bigint');
     const narrow = options === undefined ? undefined : { rights, badge: BigInt.asUintN(64, badge) };
     return new Capability(host, await host.hold(from, narrow));
   }

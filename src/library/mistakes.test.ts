@@ -49,6 +49,20 @@ test('options that make no sense are refused with a code, and nothing of the spa
   await assert.rejects(space.spawn('program.wasm' as unknown as Uint8Array), { code: 'bad-argument' });
   await assert.rejects(space.serve('x', null as unknown as object), { code: 'bad-argument' });
   await assert.rejects(space.import(new Uint8Array(100)), { code: 'malformed' });
+  const not = 5 as never;
+  const segment = await space.segment(10);
+  const asked: (() => Promise<unknown>)[] = [
+    () => space.install(not),
+    () => space.import(not),
+    () => space.hold(not),
+    () => space.hold({} as never),
+    () => space.segment('x' as never),
+    () => segment.write(not),
+    () => segment.derive({ rights: [not] }),
+    () => segment.derive({ badge: not }),
+    () => segment.sturdy({ rights: [not] }),
+  ];
+  for (const ask of asked) await assert.rejects(ask(), { code: 'bad-argument' }, ask.toString());
   assert.deepEqual(await space.list(), []);
   const domain = await space.spawn(program, { arguments: ['p', '10'] });
   await assert.rejects(domain.grant('x', undefined as never), { code: 'bad-argument' });

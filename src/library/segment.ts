@@ -56,7 +56,7 @@ export class Segment extends Capability {
    * Puts bytes there. Aborted, they may be written all the same. @throws EnvironmentError bad-argument: they are not all inside;
    * not-writable: it is sealed, or a program has frozen it; and as `size`
    */
-  write(bytes: Uint8Array, offset = 0, { signal }: Abortable = {}): Promise<void> {
+  async write(bytes: Uint8Array, offset = 0, { signal }: Abortable = {}): Promise<void> {
     return unlessAborted(
       signal,
       this.#host.segment({ what: 'write', id: this[SOURCE].id, offset, bytes: apart(bytes) }),

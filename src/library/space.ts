@@ -14,8 +14,8 @@ import type {
   SpaceEvent,
 } from '../cli/types.ts';
 import { compactMap } from '../debug/index.ts';
-import { apart } from './bytes.ts';
-import { Capability, type Grant, type Grantable, importOf, SOURCE } from './capability.ts';
+import { apart, checkBytes } from './bytes.ts';
+import { Capability, type Grant, type Grantable, importOf, SOURCE, sourceFrom } from './capability.ts';
 import { Domain, type DomainHost } from './domain.ts';
 import { type EventOptions, EventStream } from './events.ts';
 import type {
@@ -99,6 +99,7 @@ export class Space implements AsyncDisposable {
    * @throws MalformedError, UnsupportedError, RefusedError
    */
   async install(bytes: Uint8Array, { signal, windows = false }: InstallOptions = {}): Promise<Program> {
+    checkBytes(bytes);
     const form = windows ? 'windows' : 'space';
     const { hash } = await this.#host.install(bytes, form, () => {}, undefined, signal);
     return { hash, bytes };
@@ -112,7 +113,7 @@ export class Space implements AsyncDisposable {
   async spawn(program: Program | Uint8Array, options: SpawnOptions = {}): Promise<Domain> {
     const bytes = program instanceof Uint8Array ? program : program.bytes;
     for (const callback of [options.stdout, options.stderr]) checkCallback(callback);
-    if (!(bytes instanceof Uint8Array)) throw new EnvironmentError('bad-argument', 'a program is its bytes');
+    checkBytes(bytes);
     const summary = await this.#host.run(requestOf(options), bytes, () => {}, false, options.signal);
     const domain = this.#domain(summary);
     if (options.stdout !== undefined || options.stderr !== undefined) {
@@ -147,6 +148,7 @@ export class Space implements AsyncDisposable {
    */
   async import(archive: Uint8Array, options: ImportOptions = {}): Promise<Domain> {
     const { name = null, dirs = [], grants = [], imports = {}, isolation = 'space', signal } = options;
+    checkBytes(archive);
     const wanted = { name, dirs: dirsOf(dirs), grants, imports: importsOf(imports), isolation };
     return this.#unlessAborted(signal, this.#domain(await this.#host.import(archive, wanted, signal)));
   }
@@ -171,7 +173,7 @@ export class Space implements AsyncDisposable {
 
   /** Holds a capability to something, to be derived from and revoked. */
   async hold(what: Grantable): Promise<Capability> {
-    return Capability.of(this.#host, what[SOURCE], {});
+    return Capability.of(this.#host, sourceFrom(what), {});
   }
 
   /** The capability that a sturdy reference stands for. @throws EnvironmentError where that is nothing, or not any more */
