@@ -153,6 +153,7 @@ test('a domain that is carried to another space may say as much there', async ()
   const module = await guest('(func (export "_start") (call $flood))');
   const id = system.add('flood', module, { limits: { outbox: 3000 } });
   const image = system.kernel.exportDomain(id);
+  other.personality.calls.say = () => 0;
   const there = other.kernel.core.peek(other.kernel.importDomain(image, module)) as Domain;
   assert.equal(limitOf(other.space, there.account, OUT), 3000);
   assert.throws(() => other.kernel.importDomain({ ...image, outboxLimitBytes: -1 }, module, 'b'), /limits/);
