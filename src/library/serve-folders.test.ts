@@ -349,10 +349,12 @@ test('a process that serves a folder is killed again and again, and its program 
   for (let code: number | null = null; code !== 0; kills++) {
     assert(kills < 200);
     const child = spawn(process.execPath, [LIFE, place], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let done = 0;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
-      // When it has got on, it is killed, some time later.
-      if (/\+/.test(text)) setTimeout(() => child.kill('SIGKILL'), 50 + ((kills * 137) % 300));
+      done += text.length;
+      // When it has got on by so many requests, it is killed, some time later.
+      if (done >= 10 + ((kills * 7) % 20)) setTimeout(() => child.kill('SIGKILL'), (kills * 5) % 16);
     });
     code = await new Promise((resolve) => child.on('close', resolve));
   }
