@@ -294,3 +294,31 @@ function disturbed(stop: Stop, random: Prng): Stop {
   ];
   return { ...stop, ...random.pick(all) };
 }
+
+test('a program in a process of its own stops itself, and goes on where it was', async () => {
+  const { system, run } = machine();
+  const text = await wat(`(module
+    (import "env" "log" (func $log (param i32)))
+    (import "perdure_kernel" "granted" (func $granted (param i32 i32) (result i32)))
+    (import "perdure_kernel" "domain_stop" (func $stop (param i32) (result i32)))
+    (memory 1) (data (i32.const 0) "it")
+    (func (export "run") (local $i i32)
+      (loop $l
+        (call $log (local.get $i))
+        (call $log (call $stop (call $granted (i32.const 0) (i32.const 2))))
+        (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 2))))))`);
+  const id = system.add('a', loadAlone(text));
+  system.kernel.authority.grant(id, { name: 'it', ...system.kernel.authority.domain(id) });
+  system.kernel.start(id, 'run');
+  run();
+  assert.deepEqual([system.values('a'), system.kernel.status(id).state], [[0], 'stopped']);
+  system.checkpoint();
+  system.crash();
+  run();
+  system.kernel.resume(id);
+  run();
+  assert.deepEqual([system.values('a'), system.kernel.status(id).state], [[0, 0, 1], 'stopped']);
+  system.kernel.resume(id);
+  run();
+  assert.deepEqual([system.values('a'), system.kernel.status(id).state], [[0, 0, 1, 0], 'exited']);
+});
