@@ -2,7 +2,7 @@
  * Objects and capabilities as programs see them. Every operation is on an object; a program names one by a *handle*, a
  * place in its own capability list, so that no number it makes up names anything that it was not given.
  *
- * A call of `KERNEL_MODULE` gives a result from 0 up, or -errno (abi/errno.ts): BADF no such handle, REVOKED, GONE,
+ * A call of `KERNEL_MODULE` gives a result from 0 up, or -errno (abi/errno.ts): BADF no such handle, REVOKED, GONE, LEFT,
  * NOTCAPABLE the capability lacks a right, FAULT a pointer outside of memory, INVAL an object of another kind or an argument
  * that makes no sense, DQUOT more than the caller may have. Each decodes its arguments first, and may refuse; then it acts,
  * and cannot fail half way.
