@@ -172,14 +172,20 @@ export class WaitSets {
     return 0;
   }
 
-  /** Takes one of each member that has any, until `told` has `most` numbers of members. */
+  /** Takes one of each member that has any, until `told` has `most` numbers of members. It may have one already, which is not told again. */
   collect(set: WaitSet, most: number, told: bigint[]): void {
     const { places } = this.#waits;
     if (set.isNew) this.#lookThrough(set);
+    const [already] = told;
     // Members with more go to the end, and are not told twice.
     for (let left = set.ready.length; left > 0 && told.length < most; left--) {
       const member = set.ready.first as Member;
       if (this.#isLost(member)) continue;
+      if (already !== undefined && this.#user(member) === already) {
+        set.ready.remove(member);
+        set.ready.push(member);
+        continue;
+      }
       const taken = places.take(member.place.key);
       set.ready.remove(member);
       if (taken) told.push(this.#user(member));
