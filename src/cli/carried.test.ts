@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { canBuild, guest } from '../../guests/build.ts';
 import { OPERATION, RING_HEADER, RING_HEADER_BYTES, SUBMISSION } from '../abi/ring.ts';
 import { wat } from '../wasm/wat.testing.ts';

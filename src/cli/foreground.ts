@@ -265,7 +265,7 @@ async function sayWaiting(session: Session, name: string): Promise<void> {
   session.host.tellIdle();
   await session.whenIdle();
   const domain = (await session.host.list().catch(() => [])).find((each) => each.name === name);
-  if (domain?.state === 'waiting') say(`${clean(name)} waits to be called; Ctrl-C suspends it`);
+  if (domain?.idle === true) say(`${clean(name)} waits to be called; Ctrl-C suspends it`);
 }
 
 async function followThere(following: Following, remote: RemoteSpace): Promise<number> {

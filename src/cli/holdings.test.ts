@@ -1,6 +1,7 @@
 /** What the owner holds is in the space, and the next process lets go of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { OBJECT, RIGHTS_ALL } from '../abi/objects.ts';
 import { ServedObjects } from '../drivers/served.ts';
 import { DriverState } from '../drivers/state.ts';
 import { program, TestSystem } from '../kernel/kernel.testing.ts';
@@ -8,6 +9,9 @@ import { rootCell, stateMemory } from '../kernel/outbox-space.ts';
 import { ROOT } from '../space/index.ts';
 import { Holdings } from './holdings.ts';
 
+const GUARD = program(
+  '(module (memory 1) (func (export "gate:check") (param i64 i32) (result i32) (i32.const 0)) (func (export "_start")))',
+);
 const PROGRAM = program('(module (memory 1) (func (export "gate:f")) (func (export "_start")))');
 
 function holdingsOf({ kernel }: TestSystem): Holdings {
@@ -73,4 +77,26 @@ test('what cannot be granted, or refused half way, leaves nothing behind', async
   assert.throws(() => holdings.hold({ kind: 'gate', name: 'a', procedure: 'g' }), { code: 'no-such-export' });
   assert.throws(() => holdings.hold({ kind: 'served', name: 'none' }), { code: 'not-served' });
   assert.equal(capabilities.count, before);
+});
+
+test('what a kind stands before is shown as what it is', async () => {
+  const system = new TestSystem();
+  const [a, b] = [system.add('a', await GUARD), system.add('b', await PROGRAM)];
+  const { core } = system.kernel;
+  const [guard, holder] = [core.peek(a), core.peek(b)];
+  assert(guard !== undefined && holder !== undefined);
+  const clock = core.hosts.capability({ kind: 'clock' });
+  const target = core.clists.insert(guard, clock.capability, clock.turn, RIGHTS_ALL);
+  const check = core.clists.make(guard, OBJECT.gate, guard.id, 0);
+  const kind = core.kinds.create(guard, { check, derive: 0, revoked: 0 });
+  assert(kind > 0);
+  const judged = core.clists.pass(
+    guard,
+    core.kinds.wrap(guard, kind, target, RIGHTS_ALL, 1n),
+    holder,
+    RIGHTS_ALL,
+  );
+  assert(judged > 0);
+  const [shown] = holdingsOf(system).capabilitiesOf(b).capabilities;
+  assert.deepEqual([shown?.kind, shown?.state], ['host', 'asks']);
 });

@@ -200,14 +200,15 @@ export class Holdings {
     for (const handle of core.clists.handles(domain)) {
       if (capabilities.length === REPORTED_MAX) break;
       const name = names.get(handle) ?? null;
-      const found = core.clists.find(domain, handle);
+      const found = core.clists.look(domain, handle);
       if (typeof found === 'number') {
         const state = errnoName(-found);
         capabilities.push({ handle, name, kind: null, state, rights: [], badge: '0', object: null });
       } else {
         const kind = KIND_NAMES.get(found.kind) ?? String(found.kind);
         const [rights, object] = [rightNames(found.rights), core.objects.idText(found.object)];
-        capabilities.push({ handle, name, kind, state: 'good', rights, badge: `${found.badge}`, object });
+        const state = core.capabilities.kind(found.capability) === 0 ? 'good' : 'asks';
+        capabilities.push({ handle, name, kind, state, rights, badge: `${found.badge}`, object });
       }
     }
     return { capabilities, capabilityCount: core.clists.count(domain) };
@@ -288,7 +289,7 @@ export class Holdings {
     if (domain === undefined)
       throw new EnvironmentError('no-such-domain', `there is no program called ${name}`);
     const handle = findGrant(core.space, domain, new TextEncoder().encode(as));
-    const found = handle < 0 ? handle : core.clists.find(domain, handle);
+    const found = handle < 0 ? handle : core.clists.look(domain, handle);
     if (typeof found === 'number') {
       const hint = `perdure inspect ${name} shows what it holds`;
       throw new EnvironmentError('no-capability', `${name} has nothing called "${as}"`, hint);

@@ -148,6 +148,7 @@ export class Operations {
       volatile: status.volatile,
       isolation: status.enforced ? 'process' : 'space',
       windows: status.windowed,
+      idle: status.state === 'created' || status.state === 'idle',
     };
   }
 

@@ -103,7 +103,8 @@ function capabilityFacts({ capabilities, capabilityCount }: Inspection): [string
   const lines = capabilities.map(({ handle, name, kind, state, rights, badge }) => {
     const called = name === null ? `handle ${handle}` : clean(name);
     const what = kind === null ? state : `${kind}: ${rights.join(' ')}`;
-    return `${called}  ${what}${badge === '0' ? '' : `  badge ${badge}`}`;
+    const asks = state === 'asks' ? '  by a kind' : '';
+    return `${called}  ${what}${badge === '0' ? '' : `  badge ${badge}`}${asks}`;
   });
   if (capabilityCount > lines.length) lines.push(`… ${capabilityCount - lines.length} more …`);
   return lines.map((line, i) => [i === 0 ? 'holds' : '', line]);

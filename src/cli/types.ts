@@ -38,6 +38,8 @@ export interface DomainSummary {
   readonly isolation: Isolation;
   /** It was started with memory mapped for it (`MapGrant`). */
   readonly windows: boolean;
+  /** It has nothing to do by itself, and waits to be called. */
+  readonly idle: boolean;
 }
 
 /** What keeps a program in: the checks in its code, in one space with others; or a process of its own as well. */
@@ -134,7 +136,7 @@ export interface CapabilityReport {
   readonly name: string | null;
   /** What it is to: domain, gate, segment, ring, table, served, host, node, …; null where that is not known any more. */
   readonly kind: string | null;
-  /** 'good', or why it cannot be used: REVOKED, GONE. */
+  /** 'good'; 'asks' where a kind is asked before each use; or why it cannot be used: REVOKED, GONE, LEFT. */
   readonly state: string;
   readonly rights: readonly RightName[];
   /** A decimal number of 64 bits; 0 for none. */
