@@ -53,6 +53,17 @@ test('options of other commands may stand on both sides of their arguments', () 
   assert.deepEqual(parsed.positionals, ['db']);
 });
 
+test('options with values may stand before the command', () => {
+  const parsed = parse(['--space', 'folder', '--json', 'ps']);
+  assert.equal(parsed.command.name, 'ps');
+  assert.equal(parsed.values.get('space'), 'folder');
+  assert(parsed.flags.has('json'));
+  assert.deepEqual(parse(['-s', 'folder', 'run', 'p.wasm', '-s']).positionals, ['p.wasm', '-s']);
+  assert.match(refusal('--space', 'folder', 'rnu'), /no command "rnu" \(did you mean "run"\?\)/);
+  assert.match(refusal('--space=folder', 'rnu'), /no command "rnu"/);
+  assert.match(refusal('--spaec', 'folder', 'ps'), /no option --spaec/);
+});
+
 test('a typo is answered with what was probably meant', () => {
   assert.match(refusal('rnu', 'p.wasm'), /no command "rnu" \(did you mean "run"\?\)/);
   assert.match(refusal('atach', 'x'), /did you mean "attach"/);

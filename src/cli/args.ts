@@ -23,10 +23,14 @@ function usageError(message: string, hint: string): EnvironmentError {
 
 /** Parses a whole command line. `--help` and `--version` come back as flags of the command, or of `help`. */
 export function parse(argv: readonly string[]): Parsed {
-  const at = argv.findIndex((word) => !word.startsWith('-') || word === '-' || word === '--');
-  const name = at < 0 ? undefined : argv[at]!;
+  const specs = [...COMMON_OPTIONS, ...COMMANDS.flatMap(({ options }) => options)];
+  const at = firstPositional(argv, specs);
+  const name = argv[at];
   const command = name === undefined ? undefined : findCommand(name);
-  if (name !== undefined && command === undefined && at === 0) throw unknownCommand(name);
+  const known = argv
+    .slice(0, at)
+    .every((word) => !word.startsWith('-') || specFor(word.split('=', 1)[0] as string, specs) !== undefined);
+  if (name !== undefined && command === undefined && known) throw unknownCommand(name);
   if (command === undefined) return parseWith(findCommand('help')!, argv, false);
   return parseWith(command, [...argv.slice(0, at), ...argv.slice(at + 1)], true);
 }
@@ -47,6 +51,7 @@ function unknownCommand(name: string): EnvironmentError {
 
 function parseWith(command: CommandSpec, words: readonly string[], named: boolean): Parsed {
   const specs = [...COMMON_OPTIONS, ...command.options];
+  // Options before the program's name are ours, everything after it is the program's.
   const cut = command.programArguments ? firstPositional(words, specs) : words.length;
   const { tokens } = parseArgs({
     args: [...words.slice(0, cut)],
@@ -88,17 +93,21 @@ function describe(spec: OptionSpec): { type: 'string' | 'boolean'; short?: strin
   };
 }
 
-/** Where the program's name stands: options before it are ours, everything after it is the program's. */
+/** Where the first word stands that is no option and no option's value. */
 function firstPositional(words: readonly string[], specs: readonly OptionSpec[]): number {
   for (let index = 0; index < words.length; index++) {
     const word = words[index]!;
     if (word === '--' || word === '-' || !word.startsWith('-')) return index;
-    const spec = word.startsWith('--')
-      ? specs.find((known) => `--${known.name}` === word)
-      : specs.find((known) => known.short !== undefined && word.endsWith(known.short) && word.length === 2);
-    if (spec?.value !== undefined) index++;
+    if (specFor(word, specs)?.value !== undefined) index++;
   }
   return words.length;
+}
+
+/** The option that a word on the command line is, if its value is the next word or it has none. */
+function specFor(word: string, specs: readonly OptionSpec[]): OptionSpec | undefined {
+  return word.startsWith('--')
+    ? specs.find((known) => `--${known.name}` === word)
+    : specs.find((known) => known.short !== undefined && word.endsWith(known.short) && word.length === 2);
 }
 
 function unknownOption(
