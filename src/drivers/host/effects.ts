@@ -239,7 +239,7 @@ export class EffectQueue {
     return this.#append(block);
   }
 
-  /** Bytes that fit into an effect that a domain asks for now, by what its account may have; below 0 where none can be. */
+  /** Bytes that fit into an effect of a domain, by what its account may have at the moment; below 0 where none can be. */
   roomFor(domain: number): number {
     return this.#meter.room(this.#meter.payer(domain)) - FIELD.data;
   }

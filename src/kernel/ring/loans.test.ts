@@ -52,7 +52,7 @@ async function pair(kind: number = TABLE_KIND.stream, more: { server?: object; c
   };
   return { system, server, client, handle, segment, at, bring, ask, take, reply };
 }
-/** What a handle of a program stands for now: its rights, or -errno. */
+/** What rights a handle of a program gives at the moment, or -errno. */
 const rightsOf = (user: RingUser, handle: number): number => {
   const found = user.system.kernel.core.clists.find(domainOf(user), handle);
   return typeof found === 'number' ? found : found.rights;

@@ -8,7 +8,7 @@ export const StateRecord = defineRecord('segment state', {
   size: num('kernel', 'Bytes.'),
   payer: num('kernel', 'The account that is charged for it.'),
   charged: num('kernel', 'Bytes that it was charged.'),
-  source: num('kernel', 'Where bytes come from that it does not have yet (sources.ts), 0 for nowhere.'),
+  source: num('kernel', 'Where bytes come from that have not been read (sources.ts), 0 for nowhere.'),
   freezer: u32('kernel', 'The domain that froze it, 0 for none.'),
   handle: u32('kernel', 'Its handle for it: with that, or with the domain, the freezing ends.'),
   writers: u32('kernel', 'Mappings of it that may write.'),
