@@ -146,6 +146,8 @@ export const DEFAULT_REQUESTS = 4096;
 export const DEFAULT_RING_ENTRIES = 1 << 16;
 export const DEFAULT_DOMAINS = 1024;
 export const DEFAULT_OUTBOX_BYTES = 16 << 20;
+/** From safepoint to safepoint: so far a program goes on before it is carried elsewhere, to come back from calls of others. */
+export const LEAVING_STEPS_MAX = 10_000;
 /** How many times what an account may use can be divided. */
 export const ACCOUNT_DEPTH_MAX = 16;
 /** The oldest Node that can run this; package.json and bin/perdure.mjs say the same. */

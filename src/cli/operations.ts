@@ -312,6 +312,8 @@ export class Operations {
   export(name: string, keep: boolean): { about: CarriedAbout; image: Uint8Array } {
     const { kernel } = this.#c;
     const id = this.find(name);
+    // What it does in others would be in the image, and never in a space that is only read.
+    if (!this.#start.readOnly) kernel.bringBack(id);
     const image = Buffer.concat([...encodePlain(kernel.exportDomain(id))]);
     if (!keep) this.#hold(id, name);
     const { program, arguments: args, windows } = this.summary(id);

@@ -395,6 +395,11 @@ export class Kernel {
     this.#cutBuffers.release(seq);
   }
 
+  /** Has a domain leave the calls of others that it is in, if it soon can: call it before `exportDomain`, or they end with GONE there. */
+  bringBack(id: number): void {
+    this.#turns.bringBack(this.#roster.get(id));
+  }
+
   /** A domain as plain data, to carry to another space. It must not run; it stays where it is. */
   exportDomain(id: number): DomainImage {
     const domain = this.#roster.get(id);

@@ -3,6 +3,7 @@
  * lets go on; ends domains that were condemned while something ran, now that nothing is on the native stack.
  */
 import { ERRNO } from '../abi/errno.ts';
+import { LEAVING_STEPS_MAX } from '../base/limits.ts';
 import { clearFrames, type Ending, type SliceEnd } from './activation.ts';
 import type { Core } from './core.ts';
 import { type Domain, END, FLAG, STATE } from './domain.ts';
@@ -208,6 +209,20 @@ export class Turns {
       if (activation.innermost.domain === domain) this.makeReady(activation);
     }
     return true;
+  }
+
+  /**
+   * Lets what a domain does come back from calls of others, from safepoint to safepoint, where that takes no more than
+   * LEAVING_STEPS_MAX and waits for nothing: who is carried elsewhere cannot take along what it does in others.
+   */
+  bringBack(domain: Domain): void {
+    for (let step = 0; step < LEAVING_STEPS_MAX; step++) {
+      const { main } = domain;
+      if (main === null || main.visits.length < 2 || main.state !== STATE.ready) break;
+      this.#core.raiseFlag();
+      if (this.slice(main).kind !== 'paused') break;
+    }
+    this.#core.clearFlag();
   }
 
   /** The domain goes: whoever called it is told, and the host. */
